@@ -1,0 +1,1 @@
+//! Transactional isolation checker over list-append and rw-register histories.

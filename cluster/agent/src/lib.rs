@@ -1,0 +1,1 @@
+//! The small static binary that acts on a host: faults, leases, probes.

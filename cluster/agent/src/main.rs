@@ -1,0 +1,2 @@
+//! The small static binary that acts on a host: faults, leases, probes.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Hosts: SSH, the local lab of namespaced hosts, the agent.

@@ -1,0 +1,1 @@
+//! Jepsen-style fault-injection test harness.

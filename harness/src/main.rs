@@ -1,0 +1,2 @@
+//! Jepsen-style fault-injection test harness.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The vocabulary: operations, their file format, the columnar in-memory form.

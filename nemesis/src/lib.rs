@@ -1,0 +1,1 @@
+//! Faults, selectors, schedules, evidence.

@@ -1,0 +1,1 @@
+//! Verdicts to HTML and plots.

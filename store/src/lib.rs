@@ -1,0 +1,1 @@
+//! The bundled replicated store: sans-IO core, node binary, client, simulator.

@@ -1,0 +1,1 @@
+//! Generators, client policies, what operations mean.

@@ -1,0 +1,2 @@
+//! Build tasks: test, demo, tidy.
+fn main() {}
