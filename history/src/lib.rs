@@ -1,1 +1,22 @@
-//! The vocabulary: operations, their file format, the columnar in-memory form.
+//! The vocabulary of splitbrain: the three append-only streams of a run and their file formats.
+//!
+//! What lives here: operations ([`Event`], [`MicroOp`], [`Key`]), the fault stream
+//! ([`FaultEvent`]), the telemetry stream ([`TelemetryEvent`]), the facts of a run ([`RunInfo`])
+//! and what reads and writes them. What must not: anything that judges, runs, draws or talks to
+//! a cluster. This crate depends on nothing of ours.
+//!
+//! Read next: [`event`], then [`micro_op`].
+
+pub mod event;
+pub mod fault_event;
+pub mod key;
+pub mod micro_op;
+pub mod run_info;
+pub mod telemetry;
+
+pub use event::{Event, EventKind, Hop};
+pub use fault_event::{Evidence, FaultEvent, FaultPhase, FaultResult};
+pub use key::Key;
+pub use micro_op::{MicroOp, Observed};
+pub use run_info::{RunInfo, SystemInfo};
+pub use telemetry::{Role, ShardTelemetry, TelemetryEvent};

@@ -1,0 +1,215 @@
+//! What a checker says: three values, findings, and the contract of `--json` (DESIGN section 8).
+
+use std::collections::BTreeMap;
+
+use history::{EventKind, MicroOp};
+use serde::{Deserialize, Serialize};
+
+/// Three values, ordered so that merging is `max`: a violation is never masked by an unknown, an
+/// unknown never by a valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Judged, and nothing found.
+    Valid,
+    /// Not judged, with a reason.
+    Unknown,
+    /// A violation was found, with witnesses.
+    Invalid,
+}
+
+impl Verdict {
+    /// The word of the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Valid => "valid",
+            Verdict::Unknown => "unknown",
+            Verdict::Invalid => "invalid",
+        }
+    }
+}
+
+/// Why a checker's verdict does or does not decide the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The configuration promises it: decides.
+    Promised,
+    /// Named by `--checker` or `--model`: decides.
+    Named,
+    /// Never promised: told, but does not decide.
+    Observation,
+}
+
+/// Whether all reads of a transaction share one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadsMode {
+    /// Every read of a transaction comes from one snapshot.
+    #[default]
+    Atomic,
+    /// Each read has its own moment, in transaction order.
+    Ordered,
+}
+
+/// A stretch of the run's timeline that a finding can be placed in: a fault, or the time between
+/// two leaders.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// What was going on: `leader-kill of n1`, `term 1 of n1`.
+    pub label: String,
+    /// Start, ns since the run's start.
+    pub start: i64,
+    /// End, ns since the run's start.
+    pub end: i64,
+}
+
+/// What a checker may know beside the history. All of it optional: a bare file has none.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// How reads of one transaction relate.
+    pub reads: ReadsMode,
+    /// `--scope session`: consistent-prefix also judges the successive transactions of a session.
+    pub session_scope: bool,
+    /// Live data-bearing nodes that must each have answered a final read of every key; `None` in
+    /// a bare file, where the final reads present count as complete.
+    pub nodes: Option<Vec<String>>,
+    /// Faults and leader changes, for placing findings on the timeline.
+    pub windows: Vec<Window>,
+    /// Names of keys for people.
+    pub labels: BTreeMap<String, String>,
+    /// At most this many findings are written out; `None` means 50. `count` has them all.
+    pub findings_max: Option<usize>,
+}
+
+/// One operation of a witness, reduced to the micro-operations that decide.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WitnessOp {
+    /// History index of the invocation.
+    pub index: u64,
+    /// History index of the completion, if it has one.
+    pub completed_index: Option<u64>,
+    /// Its process.
+    pub process: i64,
+    /// Its session.
+    pub session: i64,
+    /// The node it was sent to.
+    pub node: Option<String>,
+    /// When it was invoked, ns since the run's start.
+    pub invoked: i64,
+    /// When it completed, ns since the run's start.
+    pub completed: Option<i64>,
+    /// `ok`, `fail` or `info`.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// The deciding micro-operations, reads as they were returned.
+    pub value: Vec<MicroOp>,
+    /// What this operation contributes, in words: `wrote 12`, `read 7 without 12`.
+    pub note: String,
+}
+
+/// One violation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// One plain sentence with session, key, value, times and nodes.
+    pub sentence: String,
+    /// History indexes of the lines involved.
+    pub ops: Vec<u64>,
+    /// The operations that prove it, in order of invocation; minimal.
+    pub witness: Vec<WitnessOp>,
+    /// Stable kind and shape, for grouping the like: `lost-writes/lost`.
+    pub signature: String,
+    /// The timeline windows it falls in, by label.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<String>,
+}
+
+/// What one checker says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The plain truth, whatever was promised.
+    pub verdict: Verdict,
+    /// Set by whoever asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// How reads were taken, where it matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads: Option<ReadsMode>,
+    /// Why it is unknown, or a remark on a valid or invalid one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many violations there are; `findings` may hold fewer.
+    pub count: u64,
+    /// The violations, at most [`Context::findings_max`] of them.
+    pub findings: Vec<Finding>,
+    /// Lists of the contract that belong to this checker alone (`lost`, `diverged`, ...).
+    #[serde(flatten)]
+    pub facts: BTreeMap<String, serde_json::Value>,
+}
+
+impl Outcome {
+    /// Judged, nothing found.
+    pub fn valid() -> Outcome {
+        Outcome {
+            verdict: Verdict::Valid,
+            role: None,
+            reads: None,
+            reason: None,
+            count: 0,
+            findings: Vec::new(),
+            facts: BTreeMap::new(),
+        }
+    }
+
+    /// Not judged, and why.
+    pub fn unknown(reason: impl Into<String>) -> Outcome {
+        Outcome {
+            verdict: Verdict::Unknown,
+            reason: Some(reason.into()),
+            ..Outcome::valid()
+        }
+    }
+}
+
+/// One requirement of the coverage gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageItem {
+    /// What is required, in words: `ok reads before the first fault`.
+    pub what: String,
+    /// How many there were.
+    pub have: u64,
+    /// How many are needed.
+    pub need: u64,
+}
+
+impl CoverageItem {
+    /// Whether there were enough.
+    pub fn met(&self) -> bool {
+        self.need <= self.have
+    }
+}
+
+/// Whether the run could have failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Every requirement with its count, met or not.
+    pub items: Vec<CoverageItem>,
+    /// The requirements that were not met, in words; empty when the gate is passed.
+    pub missing: Vec<String>,
+    /// Faults that had no effect, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_effect: Vec<String>,
+}
+
+/// The object that `splitbrain check --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The worst over the deciding checkers, and at least unknown when the gate was missed.
+    pub verdict: Verdict,
+    /// By checker name.
+    pub checkers: BTreeMap<String, Outcome>,
+    /// The coverage gate; `null` for a bare file.
+    pub coverage: Option<Coverage>,
+    /// What is wrong with the history's file, if it could be read only in part.
+    pub partial: Option<String>,
+}

@@ -1,0 +1,90 @@
+//! One line of `faults.jsonl`: a fault planned, injected, evidenced or healed.
+//!
+//! Format version 1. The lines of one fault share `id`; each carries what that phase knows.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Where in its life a fault is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultPhase {
+    /// Written before the run starts, from the seed or a recorded schedule.
+    Planned,
+    /// Carried out (or tried) on its targets.
+    Injected,
+    /// Probed: what it was seen to do.
+    Evidenced,
+    /// Undone.
+    Healed,
+}
+
+/// What came of an injection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultResult {
+    /// The probe saw its effect.
+    Installed,
+    /// Not carried out: nothing matched, or the run ended first.
+    Skipped,
+    /// Carried out, but the probe could not tell.
+    Indeterminate,
+    /// Carried out, and the probe saw that it did nothing.
+    NoEffect,
+}
+
+/// One probe of a fault's effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What was probed, in words: `n1 process 412`, `n1 -> n2`.
+    pub probe: String,
+    /// What the fault should have made of it: `absent`, `unreachable`.
+    pub expected: String,
+    /// What was seen.
+    pub observed: String,
+    /// Whether what was seen is what the fault should have made.
+    pub holds: bool,
+}
+
+/// A line of `faults.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultEvent {
+    /// Nanoseconds since the run's start; for `planned`, the planned start.
+    pub time: i64,
+    /// Names the fault within its run: `f1`.
+    pub id: String,
+    /// Where in its life it is.
+    pub phase: FaultPhase,
+    /// `process` or `network`.
+    pub family: String,
+    /// The fault's name: `kill`, `pause`, `isolate`, `halves`.
+    pub fault: String,
+    /// Whom it was to hit: `leader`, `a-follower`, `n3`.
+    pub selector: String,
+    /// Whom it hit, resolved at injection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
+    /// How long it lasts, ns.
+    pub duration: i64,
+    /// Whether the verdict needs this fault to have had an effect.
+    pub required: bool,
+    /// The fault's own settings (`shard`, `duty`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, serde_json::Value>,
+    /// How it was made: `nft`, `iptables`, `signal`, `simulated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<FaultResult>,
+    /// The probes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+    /// How long the act took, ns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took: Option<i64>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
