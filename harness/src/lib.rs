@@ -1,1 +1,3 @@
-//! Jepsen-style fault-injection test harness.
+//! The `splitbrain` harness: CLI, configuration, the runner that ties all together, run folders.
+
+pub mod config;

@@ -1,2 +1,2 @@
-//! Jepsen-style fault-injection test harness.
+//! The `splitbrain` binary.
 fn main() {}

@@ -1,0 +1,166 @@
+//! A test, fully resolved: what a TOML file and flags come to. What the engine runs from.
+//!
+//! Durations are whole milliseconds, rates operations a second. Everything here is written to
+//! `run.json`, so that a run can be repeated from its folder.
+
+use serde::{Deserialize, Serialize};
+
+/// Where hosts come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabSpec {
+    /// Namespaced hosts on this machine.
+    Local,
+    /// A kept lab (`splitbrain lab up`), by id.
+    Kept(String),
+    /// An inventory file of machines reachable by SSH.
+    Hosts(String),
+    /// The simulator.
+    Sim,
+}
+
+/// How the store's leader waits for followers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplicationSpec {
+    /// Acknowledge after the leader's own disk.
+    Async,
+    /// Acknowledge after `k` followers have it on disk.
+    Sync {
+        /// Followers that must have it; the leader is not counted.
+        k: usize,
+    },
+}
+
+/// How the store replaces a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailoverSpec {
+    /// Never.
+    None,
+    /// By a majority's vote.
+    Vote,
+    /// By a follower's own timeout.
+    Timeout,
+}
+
+/// The bundled store's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreSpec {
+    /// How acknowledgement waits.
+    pub replication: ReplicationSpec,
+    /// How a leader is replaced.
+    pub failover: FailoverSpec,
+    /// Independent logs.
+    pub shards: u32,
+    /// Whether reads see only committed entries.
+    pub committed_reads: bool,
+    /// Whether the log is synced before it counts as written.
+    pub fsync: bool,
+    /// Heartbeat period, ms.
+    pub heartbeat_ms: u64,
+    /// Shortest election timeout, ms; the longest is twice this.
+    pub election_timeout_ms: u64,
+}
+
+/// The workload's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadSpec {
+    /// `ledger`, `profile`, `conversation` or `mixed`.
+    pub name: String,
+    /// Logical users.
+    pub sessions: usize,
+    /// Operations a second over all sessions; 0 is as fast as they go.
+    pub rate: u64,
+    /// The client policy's name.
+    pub policy: String,
+    /// Deadline of one operation, ms.
+    pub op_timeout_ms: u64,
+}
+
+/// A fault, before it is placed on the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultSpec {
+    /// `kill`, `pause`, `isolate`, `halves`, `leader-alone`, `slow`.
+    pub fault: String,
+    /// `leader`, `a-follower`, `one`, `n3`, ...
+    pub selector: String,
+    /// When, ms after the run's start; `None` lets the seed choose.
+    pub start_ms: Option<u64>,
+    /// How long, ms; `None` lets the seed choose.
+    pub duration_ms: Option<u64>,
+    /// How often, spread over the fault phase.
+    pub count: u32,
+    /// The shard a role selector speaks of.
+    pub shard: u32,
+    /// Whether the verdict needs it to have had an effect; `None`: the first of each family.
+    pub required: Option<bool>,
+}
+
+/// What the coverage gate asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageSpec {
+    /// ok operations of each kind before the first fault and after the last heal.
+    pub ok_outside_min: u64,
+    /// Attempts of each kind during each fault.
+    pub attempts_during_min: u64,
+}
+
+/// A test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestSpec {
+    /// Names the folder under `runs/`.
+    pub name: String,
+    /// Everything random is drawn from it.
+    pub seed: u64,
+    /// Where hosts come from.
+    pub lab: LabSpec,
+    /// How many hosts, 3 to 9.
+    pub hosts: usize,
+    /// The system under test; the bundled store.
+    pub store: StoreSpec,
+    /// What is done to it.
+    pub workload: WorkloadSpec,
+    /// What is broken.
+    pub faults: Vec<FaultSpec>,
+    /// Length of the main phase, ms: calm, faults, calm.
+    pub duration_ms: u64,
+    /// Longest wait for convergence after healing, ms.
+    pub recovery_ms: u64,
+    /// Telemetry sampling period, ms.
+    pub sample_ms: u64,
+    /// What a verdict needs.
+    pub coverage: CoverageSpec,
+}
+
+impl Default for TestSpec {
+    fn default() -> TestSpec {
+        TestSpec {
+            name: "run".to_owned(),
+            seed: 1,
+            lab: LabSpec::Local,
+            hosts: 3,
+            store: StoreSpec {
+                replication: ReplicationSpec::Async,
+                failover: FailoverSpec::Vote,
+                shards: 1,
+                committed_reads: false,
+                fsync: true,
+                heartbeat_ms: 50,
+                election_timeout_ms: 300,
+            },
+            workload: WorkloadSpec {
+                name: "ledger".to_owned(),
+                sessions: 20,
+                rate: 400,
+                policy: "leader".to_owned(),
+                op_timeout_ms: 1_000,
+            },
+            faults: Vec::new(),
+            duration_ms: 8_000,
+            recovery_ms: 10_000,
+            sample_ms: 100,
+            coverage: CoverageSpec { ok_outside_min: 50, attempts_during_min: 20 },
+        }
+    }
+}
