@@ -1,1 +1,20 @@
-//! Faults, selectors, schedules, evidence.
+//! The nemesis: faults as data, whom they hit, when, and what proves that they did.
+//!
+//! What lives here: the catalogue ([`Fault`]), selectors ([`Selector`]), schedules
+//! ([`schedule`]) and the acts that a port carries out ([`Act`], [`ActReport`]). All of it is
+//! pure. What must not: sockets, processes, clocks; a port that acts on hosts or on the simulator
+//! is handed an [`Act`] and hands back an [`ActReport`].
+
+pub mod act;
+pub mod cluster_view;
+pub mod fault;
+pub mod planned;
+pub mod schedule;
+pub mod selector;
+
+pub use act::{Act, ActReport, Link};
+pub use cluster_view::ClusterView;
+pub use fault::{Family, Fault};
+pub use planned::{PlannedFault, Resolved, Unresolved};
+pub use schedule::{FaultRequest, Timeline, schedule};
+pub use selector::{Selector, UnknownSelector};

@@ -1,0 +1,99 @@
+//! What a port carries out, and what it says of it.
+
+use history::{Evidence, FaultResult};
+
+/// Packets from `from` are dropped where they arrive, at `at`. Nodes by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// The node that drops.
+    pub at: usize,
+    /// The node whose packets are dropped.
+    pub from: usize,
+}
+
+/// A fault with everything decided: small enough for an agent, or the simulator, to carry out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// SIGKILL; the system is started again when healed.
+    Kill {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+    },
+    /// SIGSTOP until healed.
+    Pause {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+    },
+    /// Stopped for `stopped_percent` of every period until healed.
+    Slow {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+        /// Share of time stopped.
+        stopped_percent: u32,
+    },
+    /// Packets dropped until healed.
+    Drop {
+        /// Which.
+        links: Vec<Link>,
+    },
+}
+
+impl Act {
+    /// Every node it touches, by number.
+    pub fn nodes(&self) -> Vec<usize> {
+        let mut nodes = match self {
+            Act::Kill { nodes } | Act::Pause { nodes } | Act::Slow { nodes, .. } => nodes.clone(),
+            Act::Drop { links } => links.iter().map(|link| link.at).collect(),
+        };
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
+    /// Both directions between the two groups.
+    pub fn drop_between(a: &[usize], b: &[usize]) -> Act {
+        let mut links: Vec<Link> = Vec::new();
+        for &one in a {
+            for &other in b {
+                links.push(Link {
+                    at: one,
+                    from: other,
+                });
+                links.push(Link {
+                    at: other,
+                    from: one,
+                });
+            }
+        }
+        links.sort_unstable();
+        Act::Drop { links }
+    }
+}
+
+/// What came of an act, or of undoing it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActReport {
+    /// How it was made: `nft`, `iptables`, `signal`, `simulated`.
+    pub mechanism: String,
+    /// Whether it had its effect.
+    pub result: FaultResult,
+    /// The probes.
+    pub evidence: Vec<Evidence>,
+    /// How long the act took, ns.
+    pub took: i64,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+impl ActReport {
+    /// The result that the probes allow: all of them must hold.
+    pub fn judge(evidence: &[Evidence]) -> FaultResult {
+        if evidence.is_empty() {
+            FaultResult::Indeterminate
+        } else if evidence.iter().all(|probe| probe.holds) {
+            FaultResult::Installed
+        } else {
+            FaultResult::NoEffect
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What is believed of the cluster when a fault is injected: the latest telemetry of each node.
+
+use std::collections::BTreeMap;
+
+use history::{Role, TelemetryEvent};
+
+/// The latest sample of every node.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterView {
+    names: Vec<String>,
+    latest: BTreeMap<String, TelemetryEvent>,
+    role_changes: u64,
+    leaders_seen: BTreeMap<u32, (u64, String)>,
+}
+
+impl ClusterView {
+    /// Nothing known yet of these nodes.
+    pub fn new(names: &[String]) -> ClusterView {
+        ClusterView {
+            names: names.to_vec(),
+            ..ClusterView::default()
+        }
+    }
+
+    /// The nodes' names, in order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Takes in a sample.
+    pub fn learn(&mut self, event: &TelemetryEvent) {
+        for shard in event
+            .shards
+            .iter()
+            .filter(|shard| shard.role == Role::Leader)
+        {
+            let newer = match self.leaders_seen.get(&shard.shard) {
+                Some((term, node)) => *term < shard.term && *node != event.node,
+                None => true,
+            };
+            let known = self.leaders_seen.contains_key(&shard.shard);
+            if newer {
+                self.role_changes += u64::from(known);
+                self.leaders_seen
+                    .insert(shard.shard, (shard.term, event.node.clone()));
+            }
+        }
+        self.latest.insert(event.node.clone(), event.clone());
+    }
+
+    /// How often a shard was seen to get another leader.
+    pub fn leader_changes(&self) -> u64 {
+        self.role_changes
+    }
+
+    /// Whether the node's process answered last time.
+    pub fn alive(&self, name: &str) -> bool {
+        self.latest.get(name).is_some_and(|event| event.alive)
+    }
+
+    /// Nodes that believe to have this role in the shard, with their terms, highest term first.
+    pub fn with_role(&self, shard: u32, role: Role) -> Vec<(u64, &str)> {
+        let mut found: Vec<(u64, &str)> = Vec::new();
+        for name in &self.names {
+            let Some(event) = self.latest.get(name).filter(|event| event.alive) else {
+                continue;
+            };
+            for replica in &event.shards {
+                if replica.shard == shard && replica.role == role {
+                    found.push((replica.term, name));
+                }
+            }
+        }
+        found.sort_by_key(|(term, _)| std::cmp::Reverse(*term));
+        found
+    }
+
+    /// The leader of the shard: the highest term among those that believe to be.
+    pub fn leader(&self, shard: u32) -> Option<&str> {
+        self.with_role(shard, Role::Leader)
+            .first()
+            .map(|(_, name)| *name)
+    }
+
+    /// Whether the node believes to lead some shard.
+    pub fn leads_any(&self, name: &str) -> bool {
+        let event = self.latest.get(name).filter(|event| event.alive);
+        event.is_some_and(|event| event.shards.iter().any(|s| s.role == Role::Leader))
+    }
+
+    /// Whether every node answers, every shard has one leader, and all replicas have caught up.
+    pub fn converged(&self, shards: u32) -> Result<(), String> {
+        for name in &self.names {
+            if !self.alive(name) {
+                return Err(format!("{name} does not answer"));
+            }
+        }
+        for shard in 0..shards {
+            let leaders = self.with_role(shard, Role::Leader);
+            let [(term, leader)] = leaders[..] else {
+                return Err(format!("shard {shard} has {} leaders", leaders.len()));
+            };
+            let position = self.position(leader, shard);
+            for name in &self.names {
+                let Some(event) = self.latest.get(name) else {
+                    continue;
+                };
+                let Some(replica) = event.shards.iter().find(|s| s.shard == shard) else {
+                    return Err(format!("{name} has no replica of shard {shard}"));
+                };
+                if replica.term != term || Some(replica.position) != position || replica.lag != 0 {
+                    return Err(format!("{name} has not caught up with {leader}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn position(&self, name: &str, shard: u32) -> Option<u64> {
+        let event = self.latest.get(name)?;
+        event
+            .shards
+            .iter()
+            .find(|s| s.shard == shard)
+            .map(|s| s.position)
+    }
+}

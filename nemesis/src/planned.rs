@@ -1,0 +1,342 @@
+//! A fault placed on the timeline, and its resolution to nodes when it is injected.
+
+use history::{FaultEvent, FaultPhase, Role};
+use rand::Rng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use thiserror::Error;
+
+use crate::act::{Act, ActReport, Link};
+use crate::cluster_view::ClusterView;
+use crate::fault::Fault;
+use crate::selector::Selector;
+
+/// Share of time a slowed node is stopped. At nine parts in ten it answers in bursts and lags.
+const SLOW_STOPPED_PERCENT: u32 = 90;
+
+/// A fault of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedFault {
+    /// `f1`, `f2`, ...
+    pub id: String,
+    /// What.
+    pub fault: Fault,
+    /// Whom.
+    pub selector: Selector,
+    /// The shard that a role speaks of.
+    pub shard: u32,
+    /// When, ns since the run's start.
+    pub start: u64,
+    /// How long, ns.
+    pub duration: u64,
+    /// Whether the verdict needs its effect.
+    pub required: bool,
+}
+
+/// Whom a fault hits, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Names of the nodes that it is about.
+    pub targets: Vec<String>,
+    /// What to do.
+    pub act: Act,
+}
+
+/// Nothing matched, yet.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{selector} of shard {shard} matches no node")]
+pub struct Unresolved {
+    /// What was looked for.
+    pub selector: String,
+    /// Where.
+    pub shard: u32,
+}
+
+impl PlannedFault {
+    /// When it is to be healed, ns since the run's start.
+    pub fn end(&self) -> u64 {
+        self.start + self.duration
+    }
+
+    /// Decides whom it hits from what is believed now.
+    pub fn resolve(
+        &self,
+        view: &ClusterView,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Resolved, Unresolved> {
+        let nodes = self.select(view, rng)?;
+        let names = |nodes: &[usize]| nodes.iter().map(|n| view.names()[*n].clone()).collect();
+        let rest: Vec<usize> = (0..view.names().len())
+            .filter(|n| !nodes.contains(n))
+            .collect();
+        let act = match self.fault {
+            Fault::Kill => Act::Kill {
+                nodes: nodes.clone(),
+            },
+            Fault::Pause => Act::Pause {
+                nodes: nodes.clone(),
+            },
+            Fault::Slow => Act::Slow {
+                nodes: nodes.clone(),
+                stopped_percent: SLOW_STOPPED_PERCENT,
+            },
+            Fault::Isolate | Fault::LeaderAlone => self.isolate(&nodes, view.names().len()),
+            Fault::Halves => {
+                let (minority, majority) = halves(&nodes, rest, rng);
+                return Ok(Resolved {
+                    targets: names(&minority),
+                    act: Act::drop_between(&minority, &majority),
+                });
+            }
+            Fault::Cut => self.cut(&nodes, view)?,
+        };
+        Ok(Resolved {
+            targets: names(&nodes),
+            act,
+        })
+    }
+
+    fn isolate(&self, nodes: &[usize], count: usize) -> Act {
+        let mut links: Vec<Link> = Vec::new();
+        for &node in nodes {
+            for other in (0..count).filter(|other| *other != node) {
+                links.push(Link {
+                    at: node,
+                    from: other,
+                });
+                links.push(Link {
+                    at: other,
+                    from: node,
+                });
+            }
+        }
+        links.sort_unstable();
+        links.dedup();
+        Act::Drop { links }
+    }
+
+    fn cut(&self, nodes: &[usize], view: &ClusterView) -> Result<Act, Unresolved> {
+        let leader = view.leader(self.shard).and_then(|name| number(view, name));
+        let leader = leader.filter(|leader| !nodes.contains(leader));
+        let leader = leader.ok_or_else(|| self.unresolved())?;
+        Ok(Act::drop_between(nodes, &[leader]))
+    }
+
+    fn unresolved(&self) -> Unresolved {
+        Unresolved {
+            selector: self.selector.to_string(),
+            shard: self.shard,
+        }
+    }
+
+    fn select(&self, view: &ClusterView, rng: &mut ChaCha8Rng) -> Result<Vec<usize>, Unresolved> {
+        let count = view.names().len();
+        let with_role = |role| -> Vec<usize> {
+            let found = view.with_role(self.shard, role);
+            found
+                .iter()
+                .filter_map(|(_, name)| number(view, name))
+                .collect()
+        };
+        let one = |mut nodes: Vec<usize>, rng: &mut ChaCha8Rng| {
+            nodes.sort_unstable();
+            let place = if nodes.len() < 2 {
+                0
+            } else {
+                rng.random_range(0..nodes.len())
+            };
+            nodes.get(place).map(|node| vec![*node]).unwrap_or_default()
+        };
+        let nodes = match &self.selector {
+            Selector::Leader => with_role(Role::Leader).into_iter().take(1).collect(),
+            Selector::AllLeaders => with_role(Role::Leader),
+            Selector::Deposed => one(with_role(Role::Deposed), rng),
+            Selector::AFollower => self.a_follower(with_role(Role::Follower), view, rng),
+            Selector::One => vec![rng.random_range(0..count)],
+            Selector::Minority => {
+                let mut all: Vec<usize> = (0..count).collect();
+                all.shuffle(rng);
+                all.truncate(count.saturating_sub(1) / 2);
+                all.sort_unstable();
+                all
+            }
+            Selector::Node(name) => number(view, name).into_iter().collect(),
+        };
+        if nodes.is_empty() {
+            Err(self.unresolved())
+        } else {
+            Ok(nodes)
+        }
+    }
+
+    /// A follower of the shard; one that leads no other shard where there is such a one, so that
+    /// the fault hits a follower and nothing else.
+    fn a_follower(
+        &self,
+        mut nodes: Vec<usize>,
+        view: &ClusterView,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<usize> {
+        nodes.sort_unstable();
+        let leads = |node: &usize| view.leads_any(&view.names()[*node]);
+        let pure: Vec<usize> = nodes.iter().copied().filter(|node| !leads(node)).collect();
+        let from = if pure.is_empty() { nodes } else { pure };
+        if from.is_empty() {
+            Vec::new()
+        } else {
+            vec![from[rng.random_range(0..from.len())]]
+        }
+    }
+
+    /// Its line for a phase of its life at `time` (ns since the run's start).
+    pub fn event(&self, time: u64, phase: FaultPhase) -> FaultEvent {
+        let mut parameters = std::collections::BTreeMap::new();
+        if self.shard != 0 {
+            parameters.insert("shard".to_owned(), self.shard.into());
+        }
+        FaultEvent {
+            time: time as i64,
+            id: self.id.clone(),
+            phase,
+            family: self.fault.family().as_str().to_owned(),
+            fault: self.fault.name().to_owned(),
+            selector: self.selector.to_string(),
+            targets: Vec::new(),
+            duration: self.duration as i64,
+            required: self.required,
+            parameters,
+            mechanism: None,
+            result: None,
+            evidence: Vec::new(),
+            took: None,
+            error: None,
+        }
+    }
+
+    /// Its line once a port has reported.
+    pub fn report(
+        &self,
+        time: u64,
+        phase: FaultPhase,
+        targets: &[String],
+        report: ActReport,
+    ) -> FaultEvent {
+        FaultEvent {
+            targets: targets.to_vec(),
+            mechanism: Some(report.mechanism),
+            result: Some(report.result),
+            evidence: report.evidence,
+            took: Some(report.took),
+            error: report.error,
+            ..self.event(time, phase)
+        }
+    }
+}
+
+fn number(view: &ClusterView, name: &str) -> Option<usize> {
+    view.names().iter().position(|known| known == name)
+}
+
+/// The targets and as many others, drawn, as keep them a minority; and the rest.
+fn halves(nodes: &[usize], mut rest: Vec<usize>, rng: &mut ChaCha8Rng) -> (Vec<usize>, Vec<usize>) {
+    let count = nodes.len() + rest.len();
+    rest.shuffle(rng);
+    let room = (count.saturating_sub(1) / 2).saturating_sub(nodes.len());
+    let mut majority = rest.split_off(room.min(rest.len()));
+    let mut minority = nodes.to_vec();
+    minority.extend(rest);
+    minority.sort_unstable();
+    majority.sort_unstable();
+    (minority, majority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use history::{ShardTelemetry, TelemetryEvent};
+    use rand_chacha::rand_core::SeedableRng;
+
+    fn view(leaders: &[(&str, u64)]) -> ClusterView {
+        let names: Vec<String> = (1..=5).map(|n| format!("n{n}")).collect();
+        let mut view = ClusterView::new(&names);
+        for name in &names {
+            let led = leaders.iter().find(|(leader, _)| leader == name);
+            view.learn(&TelemetryEvent {
+                sent: 0,
+                received: 0,
+                node: name.clone(),
+                alive: true,
+                shards: vec![ShardTelemetry {
+                    shard: 0,
+                    role: if led.is_some() {
+                        Role::Leader
+                    } else {
+                        Role::Follower
+                    },
+                    term: led.map_or(1, |(_, term)| *term),
+                    leader: None,
+                    position: 0,
+                    committed: 0,
+                    lag: 0,
+                    aside: 0,
+                }],
+                error: None,
+            });
+        }
+        view
+    }
+
+    fn planned(fault: Fault, selector: Selector) -> PlannedFault {
+        PlannedFault {
+            id: "f1".into(),
+            fault,
+            selector,
+            shard: 0,
+            start: 0,
+            duration: 1,
+            required: true,
+        }
+    }
+
+    fn resolve(fault: Fault, selector: Selector, leaders: &[(&str, u64)]) -> Resolved {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        planned(fault, selector)
+            .resolve(&view(leaders), &mut rng)
+            .unwrap()
+    }
+
+    #[test]
+    fn the_leader_is_the_one_with_the_highest_term() {
+        let resolved = resolve(Fault::Kill, Selector::Leader, &[("n2", 3), ("n4", 5)]);
+        assert_eq!(resolved.targets, ["n4"]);
+        assert_eq!(resolved.act, Act::Kill { nodes: vec![3] });
+        let resolved = resolve(Fault::Pause, Selector::AllLeaders, &[("n2", 3), ("n4", 5)]);
+        assert_eq!(resolved.targets, ["n4", "n2"]);
+    }
+
+    #[test]
+    fn halves_put_the_target_in_the_minority() {
+        let resolved = resolve(Fault::Halves, Selector::Leader, &[("n2", 3)]);
+        assert_eq!(resolved.targets.len(), 2);
+        assert!(resolved.targets.contains(&"n2".to_owned()));
+        let Act::Drop { links } = resolved.act else {
+            panic!("halves drop packets")
+        };
+        assert_eq!(links.len(), 2 * 2 * 3);
+    }
+
+    #[test]
+    fn a_cut_takes_one_link_and_an_isolation_all() {
+        let resolved = resolve(Fault::Cut, Selector::Node("n5".into()), &[("n2", 3)]);
+        assert_eq!(resolved.act, Act::drop_between(&[4], &[1]));
+        let resolved = resolve(Fault::LeaderAlone, Selector::Leader, &[("n2", 3)]);
+        assert_eq!(resolved.act, Act::drop_between(&[1], &[0, 2, 3, 4]));
+    }
+
+    #[test]
+    fn nothing_matches_without_a_leader() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let error = planned(Fault::Kill, Selector::Leader).resolve(&view(&[]), &mut rng);
+        assert!(error.is_err());
+    }
+}
