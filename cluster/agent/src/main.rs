@@ -1,2 +1,71 @@
-//! The small static binary that acts on a host: faults, leases, probes.
-fn main() {}
+//! `splitbrain-agent`: `serve DIR LEASE_MS`, `heal DIR`, and `spawn` for its own use.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitCode;
+
+use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe, setsid};
+use splitbrain_agent::guardian;
+use splitbrain_agent::journal::Journal;
+use splitbrain_agent::process;
+use splitbrain_agent::worker::Worker;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["serve", dir, lease] => match lease.parse() {
+            Ok(lease_ms) => serve(Path::new(dir), lease_ms),
+            Err(_) => Err(format!("\"{lease}\" is not a lease in ms")),
+        },
+        ["heal", dir] => heal(Path::new(dir)),
+        ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
+        _ => Err("usage: splitbrain-agent serve DIR LEASE_MS | heal DIR".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("splitbrain-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(dir: &Path, lease_ms: u64) -> Result<(), String> {
+    let text = |error: nix::Error| error.to_string();
+    let (renewals_read, renewals_write) = pipe().map_err(text)?;
+    let (alive_read, alive_write) = pipe().map_err(text)?;
+    // SAFETY: no thread has been started yet, so the child may do anything.
+    match unsafe { fork() }.map_err(text)? {
+        ForkResult::Child => {
+            drop((renewals_write, alive_read));
+            // Out of the channel's session: sshd ends that one when the connection is lost.
+            setsid().map_err(text)?;
+            // Nor may it hold the channel open, or speak on it.
+            let null = File::options().read(true).write(true).open("/dev/null");
+            let null = null.map_err(|error| error.to_string())?;
+            dup2_stdin(&null).map_err(text)?;
+            dup2_stdout(&null).map_err(text)?;
+            guardian::watch(dir, renewals_read, alive_write, lease_ms);
+            Ok(())
+        }
+        ForkResult::Parent { .. } => {
+            drop((renewals_read, alive_write));
+            let mut worker =
+                Worker::new(dir, renewals_write, lease_ms).map_err(|error| error.to_string())?;
+            worker.serve(&alive_read)
+        }
+    }
+}
+
+fn heal(dir: &Path) -> Result<(), String> {
+    let mut journal = Journal::open(dir).map_err(|error| error.to_string())?;
+    let undone = journal.undo(None)?;
+    for line in &undone {
+        println!("{line}");
+    }
+    if undone.is_empty() {
+        println!("nothing to heal");
+    }
+    Ok(())
+}

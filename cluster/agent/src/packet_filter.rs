@@ -1,0 +1,109 @@
+//! Drops packets by source, in a table of its own that nothing else is touched by.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::{Command, Stdio};
+
+/// The name of a fault's table; only letters, digits and underscores, whatever the fault's id.
+pub fn name(fault: &str) -> String {
+    let safe = fault
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
+    format!("splitbrain_{}", safe.collect::<String>())
+}
+
+/// Drops what comes from these addresses. Says by what mechanism.
+///
+/// Loopback and established connections of sshd are never touched: rules name only the given
+/// sources, and the caller never names a control address.
+pub fn install(name: &str, from: &[IpAddr]) -> Result<String, String> {
+    let mut script = format!(
+        "add table inet {name}\ndelete table inet {name}\nadd table inet {name}\n\
+         add chain inet {name} input {{ type filter hook input priority -150; policy accept; }}\n\
+         add rule inet {name} input iifname \"lo\" accept\n"
+    );
+    for address in from {
+        let family = if address.is_ipv4() { "ip" } else { "ip6" };
+        writeln!(
+            script,
+            "add rule inet {name} input {family} saddr {address} drop"
+        )
+        .map_err(|error| error.to_string())?;
+    }
+    match run("nft", &["-f", "-"], &script) {
+        Ok(()) => Ok("nft".to_owned()),
+        Err(nft) => match install_iptables(name, from) {
+            Ok(()) => Ok("iptables".to_owned()),
+            Err(iptables) => Err(format!("nft: {nft}; iptables: {iptables}")),
+        },
+    }
+}
+
+fn install_iptables(name: &str, from: &[IpAddr]) -> Result<(), String> {
+    for (program, v4) in [("iptables-restore", true), ("ip6tables-restore", false)] {
+        let addresses = from.iter().filter(|address| address.is_ipv4() == v4);
+        let mut script = format!("*filter\n:{name} - [0:0]\n-I INPUT 1 -j {name}\n");
+        let mut any = false;
+        for address in addresses {
+            any = true;
+            let added = writeln!(script, "-A {name} -s {address} -j DROP");
+            added.map_err(|error| error.to_string())?;
+        }
+        script.push_str("COMMIT\n");
+        if any {
+            run(program, &["--noflush", "--wait"], &script)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the table or chain away; a second time finds nothing, which is as good.
+pub fn remove(name: &str) -> Result<String, String> {
+    let listed = run("nft", &["list", "table", "inet", name], "");
+    if listed.is_ok() {
+        run("nft", &["delete", "table", "inet", name], "")?;
+        return Ok(format!("deleted table inet {name}"));
+    }
+    let mut removed = false;
+    for program in ["iptables", "ip6tables"] {
+        if run(program, &["-w", "-n", "-L", name], "").is_ok() {
+            run(program, &["-w", "-D", "INPUT", "-j", name], "")?;
+            run(program, &["-w", "-F", name], "")?;
+            run(program, &["-w", "-X", name], "")?;
+            removed = true;
+        }
+    }
+    Ok(match removed {
+        true => format!("deleted chain {name}"),
+        false => format!("no rules of {name} are left"),
+    })
+}
+
+fn run(program: &str, arguments: &[&str], stdin: &str) -> Result<(), String> {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    // sshd gives a short PATH to commands; the filters live in sbin.
+    command.env(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    );
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    if let Some(mut pipe) = child.stdin.take() {
+        // A program that ended early says why on its standard error.
+        drop(pipe.write_all(stdin.as_bytes()));
+    }
+    let output = child
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr)
+            .trim()
+            .replace('\n', " ")),
+    }
+}

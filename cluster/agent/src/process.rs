@@ -1,0 +1,161 @@
+//! Processes: started under the host's init, named by number and start time, signalled as a group.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, getpid, getppid, setsid};
+
+use crate::proto::{ProcessId, ProcessState, Start};
+
+/// This boot's name.
+pub fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
+/// State letter and start time of a process number.
+fn stat(pid: i32) -> Option<(char, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in parentheses and may hold anything; fields are counted from its end.
+    let rest = &text[text.rfind(')')? + 2..];
+    let mut fields = rest.split(' ');
+    let state = fields.next()?.chars().next()?;
+    let start = fields.nth(18)?.parse().ok()?;
+    Some((state, start))
+}
+
+/// The process that now has this number.
+pub fn by_pid(pid: i32) -> Option<ProcessId> {
+    stat(pid).map(|(_, start)| ProcessId { pid, start })
+}
+
+/// The process that a pidfile names, `PID START`.
+pub fn from_pidfile(path: &str) -> Option<ProcessId> {
+    let text = fs::read_to_string(path).ok()?;
+    let mut parts = text.split_whitespace();
+    let pid = parts.next()?.parse().ok()?;
+    let start = parts.next()?.parse().ok()?;
+    Some(ProcessId { pid, start })
+}
+
+/// How a process is.
+pub fn state(process: &ProcessId) -> ProcessState {
+    match stat(process.pid) {
+        Some((_, start)) if start != process.start => ProcessState::Absent,
+        Some(('Z' | 'X', _)) => ProcessState::Zombie,
+        Some(('T' | 't', _)) => ProcessState::Stopped,
+        Some(_) => ProcessState::Running,
+        None => ProcessState::Absent,
+    }
+}
+
+/// Signals the group that a process leads. Never this process, its parent or init.
+pub fn signal(process: &ProcessId, signal: Signal) -> Result<(), String> {
+    let own = [1, getpid().as_raw(), getppid().as_raw()];
+    if own.contains(&process.pid) {
+        return Err(format!("process {} is not the system's", process.pid));
+    }
+    if state(process) == ProcessState::Absent {
+        return Err(format!("process {} does not run", process.pid));
+    }
+    let pid = Pid::from_raw(process.pid);
+    killpg(pid, signal)
+        .or_else(|_| kill(pid, signal))
+        .map_err(|error| {
+            format!(
+                "process {} cannot be sent {}: {error}",
+                process.pid,
+                signal.as_str()
+            )
+        })
+}
+
+/// Waits until `done` holds for the process's state; says the last state.
+pub fn wait(
+    process: &ProcessId,
+    limit: Duration,
+    done: impl Fn(ProcessState) -> bool,
+) -> ProcessState {
+    let until = Instant::now() + limit;
+    loop {
+        let now = state(process);
+        if done(now) || until <= Instant::now() {
+            return now;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Starts a process in a session of its own. It is a grandchild: when the one in between ends, the
+/// host's init adopts it, and the agent's end does not touch it. Fails if it does not live for
+/// `settle_ms`.
+pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
+    let [program, arguments @ ..] = &start.argv[..] else {
+        return Err("no program to start".to_owned());
+    };
+    let open = || {
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&start.log)
+    };
+    let log = open().map_err(|error| format!("log {}: {error}", start.log))?;
+    let errors = log
+        .try_clone()
+        .map_err(|error| format!("log {}: {error}", start.log))?;
+    // A shell in between would need quoting; a re-exec of the agent itself does not.
+    let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
+    let mut command = Command::new(own);
+    command
+        .arg("spawn")
+        .arg(&start.pidfile)
+        .arg(program)
+        .args(arguments);
+    command.stdin(Stdio::null()).stdout(log).stderr(errors);
+    let status = command
+        .status()
+        .map_err(|error| format!("{program}: {error}"))?;
+    let process = from_pidfile(&start.pidfile).filter(|_| status.success());
+    let process = process.ok_or_else(|| format!("{program} did not start: {}", tail(start)))?;
+    let limit = Duration::from_millis(settle_ms);
+    let ended = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
+    if ended(wait(&process, limit, ended)) {
+        return Err(format!("{program} ended at once: {}", tail(start)));
+    }
+    Ok(process)
+}
+
+fn tail(start: &Start) -> String {
+    last_lines(&start.log, 5)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+/// The last lines of a file, of at most its last 64 KiB.
+pub fn last_lines(path: &str, lines: usize) -> Result<String, String> {
+    let bytes = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    let from = bytes.len().saturating_sub(64 << 10);
+    let text = String::from_utf8_lossy(&bytes[from..]);
+    let all: Vec<&str> = text.lines().collect();
+    Ok(all[all.len().saturating_sub(lines)..].join("\n"))
+}
+
+/// `splitbrain-agent spawn PIDFILE PROGRAM ARGS...`: the process in between.
+pub fn spawn(pidfile: &str, program: &str, arguments: &[String]) -> Result<(), String> {
+    setsid().map_err(|error| format!("setsid: {error}"))?;
+    let mut command = Command::new(program);
+    // A group of its own, so that a signal reaches all of it and nothing else.
+    command.args(arguments).process_group(0);
+    let child = command
+        .spawn()
+        .map_err(|error| format!("{program}: {error}"))?;
+    let pid = child.id() as i32;
+    let process = by_pid(pid).ok_or_else(|| format!("{program} ended at once"))?;
+    let text = format!("{} {}\n", process.pid, process.start);
+    fs::write(pidfile, text).map_err(|error| format!("{pidfile}: {error}"))
+}

@@ -1,0 +1,200 @@
+//! What the harness asks of an agent, and what comes back. Version 1.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// A question, with a number that its answer carries too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The number.
+    pub id: u64,
+    /// What is asked.
+    pub body: Ask,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// The question's number.
+    pub id: u64,
+    /// The answer, or what went wrong in one sentence.
+    pub body: Result<Answer, String>,
+}
+
+/// A process, named so that a later one with the same number is not mistaken for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot (field 22 of /proc/PID/stat).
+    pub start: u64,
+}
+
+/// How to start a process that outlives the channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Where its output is appended.
+    pub log: String,
+    /// Where its number is written.
+    pub pidfile: String,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum Ask {
+    /// Renews the lease of everything in force.
+    Renew,
+    /// Starts a process in a session of its own, as a child of the host's init.
+    Start {
+        /// How.
+        start: Start,
+        /// How long it must live to count as started, ms.
+        settle_ms: u64,
+    },
+    /// The state of the process in a pidfile.
+    State {
+        /// The file.
+        pidfile: String,
+    },
+    /// SIGKILL to the process in a pidfile; started again when healed.
+    Kill {
+        /// The fault's id.
+        fault: String,
+        /// The file.
+        pidfile: String,
+        /// How it is started again.
+        restart: Option<Start>,
+    },
+    /// SIGSTOP; SIGCONT when healed.
+    Pause {
+        /// The fault's id.
+        fault: String,
+        /// The file.
+        pidfile: String,
+    },
+    /// SIGSTOP and SIGCONT in turn until healed.
+    Slow {
+        /// The fault's id.
+        fault: String,
+        /// The file.
+        pidfile: String,
+        /// Share of each tenth of a second in which it is stopped.
+        stopped_percent: u32,
+    },
+    /// Drops packets from these addresses until healed.
+    Drop {
+        /// The fault's id.
+        fault: String,
+        /// Whose packets.
+        from: Vec<IpAddr>,
+    },
+    /// Undoes a fault.
+    Heal {
+        /// Its id.
+        fault: String,
+    },
+    /// Undoes everything.
+    HealAll,
+    /// Stops the process in a pidfile for good: SIGTERM, then SIGKILL.
+    Stop {
+        /// The file.
+        pidfile: String,
+        /// How long it may take to obey, ms.
+        grace_ms: u64,
+    },
+    /// `GET` of a plain http address on this host or its network.
+    HttpGet {
+        /// Where.
+        address: SocketAddr,
+        /// The path.
+        path: String,
+        /// How long it may take, ms.
+        timeout_ms: u64,
+    },
+    /// Whether TCP connections to these addresses can be made.
+    Reach {
+        /// Where to.
+        targets: Vec<SocketAddr>,
+        /// How long it may take, ms.
+        timeout_ms: u64,
+    },
+    /// The last lines of a file.
+    Tail {
+        /// The file.
+        path: String,
+        /// How many.
+        lines: usize,
+    },
+}
+
+/// The state of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProcessState {
+    /// No such process.
+    Absent,
+    /// Dead and not yet reaped: as good as absent.
+    Zombie,
+    /// Stopped by a signal.
+    Stopped,
+    /// Anything else.
+    Running,
+}
+
+impl ProcessState {
+    /// A word for evidence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProcessState::Absent => "absent",
+            ProcessState::Zombie => "zombie",
+            ProcessState::Stopped => "stopped",
+            ProcessState::Running => "running",
+        }
+    }
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Done.
+    Done,
+    /// A process.
+    Process {
+        /// Which, if there is one.
+        process: Option<ProcessId>,
+        /// How it is.
+        state: ProcessState,
+    },
+    /// Packets are dropped, by this mechanism.
+    Dropping {
+        /// `nft` or `iptables`.
+        mechanism: String,
+    },
+    /// What was undone, in words.
+    Healed {
+        /// One line each.
+        undone: Vec<String>,
+    },
+    /// What an HTTP server said.
+    Http {
+        /// Its status code.
+        status: u16,
+        /// The body.
+        body: String,
+    },
+    /// Per target: `connected`, `refused`, `timeout` or another error.
+    Reached {
+        /// In the order asked.
+        outcomes: Vec<String>,
+    },
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+}

@@ -1,0 +1,318 @@
+//! The worker: reads requests, acts, answers. One thread; nothing it does takes long.
+//!
+//! When its standard input ends (the harness or its channel is gone), when its lease is not
+//! renewed, or when the guardian is gone, it undoes everything and ends.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+
+use crate::clock::boottime_ms;
+use crate::frame;
+use crate::journal::Journal;
+use crate::packet_filter;
+use crate::probe;
+use crate::process;
+use crate::proto::{Answer, Ask, ProcessId, ProcessState, Request, Response};
+use crate::undo::Undo;
+
+/// Length of one turn of a slowed process, ms.
+const SLOW_PERIOD_MS: u64 = 100;
+/// How long a signal may take to show, ms.
+const SIGNAL_MS: u64 = 500;
+
+/// See the module's doc.
+pub struct Worker {
+    journal: Journal,
+    renewals: File,
+    lease_ms: u64,
+    renewed: u64,
+    slowed: Vec<Slowed>,
+}
+
+struct Slowed {
+    fault: String,
+    process: ProcessId,
+    stopped_ms: u64,
+    stopped: bool,
+    turn_at: u64,
+}
+
+impl Worker {
+    /// A worker that tells its guardian of every renewal.
+    pub fn new(dir: &Path, renewals: OwnedFd, lease_ms: u64) -> io::Result<Worker> {
+        let journal = Journal::open(dir)?;
+        let renewed = boottime_ms();
+        Ok(Worker {
+            journal,
+            renewals: File::from(renewals),
+            lease_ms,
+            renewed,
+            slowed: vec![],
+        })
+    }
+
+    /// Serves until input, lease or guardian ends; everything is undone then.
+    pub fn serve(&mut self, guardian: &OwnedFd) -> Result<(), String> {
+        let mut buffer: Vec<u8> = Vec::new();
+        let ended = loop {
+            let now = boottime_ms();
+            self.turn_slowed(now);
+            let lease_left = (self.renewed + self.lease_ms).saturating_sub(now);
+            if lease_left == 0 {
+                break Err("the lease was not renewed".to_owned());
+            }
+            let turn = self
+                .slowed
+                .iter()
+                .map(|slowed| slowed.turn_at.saturating_sub(now))
+                .min();
+            let wait = lease_left.min(turn.unwrap_or(1_000)).clamp(1, 1_000);
+            let stdin = io::stdin();
+            let mut fds = [
+                PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+                PollFd::new(guardian.as_fd(), PollFlags::POLLIN),
+            ];
+            let timeout = PollTimeout::try_from(wait as i32).unwrap_or(PollTimeout::MAX);
+            let ready = poll(&mut fds, timeout).unwrap_or(0);
+            let happened = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
+            if ready != 0 && happened(&fds[1]) {
+                break Err("the guardian is gone".to_owned());
+            }
+            if ready == 0 || !happened(&fds[0]) {
+                continue;
+            }
+            let mut chunk = [0; 64 << 10];
+            match stdin.lock().read(&mut chunk) {
+                Ok(0) => break Ok(()),
+                Ok(length) => buffer.extend_from_slice(&chunk[..length]),
+                Err(error) => break Err(format!("standard input: {error}")),
+            }
+            if let Err(error) = self.answer_all(&mut buffer) {
+                break Err(error.to_string());
+            }
+        };
+        self.slowed.clear();
+        self.journal.undo(None)?;
+        ended
+    }
+
+    fn answer_all(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
+        while let Some(request) = frame::take::<Request>(buffer)? {
+            // Any request shows that the harness lives.
+            self.renewed = boottime_ms();
+            // A guardian that is gone is seen by the pipe that it held.
+            drop(self.renewals.write_all(b"."));
+            let body = self.answer(request.body);
+            frame::write(
+                &mut io::stdout().lock(),
+                &Response {
+                    id: request.id,
+                    body,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, ask: Ask) -> Result<Answer, String> {
+        match ask {
+            Ask::Renew => Ok(Answer::Done),
+            Ask::Start { start, settle_ms } => {
+                let process = process::start(&start, settle_ms)?;
+                let state = process::state(&process);
+                Ok(Answer::Process {
+                    process: Some(process),
+                    state,
+                })
+            }
+            Ask::State { pidfile } => Ok(state_of(&pidfile)),
+            Ask::Kill {
+                fault,
+                pidfile,
+                restart,
+            } => {
+                let undo = restart.map_or(Undo::Nothing, |start| Undo::Restart { start });
+                let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
+                self.signal(&fault, &pidfile, undo, Signal::SIGKILL, gone)
+            }
+            Ask::Pause { fault, pidfile } => {
+                let undo = self.undo_stop(&pidfile)?;
+                let stopped = |state| state == ProcessState::Stopped;
+                self.signal(&fault, &pidfile, undo, Signal::SIGSTOP, stopped)
+            }
+            Ask::Slow {
+                fault,
+                pidfile,
+                stopped_percent,
+            } => self.slow(fault, &pidfile, stopped_percent),
+            Ask::Drop { fault, from } => {
+                let name = packet_filter::name(&fault);
+                let undo = Undo::Filter { name: name.clone() };
+                self.note(&fault, &undo)?;
+                packet_filter::install(&name, &from).map(|mechanism| Answer::Dropping { mechanism })
+            }
+            Ask::Heal { fault } => {
+                self.slowed.retain(|slowed| slowed.fault != fault);
+                self.journal
+                    .undo(Some(&fault))
+                    .map(|undone| Answer::Healed { undone })
+            }
+            Ask::HealAll => {
+                self.slowed.clear();
+                self.journal
+                    .undo(None)
+                    .map(|undone| Answer::Healed { undone })
+            }
+            Ask::Stop { pidfile, grace_ms } => stop(&pidfile, grace_ms),
+            Ask::HttpGet {
+                address,
+                path,
+                timeout_ms,
+            } => {
+                let (status, body) =
+                    probe::http_get(address, &path, Duration::from_millis(timeout_ms))?;
+                Ok(Answer::Http { status, body })
+            }
+            Ask::Reach {
+                targets,
+                timeout_ms,
+            } => {
+                let outcomes = probe::reach(&targets, Duration::from_millis(timeout_ms));
+                Ok(Answer::Reached { outcomes })
+            }
+            Ask::Tail { path, lines } => {
+                process::last_lines(&path, lines).map(|text| Answer::Text { text })
+            }
+        }
+    }
+
+    fn note(&mut self, fault: &str, undo: &Undo) -> Result<(), String> {
+        self.journal
+            .before(fault, undo)
+            .map_err(|error| format!("journal: {error}"))
+    }
+
+    fn undo_stop(&self, pidfile: &str) -> Result<Undo, String> {
+        Ok(Undo::Continue {
+            process: running(pidfile)?,
+            boot: process::boot_id(),
+        })
+    }
+
+    fn signal(
+        &mut self,
+        fault: &str,
+        pidfile: &str,
+        undo: Undo,
+        signal: Signal,
+        done: impl Fn(ProcessState) -> bool,
+    ) -> Result<Answer, String> {
+        let process = running(pidfile)?;
+        self.note(fault, &undo)?;
+        process::signal(&process, signal)?;
+        let state = process::wait(&process, Duration::from_millis(SIGNAL_MS), done);
+        Ok(Answer::Process {
+            process: Some(process),
+            state,
+        })
+    }
+
+    fn slow(&mut self, fault: String, pidfile: &str, percent: u32) -> Result<Answer, String> {
+        let process = running(pidfile)?;
+        let undo = self.undo_stop(pidfile)?;
+        self.note(&fault, &undo)?;
+        process::signal(&process, Signal::SIGSTOP)?;
+        let stopped_ms = SLOW_PERIOD_MS * u64::from(percent.min(100)) / 100;
+        let turn_at = boottime_ms() + stopped_ms;
+        let state = ProcessState::Stopped;
+        let answer = Answer::Process {
+            process: Some(process.clone()),
+            state,
+        };
+        self.slowed.push(Slowed {
+            fault,
+            process,
+            stopped_ms,
+            stopped: true,
+            turn_at,
+        });
+        Ok(answer)
+    }
+
+    fn turn_slowed(&mut self, now: u64) {
+        for slowed in &mut self.slowed {
+            if now < slowed.turn_at {
+                continue;
+            }
+            let (signal, next) = match slowed.stopped {
+                true => (Signal::SIGCONT, SLOW_PERIOD_MS - slowed.stopped_ms),
+                false => (Signal::SIGSTOP, slowed.stopped_ms),
+            };
+            // A process that has ended meanwhile needs no turns.
+            drop(process::signal(&slowed.process, signal));
+            slowed.stopped = !slowed.stopped;
+            slowed.turn_at = now + next.max(1);
+        }
+    }
+}
+
+fn running(pidfile: &str) -> Result<ProcessId, String> {
+    process::from_pidfile(pidfile)
+        .filter(|process| {
+            matches!(
+                process::state(process),
+                ProcessState::Running | ProcessState::Stopped
+            )
+        })
+        .ok_or_else(|| format!("no process of {pidfile} runs"))
+}
+
+fn state_of(pidfile: &str) -> Answer {
+    match process::from_pidfile(pidfile) {
+        Some(process) => {
+            let state = process::state(&process);
+            Answer::Process {
+                process: Some(process),
+                state,
+            }
+        }
+        None => Answer::Process {
+            process: None,
+            state: ProcessState::Absent,
+        },
+    }
+}
+
+fn stop(pidfile: &str, grace_ms: u64) -> Result<Answer, String> {
+    let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
+    let Ok(process) = running(pidfile) else {
+        return Ok(Answer::Process {
+            process: None,
+            state: ProcessState::Absent,
+        });
+    };
+    process::signal(&process, Signal::SIGTERM)?;
+    process::signal(&process, Signal::SIGCONT).or_else(|error| {
+        // It may have obeyed already.
+        if gone(process::state(&process)) {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })?;
+    let mut state = process::wait(&process, Duration::from_millis(grace_ms), gone);
+    if !gone(state) {
+        process::signal(&process, Signal::SIGKILL)?;
+        state = process::wait(&process, Duration::from_millis(SIGNAL_MS), gone);
+    }
+    Ok(Answer::Process {
+        process: Some(process),
+        state,
+    })
+}

@@ -1,0 +1,202 @@
+//! The harness's end of an agent: uploads it, starts it, asks it, keeps its lease.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use agent::frame;
+use agent::proto::{Answer, Ask, Request, Response};
+
+use crate::host::{Exec, Host, HostError, shell_quote};
+use crate::ssh::{SshHost, StreamInput};
+
+/// The agent, as it was built with this harness.
+static AGENT: &[u8] = include_bytes!(env!("SPLITBRAIN_AGENT"));
+
+/// How long an agent holds faults without hearing from the harness, by default.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+type Waiters = Arc<Mutex<Shared>>;
+
+#[derive(Default)]
+struct Shared {
+    next_id: u64,
+    waiting: BTreeMap<u64, Sender<Result<Answer, String>>>,
+    ended: bool,
+}
+
+/// A running agent. Dropped, it ends, and undoes whatever is in force.
+pub struct AgentLink {
+    host: String,
+    stream: Arc<StreamInput>,
+    shared: Waiters,
+    stop_renewing: Sender<()>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl AgentLink {
+    /// Uploads the agent if this very one is not there yet, and starts it.
+    ///
+    /// `run` names its folder and journal; it is unique to a run.
+    pub fn start(host: &SshHost, run: &str, lease: Duration) -> Result<AgentLink, HostError> {
+        let base = "/run/splitbrain";
+        let binary = format!("{base}/agent-{:016x}", fingerprint(AGENT));
+        let quoted = shell_quote(&binary);
+        // The size is checked with the name: a torn upload never gets the name at all.
+        let there = host.exec(Exec::shell(format!(
+            "umask 077; mkdir -p {base} && chmod 700 {base}; stat -c %s {quoted} 2>/dev/null"
+        )))?;
+        if there.text().trim() != AGENT.len().to_string() {
+            host.upload(AGENT, &binary, 0o700)?;
+        }
+        let folder = shell_quote(&format!("{base}/{run}"));
+        let lease_ms = lease.as_millis();
+        let (stream, output) = host.stream(&format!("exec {quoted} serve {folder} {lease_ms}"))?;
+        let name = host.name().to_owned();
+        Ok(AgentLink::over(name, stream, output, lease))
+    }
+
+    fn over(
+        host: String,
+        stream: StreamInput,
+        output: Receiver<Vec<u8>>,
+        lease: Duration,
+    ) -> AgentLink {
+        let stream = Arc::new(stream);
+        let shared = Waiters::default();
+        let (stop_renewing, stopped) = channel();
+        let reader = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || read_answers(&output, &shared))
+        };
+        let renewer = {
+            let (stream, shared) = (Arc::clone(&stream), Arc::clone(&shared));
+            thread::spawn(move || renew(&stream, &shared, &stopped, lease / 4))
+        };
+        AgentLink {
+            host,
+            stream,
+            shared,
+            stop_renewing,
+            threads: vec![reader, renewer],
+        }
+    }
+
+    /// Asks, and waits for the answer. The inner error is the agent's own.
+    pub fn ask(&self, ask: Ask, limit: Duration) -> Result<Result<Answer, String>, HostError> {
+        let doing = "asking the agent".to_owned();
+        let host = self.host.clone();
+        let Some(answer) = send(&self.stream, &self.shared, ask) else {
+            let why = "the agent has ended".to_owned();
+            return Err(HostError::Broken { host, doing, why });
+        };
+        match answer.recv_timeout(limit) {
+            Ok(answer) => Ok(answer),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                Err(HostError::Timeout { host, doing, limit })
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
+                let why = "the agent has ended".to_owned();
+                Err(HostError::Broken { host, doing, why })
+            }
+        }
+    }
+
+    /// Asks, with both kinds of error as one text that names the host.
+    pub fn ask_text(&self, ask: Ask, limit: Duration) -> Result<Answer, String> {
+        match self.ask(ask, limit) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(format!("host {}: {error}", self.host)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// The host's name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl Drop for AgentLink {
+    fn drop(&mut self) {
+        // Everything is undone before the channel goes, so that the end is not a race.
+        let _ = self.ask(Ask::HealAll, Duration::from_secs(5));
+        let _ = self.stop_renewing.send(());
+        let threads = std::mem::take(&mut self.threads);
+        // The renewer lets go of the stream; the reader ends when the host's thread does.
+        if let Some(renewer) = threads.into_iter().nth(1) {
+            let _ = renewer.join();
+        }
+    }
+}
+
+fn send(
+    stream: &StreamInput,
+    shared: &Waiters,
+    ask: Ask,
+) -> Option<Receiver<Result<Answer, String>>> {
+    let (sender, receiver) = channel();
+    let id = {
+        let mut shared = shared
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if shared.ended {
+            return None;
+        }
+        shared.next_id += 1;
+        let id = shared.next_id;
+        shared.waiting.insert(id, sender);
+        id
+    };
+    let bytes = frame::encode(&Request { id, body: ask }).ok()?;
+    stream.send(bytes).then_some(receiver)
+}
+
+fn read_answers(output: &Receiver<Vec<u8>>, shared: &Waiters) {
+    let mut buffer = Vec::new();
+    'stream: while let Ok(bytes) = output.recv() {
+        buffer.extend_from_slice(&bytes);
+        loop {
+            match frame::take::<Response>(&mut buffer) {
+                Ok(Some(response)) => {
+                    let mut shared = shared.lock().unwrap_or_else(|p| p.into_inner());
+                    if let Some(waiter) = shared.waiting.remove(&response.id) {
+                        // Whoever asked may have given up.
+                        let _ = waiter.send(response.body);
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => break 'stream,
+            }
+        }
+    }
+    let mut shared = shared
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    shared.ended = true;
+    shared.waiting.clear();
+}
+
+fn renew(stream: &StreamInput, shared: &Waiters, stopped: &Receiver<()>, every: Duration) {
+    let mut due = Instant::now() + every;
+    loop {
+        let wait = due.saturating_duration_since(Instant::now());
+        match stopped.recv_timeout(wait) {
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            _ => return,
+        }
+        due += every;
+        if send(stream, shared, Ask::Renew).is_none() {
+            return;
+        }
+    }
+}
+
+/// FNV-1a, so that another build of the agent gets another name.
+fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

@@ -1,0 +1,228 @@
+//! A host over SSH: one thread owns its session and serves requests by channel.
+//!
+//! A libssh2 session is one mutex, and a blocking read would stall every channel; so the session
+//! is non-blocking, and its thread ([`worker`]) turns over all channels whenever the socket, a
+//! request or a deadline wakes it. Host keys are always checked ([`connect`]).
+
+mod channel;
+mod connect;
+mod worker;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::host::{Exec, ExecResult, Host, HostAddress, HostError, upload_command};
+use worker::{Command, Worker};
+
+/// How long a connection may take to be made.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(4);
+
+/// See the module's doc.
+pub struct SshHost {
+    address: HostAddress,
+    commands: Sender<Command>,
+    wake: Arc<EventFd>,
+    closing: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The way into a long-lived channel; what its command writes comes out of a receiver.
+pub struct StreamInput {
+    input: Sender<Vec<u8>>,
+    wake: Arc<EventFd>,
+}
+
+impl StreamInput {
+    /// Sends bytes to the command; `false` when the channel is gone.
+    pub fn send(&self, bytes: Vec<u8>) -> bool {
+        let sent = self.input.send(bytes).is_ok();
+        ring(&self.wake);
+        sent
+    }
+}
+
+impl Drop for StreamInput {
+    fn drop(&mut self) {
+        ring(&self.wake);
+    }
+}
+
+impl SshHost {
+    /// Starts the host's thread and makes the first connection.
+    pub fn connect(address: HostAddress) -> Result<SshHost, HostError> {
+        let local = |why: String| HostError::Local {
+            host: address.name.clone(),
+            why,
+        };
+        let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
+            .map_err(|error| local(format!("eventfd: {error}")))?;
+        let wake = Arc::new(wake);
+        let closing = Arc::new(AtomicBool::new(false));
+        let (commands, receiver) = channel();
+        let (ready, connected) = channel();
+        let mut worker = Worker::new(
+            address.clone(),
+            receiver,
+            Arc::clone(&wake),
+            Arc::clone(&closing),
+        );
+        let builder = thread::Builder::new().name(format!("ssh-{}", address.name));
+        let thread = builder
+            .spawn(move || {
+                let first = worker.connect();
+                let good = first.is_ok();
+                if ready.send(first).is_ok() && good {
+                    worker.run();
+                }
+            })
+            .map_err(|error| local(format!("thread: {error}")))?;
+        let host = SshHost {
+            address,
+            commands,
+            wake,
+            closing,
+            thread: Some(thread),
+        };
+        let limit = CONNECT_LIMIT + Duration::from_millis(500);
+        match connected.recv_timeout(limit) {
+            Ok(Ok(())) => Ok(host),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(host.timeout("connecting", limit)),
+        }
+    }
+
+    /// Runs a command whose standard streams stay open.
+    pub fn stream(&self, command: &str) -> Result<(StreamInput, Receiver<Vec<u8>>), HostError> {
+        let (input, to_command) = channel();
+        let (from_command, output) = channel();
+        let (reply, started) = channel();
+        let command = command.to_owned();
+        self.send(Command::Stream {
+            command,
+            input: to_command,
+            output: from_command,
+            reply,
+        })?;
+        let limit = CONNECT_LIMIT;
+        match started.recv_timeout(limit) {
+            Ok(Ok(())) => Ok((
+                StreamInput {
+                    input,
+                    wake: Arc::clone(&self.wake),
+                },
+                output,
+            )),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(self.timeout("opening a channel", limit)),
+        }
+    }
+
+    /// How it is reached.
+    pub fn address(&self) -> &HostAddress {
+        &self.address
+    }
+
+    fn send(&self, command: Command) -> Result<(), HostError> {
+        let sent = self.commands.send(command);
+        ring(&self.wake);
+        sent.map_err(|_| HostError::Local {
+            host: self.address.name.clone(),
+            why: "its SSH thread has ended".to_owned(),
+        })
+    }
+
+    fn timeout(&self, doing: &str, limit: Duration) -> HostError {
+        HostError::Timeout {
+            host: self.address.name.clone(),
+            doing: doing.to_owned(),
+            limit,
+        }
+    }
+}
+
+impl Host for SshHost {
+    fn name(&self) -> &str {
+        &self.address.name
+    }
+
+    fn data_address(&self) -> IpAddr {
+        self.address.data_address
+    }
+
+    fn exec(&self, exec: Exec) -> Result<ExecResult, HostError> {
+        let limit = exec.timeout;
+        let doing = format!("running {}", abridged(&exec.command));
+        let (reply, done) = channel();
+        self.send(Command::Exec { exec, reply })?;
+        // The thread keeps the limit; the margin is for a connection to be made first.
+        match done.recv_timeout(limit + CONNECT_LIMIT + Duration::from_millis(500)) {
+            Ok(result) => result,
+            Err(_) => Err(self.timeout(&doing, limit)),
+        }
+    }
+
+    /// Over a session of its own, so that a long transfer does not hold up the others.
+    fn upload(&self, bytes: &[u8], path: &str, mode: u32) -> Result<(), HostError> {
+        let doing = format!("uploading {path}");
+        let broken = |why: String| HostError::Broken {
+            host: self.address.name.clone(),
+            doing: doing.clone(),
+            why,
+        };
+        let session = connect::connect(&self.address)?;
+        session.set_blocking(true);
+        session.set_timeout(60_000);
+        let exec = upload_command(path, mode);
+        let status = channel::run_blocking(&session, &exec, bytes).map_err(broken)?;
+        match status {
+            0 => Ok(()),
+            status => Err(broken(format!(
+                "the host's shell ended with status {status}"
+            ))),
+        }
+    }
+
+    fn download(&self, path: &str) -> Result<Vec<u8>, HostError> {
+        let exec = Exec::argv(&["cat", path]).timeout(Duration::from_secs(60));
+        let result = self.exec(exec)?;
+        match result.status {
+            0 => Ok(result.stdout),
+            _ => Err(HostError::Local {
+                host: self.address.name.clone(),
+                why: String::from_utf8_lossy(&result.stderr).trim().to_owned(),
+            }),
+        }
+    }
+}
+
+impl Drop for SshHost {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::SeqCst);
+        ring(&self.wake);
+        if let Some(thread) = self.thread.take() {
+            // It ends within a turn of its loop; a panic in it was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Wakes the host's thread.
+fn ring(wake: &EventFd) {
+    // Full means that it has been rung already.
+    let _ = wake.write(1);
+}
+
+fn abridged(command: &str) -> String {
+    let short: String = command.chars().take(60).collect();
+    if short.len() < command.len() {
+        format!("{short}...")
+    } else {
+        short
+    }
+}

@@ -1,0 +1,54 @@
+//! The HTTP face of a node.
+
+use std::sync::mpsc::Sender;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tokio::sync::oneshot;
+
+use super::engine::Ask;
+use crate::wire::{Envelope, NodeStatus, TxnReply, TxnRequest};
+
+/// Largest request, bytes: a batch of messages, each with a batch of entries.
+const BODY_MAX: usize = 64 << 20;
+
+/// `/txn`, `/status`, `/peer`.
+pub fn router(engine: Sender<Ask>) -> Router {
+    Router::new()
+        .route("/txn", post(txn))
+        .route("/status", get(status))
+        .route("/peer", post(peer))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(engine)
+}
+
+async fn txn(
+    State(engine): State<Sender<Ask>>,
+    Json(request): Json<TxnRequest>,
+) -> Result<Json<TxnReply>, StatusCode> {
+    let (sender, receiver) = oneshot::channel();
+    engine
+        .send(Ask::Txn(request, sender))
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    receiver
+        .await
+        .map(Json)
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+}
+
+async fn status(State(engine): State<Sender<Ask>>) -> Result<Json<NodeStatus>, StatusCode> {
+    let (sender, receiver) = oneshot::channel();
+    engine
+        .send(Ask::Status(sender))
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    receiver
+        .await
+        .map(Json)
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+}
+
+async fn peer(State(engine): State<Sender<Ask>>, Json(envelopes): Json<Vec<Envelope>>) {
+    drop(engine.send(Ask::Peer(envelopes)));
+}
