@@ -1,11 +1,23 @@
 //! Checkers: a history in, a verdict out.
 //!
-//! What lives here: the verdict's types ([`Verdict`], [`Outcome`], [`Finding`], [`Judgement`]) and
-//! one checker a file. What must not: a clock, a file, a socket, a thread that outlives a call;
-//! anything that knows a cluster. Definitions follow `docs/checkers/`.
+//! What lives here: the verdict's types ([`verdict`]), the index that checkers share
+//! ([`elements`]), one checker a file, and the coverage gate ([`coverage`]). What must not: a
+//! clock, a file, a socket, a thread that outlives a call; anything that knows a cluster.
+//! Definitions follow `docs/checkers/`.
 
+pub mod consistent_prefix;
+pub mod coverage;
+pub mod elements;
+mod lost_writes;
+mod monotonic_reads;
+mod prefix_graph;
+mod read_your_writes;
+mod registry;
+mod sentences;
 pub mod verdict;
 
+pub use coverage::{CoverageRules, FaultSpan, coverage};
+pub use registry::{ALL_NAMES, Checker, SESSION, built, by_name, judge};
 pub use verdict::{
     Context, Coverage, CoverageItem, Finding, Judgement, Outcome, ReadsMode, Role, Verdict, Window,
     WitnessOp,

@@ -74,6 +74,8 @@ pub struct Context {
     /// Live data-bearing nodes that must each have answered a final read of every key; `None` in
     /// a bare file, where the final reads present count as complete.
     pub nodes: Option<Vec<String>>,
+    /// Whether the replicas were seen to agree before the final reads; `None` if nobody looked.
+    pub converged: Option<bool>,
     /// Faults and leader changes, for placing findings on the timeline.
     pub windows: Vec<Window>,
     /// Names of keys for people.

@@ -1,3 +1,13 @@
 //! The `splitbrain` harness: CLI, configuration, the runner that ties all together, run folders.
+//!
+//! Nothing depends on this crate. Read next: [`cli`], [`config`], [`engine`], [`judge`].
 
+pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod error;
+pub mod exit;
+pub mod judge;
+pub mod names;
+pub mod run_folder;
+pub mod run_info;

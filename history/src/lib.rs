@@ -7,16 +7,20 @@
 //!
 //! Read next: [`event`], then [`micro_op`].
 
+pub mod columns;
 pub mod event;
 pub mod fault_event;
 pub mod key;
 pub mod micro_op;
+pub mod reader;
 pub mod run_info;
 pub mod telemetry;
 
+pub use columns::{History, Mop, MopKind, Op, Shown};
 pub use event::{Event, EventKind, Hop};
 pub use fault_event::{Evidence, FaultEvent, FaultPhase, FaultResult};
 pub use key::Key;
 pub use micro_op::{MicroOp, Observed};
+pub use reader::{Damage, ReadError, ReadHistory, read_events, read_history};
 pub use run_info::{RunInfo, SystemInfo};
 pub use telemetry::{Role, ShardTelemetry, TelemetryEvent};

@@ -1,8 +1,14 @@
 //! Configuration: the resolved test, how it is read from TOML, how flags override it.
 
+mod command;
+mod fault_text;
 pub mod spec;
+mod toml_file;
 
+pub use command::command;
+pub use fault_text::parse_fault;
 pub use spec::{
     CoverageSpec, FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, StoreSpec, TestSpec,
     WorkloadSpec,
 };
+pub use toml_file::{TestFile, to_toml};

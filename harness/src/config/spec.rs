@@ -61,6 +61,8 @@ pub struct StoreSpec {
     pub heartbeat_ms: u64,
     /// Shortest election timeout, ms; the longest is twice this.
     pub election_timeout_ms: u64,
+    /// How often an asynchronous leader ships its log, ms.
+    pub ship_ms: u64,
 }
 
 /// The workload's settings.
@@ -148,6 +150,7 @@ impl Default for TestSpec {
                 fsync: true,
                 heartbeat_ms: 50,
                 election_timeout_ms: 300,
+                ship_ms: 25,
             },
             workload: WorkloadSpec {
                 name: "ledger".to_owned(),
@@ -160,7 +163,10 @@ impl Default for TestSpec {
             duration_ms: 8_000,
             recovery_ms: 10_000,
             sample_ms: 100,
-            coverage: CoverageSpec { ok_outside_min: 50, attempts_during_min: 20 },
+            coverage: CoverageSpec {
+                ok_outside_min: 50,
+                attempts_during_min: 20,
+            },
         }
     }
 }

@@ -1,0 +1,253 @@
+//! Consistent prefix: docs/checkers/consistent-prefix.md.
+//!
+//! Violated when no total order of the writes explains every ok read by a prefix. Decided by a
+//! graph ([`crate::prefix_graph`]) in time linear in what the history shows. One finding a knot of
+//! the graph, and one for every read that shows an element twice.
+
+use history::{History, MopKind, Op};
+use rustc_hash::FxHashSet;
+
+use crate::elements::Elements;
+use crate::prefix_graph::{Graph, Node, build};
+use crate::registry::Checker;
+use crate::sentences::{lines, on_node, seconds, windows, witness};
+use crate::verdict::{Context, Finding, Outcome, Verdict};
+
+/// Moments of a knot from which a cycle is looked for.
+const STARTS: usize = 48;
+/// Cycles that are tried to be made smaller.
+const TRIES: usize = 12;
+/// Operations of a knot that is searched whole.
+const WHOLE: usize = 18;
+/// Operations of a knot whose pairs are all tried.
+const PAIRS: usize = 80;
+/// Operations of a cycle that subsets are drawn from.
+const POOL: usize = 10;
+
+/// See the module's doc.
+pub struct ConsistentPrefix;
+
+impl Checker for ConsistentPrefix {
+    fn name(&self) -> &'static str {
+        "consistent-prefix"
+    }
+
+    fn check(&self, history: &History, context: &Context) -> Outcome {
+        let elements = Elements::new(history);
+        let all: Vec<u32> = (0..history.ops.len() as u32).collect();
+        let graph = build(&elements, &all, context.reads, context.session_scope);
+        let mut outcome = Outcome::valid();
+        outcome.reads = Some(context.reads);
+        let mut repeats = graph.repeats.clone();
+        repeats.dedup();
+        let knots = graph.knots();
+        outcome.count = (repeats.len() + knots.len()) as u64;
+        if outcome.count == 0 {
+            if context.nodes.is_some() && graph.judged == 0 {
+                outcome.verdict = Verdict::Unknown;
+                outcome.reason = Some(
+                    "not applicable: no transaction read two keys, or a list of two".to_owned(),
+                );
+            }
+            return outcome;
+        }
+        outcome.verdict = Verdict::Invalid;
+        let most = context.findings_max.unwrap_or(50);
+        for op in repeats.iter().take(most) {
+            outcome
+                .findings
+                .push(repeat_finding(&elements, context, *op));
+        }
+        for knot in knots
+            .iter()
+            .take(most.saturating_sub(outcome.findings.len()))
+        {
+            let ops = smallest(&elements, context, &graph, knot);
+            outcome
+                .findings
+                .push(knot_finding(&elements, context, &ops));
+        }
+        outcome
+            .findings
+            .sort_by_key(|finding| (finding.witness.len(), finding.ops.clone()));
+        outcome
+    }
+}
+
+/// Whether these operations alone admit no order.
+pub fn violated(elements: &Elements<'_>, context: &Context, ops: &[u32]) -> bool {
+    let graph = build(elements, ops, context.reads, context.session_scope);
+    !graph.repeats.is_empty() || !graph.knots().is_empty()
+}
+
+/// A small set of operations of a knot that still admits no order.
+fn smallest(elements: &Elements<'_>, context: &Context, graph: &Graph, knot: &[u32]) -> Vec<u32> {
+    let members: FxHashSet<u32> = knot.iter().copied().collect();
+    let moment = |node: &&u32| matches!(graph.nodes[**node as usize], Node::Moment(_));
+    let mut starts: Vec<u32> = knot.iter().filter(moment).copied().collect();
+    if starts.is_empty() {
+        starts = knot.to_vec();
+    }
+    starts.sort_unstable();
+    starts.truncate(STARTS);
+    let mut cycles: Vec<Vec<u32>> = starts
+        .iter()
+        .map(|start| graph.ops_of(&graph.shortest_cycle(*start, &members)))
+        .filter(|ops| !ops.is_empty())
+        .collect();
+    cycles.sort_by_key(|ops| (ops.len(), ops.clone()));
+    cycles.dedup();
+    let everything = with_evidence(elements, graph, graph.ops_of(knot));
+    let mut best: Option<Vec<u32>> = None;
+    // A small knot is searched whole; of a larger one the pairs, which long forks are.
+    let whole = match everything.len() {
+        0..=WHOLE => 5,
+        count if count <= PAIRS => 2,
+        _ => 0,
+    };
+    let whole = whole.min(everything.len());
+    let found = (1..=whole).find_map(|size| subset(elements, context, &everything, size));
+    if let Some(found) = found {
+        if everything.len() <= WHOLE || found.len() <= 2 {
+            return found;
+        }
+        best = Some(found);
+    }
+    for cycle in cycles.iter().take(TRIES) {
+        // What decides an edge may lie beside the cycle: who read the order, who saw the missed.
+        let mut pool = cycle.clone();
+        for op in &everything {
+            if pool.len() < POOL && !pool.contains(op) {
+                pool.push(*op);
+            }
+        }
+        pool.truncate(POOL);
+        pool.sort_unstable();
+        let most = best
+            .as_ref()
+            .map_or(5, |best| best.len() - 1)
+            .min(pool.len());
+        if let Some(found) = (1..=most).find_map(|size| subset(elements, context, &pool, size)) {
+            best = Some(found);
+        }
+    }
+    best.unwrap_or(everything)
+}
+
+/// Adds the operations that show the order of the elements these operations read.
+fn with_evidence(elements: &Elements<'_>, graph: &Graph, ops: Vec<u32>) -> Vec<u32> {
+    let history = elements.history;
+    let mops = ops
+        .iter()
+        .flat_map(|op| history.mops_of(&history.ops[*op as usize]));
+    let evidence = mops.filter_map(|mop| graph.longest.get(&mop.key).copied());
+    let mut all: Vec<u32> = evidence.chain(ops.iter().copied()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// The first subset of that size that admits no order.
+fn subset(
+    elements: &Elements<'_>,
+    context: &Context,
+    pool: &[u32],
+    size: usize,
+) -> Option<Vec<u32>> {
+    let mut places: Vec<usize> = (0..size).collect();
+    loop {
+        let ops: Vec<u32> = places.iter().map(|place| pool[*place]).collect();
+        if violated(elements, context, &ops) {
+            return Some(ops);
+        }
+        // The next combination in order.
+        let movable = (0..size)
+            .rev()
+            .find(|at| places[*at] < pool.len() - size + at)?;
+        places[movable] += 1;
+        for at in movable + 1..size {
+            places[at] = places[at - 1] + 1;
+        }
+    }
+}
+
+fn note(history: &History, op: &Op) -> String {
+    let mops = history.mops_of(op);
+    let words = mops.iter().map(|mop| {
+        let key = &history.keys[mop.key as usize];
+        match (mop.kind, history.micro_op(mop)) {
+            (MopKind::Read, history::MicroOp::Read { value: None, .. }) => {
+                format!("read key {key}: nothing")
+            }
+            (
+                MopKind::Read,
+                history::MicroOp::Read {
+                    value: Some(value), ..
+                },
+            ) => match value {
+                history::Observed::Int(value) => format!("read key {key}: {value}"),
+                history::Observed::List(list) => format!("read key {key}: {list:?}"),
+            },
+            (_, _) => format!("wrote {} to key {key}", mop.value),
+        }
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn knot_finding(elements: &Elements<'_>, context: &Context, ops: &[u32]) -> Finding {
+    let history = elements.history;
+    let ops: Vec<&Op> = ops.iter().map(|op| &history.ops[*op as usize]).collect();
+    let said: Vec<String> = ops
+        .iter()
+        .map(|op| {
+            let at = seconds(op.completed.unwrap_or(op.invoked));
+            format!(
+                "session {} {} at {at}{}",
+                op.session,
+                note(history, op),
+                on_node(history, op)
+            )
+        })
+        .collect();
+    let sentence = format!(
+        "no order of the writes explains these together: {}",
+        said.join("; ")
+    );
+    let proof = ops.iter().map(|op| {
+        let mops: Vec<&history::Mop> = history.mops_of(op).iter().collect();
+        witness(history, op, &mops, note(history, op))
+    });
+    let from = ops.iter().map(|op| op.invoked).min().unwrap_or(0);
+    let to = ops
+        .iter()
+        .filter_map(|op| op.completed)
+        .max()
+        .unwrap_or(from);
+    Finding {
+        sentence,
+        ops: lines(&ops),
+        witness: proof.collect(),
+        signature: "consistent-prefix/no-order".to_owned(),
+        windows: windows(context, from, to),
+    }
+}
+
+fn repeat_finding(elements: &Elements<'_>, context: &Context, op: u32) -> Finding {
+    let history = elements.history;
+    let op = &history.ops[op as usize];
+    let at = op.completed.unwrap_or(op.invoked);
+    let mops: Vec<&history::Mop> = history.mops_of(op).iter().collect();
+    Finding {
+        sentence: format!(
+            "session {} saw a value twice in one list at {}{}: {}",
+            op.session,
+            seconds(at),
+            on_node(history, op),
+            note(history, op)
+        ),
+        ops: lines(&[op]),
+        witness: vec![witness(history, op, &mops, "saw a value twice".to_owned())],
+        signature: "consistent-prefix/repeated".to_owned(),
+        windows: windows(context, op.invoked, at),
+    }
+}

@@ -1,0 +1,207 @@
+//! The coverage gate: whether a run could have failed (DESIGN section 5).
+//!
+//! An operation's *kind* is what it does: it reads (`read`), it writes (`write`), or both
+//! (`mixed`). Final reads are of no kind: they are counted for what they are.
+
+use std::collections::BTreeMap;
+
+use history::{EventKind, History, Key, MopKind, Op};
+
+use crate::verdict::{Coverage, CoverageItem};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoverageRules {
+    /// ok operations of each kind before the first fault, and after the last heal.
+    pub ok_outside_min: u64,
+    /// Attempts of each kind during each fault, of any outcome.
+    pub attempts_during_min: u64,
+    /// Share of keys with a final read on every live node, percent.
+    pub final_percent_min: u64,
+}
+
+impl Default for CoverageRules {
+    fn default() -> CoverageRules {
+        CoverageRules {
+            ok_outside_min: 50,
+            attempts_during_min: 20,
+            final_percent_min: 99,
+        }
+    }
+}
+
+/// A fault on the timeline, as its records tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultSpan {
+    /// Its id.
+    pub id: String,
+    /// What it was, for words.
+    pub label: String,
+    /// When it was injected, ns; for one that was not, when it was planned.
+    pub start: i64,
+    /// When it was healed, ns.
+    pub end: i64,
+    /// Whether the verdict needs its effect.
+    pub required: bool,
+    /// Whether its probes saw an effect.
+    pub effect: bool,
+    /// Whether it was meant for a leader.
+    pub leader: bool,
+}
+
+/// What the gate is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct CoverageInput<'a> {
+    /// The faults.
+    pub faults: &'a [FaultSpan],
+    /// Nodes that must have answered final reads.
+    pub nodes: &'a [String],
+    /// How often a shard was seen to get another leader.
+    pub leader_changes: u64,
+    /// Whether leaders are replaced at all.
+    pub failover: bool,
+}
+
+/// Counts what there is against what is asked for.
+pub fn coverage(history: &History, rules: &CoverageRules, input: &CoverageInput<'_>) -> Coverage {
+    let mut coverage = Coverage::default();
+    let effective: Vec<&FaultSpan> = input.faults.iter().filter(|fault| fault.effect).collect();
+    let first = effective
+        .iter()
+        .map(|fault| fault.start)
+        .min()
+        .unwrap_or(i64::MAX);
+    let last = effective
+        .iter()
+        .map(|fault| fault.end)
+        .max()
+        .unwrap_or(i64::MIN);
+    let mut kinds: BTreeMap<&'static str, Counts> = BTreeMap::new();
+    for op in history.ops.iter().filter(|op| !op.final_read) {
+        let counts = kinds.entry(kind(history, op)).or_default();
+        let ok = op.kind == EventKind::Ok;
+        counts.before += u64::from(ok && op.completed.is_some_and(|at| at < first));
+        counts.after += u64::from(ok && last < op.invoked);
+        counts.during.resize(effective.len(), 0);
+        for (place, fault) in effective.iter().enumerate() {
+            let inside = fault.start <= op.invoked && op.invoked <= fault.end;
+            counts.during[place] += u64::from(inside);
+        }
+    }
+    if kinds.is_empty() {
+        coverage.need("operations".to_owned(), 0, 1);
+    }
+    for (kind, counts) in &kinds {
+        let need = rules.ok_outside_min;
+        if effective.is_empty() {
+            coverage.need(format!("ok {kind} operations"), counts.before, need);
+            continue;
+        }
+        coverage.need(
+            format!("ok {kind} operations before the first fault"),
+            counts.before,
+            need,
+        );
+        coverage.need(
+            format!("ok {kind} operations after the last heal"),
+            counts.after,
+            need,
+        );
+        for (fault, during) in effective.iter().zip(&counts.during) {
+            let what = format!("{kind} operations attempted during {}", fault.label);
+            coverage.need(what, *during, rules.attempts_during_min);
+        }
+    }
+    final_reads(&mut coverage, history, rules, input);
+    faults(&mut coverage, input);
+    coverage
+}
+
+#[derive(Default)]
+struct Counts {
+    before: u64,
+    after: u64,
+    during: Vec<u64>,
+}
+
+fn kind(history: &History, op: &Op) -> &'static str {
+    let reads = history
+        .mops_of(op)
+        .iter()
+        .any(|mop| mop.kind == MopKind::Read);
+    let writes = history
+        .mops_of(op)
+        .iter()
+        .any(|mop| mop.kind != MopKind::Read);
+    match (reads, writes) {
+        (true, true) => "mixed",
+        (false, true) => "write",
+        _ => "read",
+    }
+}
+
+fn final_reads(
+    coverage: &mut Coverage,
+    history: &History,
+    rules: &CoverageRules,
+    input: &CoverageInput<'_>,
+) {
+    let mut written = vec![false; history.keys.len()];
+    let mut answered: Vec<Vec<&str>> = vec![Vec::new(); history.keys.len()];
+    for op in &history.ops {
+        for mop in history.mops_of(op) {
+            let key = mop.key as usize;
+            if mop.kind != MopKind::Read {
+                written[key] = true;
+            } else if op.final_read
+                && op.kind == EventKind::Ok
+                && let Some(node) = history.node_name(op)
+            {
+                answered[key].push(node);
+            }
+        }
+    }
+    let everywhere = |answers: &Vec<&str>| input.nodes.iter().all(|n| answers.contains(&&**n));
+    let keys: Vec<&Key> = history.keys.iter().collect();
+    let total = written.iter().filter(|written| **written).count() as u64;
+    let read = (0..keys.len())
+        .filter(|k| written[*k] && everywhere(&answered[*k]))
+        .count();
+    let need = (total * rules.final_percent_min).div_ceil(100);
+    coverage.need(
+        "keys with a final read on every live node".to_owned(),
+        read as u64,
+        need,
+    );
+}
+
+fn faults(coverage: &mut Coverage, input: &CoverageInput<'_>) {
+    for fault in input.faults {
+        if fault.required {
+            let what = format!(
+                "effect of the required fault {} ({})",
+                fault.id, fault.label
+            );
+            coverage.need(what, u64::from(fault.effect), 1);
+        }
+        if !fault.effect {
+            coverage.no_effect.push(fault.id.clone());
+        }
+    }
+    let aimed = input
+        .faults
+        .iter()
+        .any(|fault| fault.leader && fault.effect);
+    if aimed && input.failover {
+        coverage.need("leader changes".to_owned(), input.leader_changes, 1);
+    }
+}
+
+impl Coverage {
+    fn need(&mut self, what: String, have: u64, need: u64) {
+        if have < need {
+            self.missing.push(format!("{what}: {have} of {need}"));
+        }
+        self.items.push(CoverageItem { what, have, need });
+    }
+}

@@ -1,0 +1,134 @@
+//! Read your writes: docs/checkers/read-your-writes.md.
+//!
+//! Violated when an ok operation of a session wrote an element, and a later ok operation of the
+//! session reads its key without it. One finding a read: the latest write that it misses. Linear:
+//! each read is compared with the session's own writes of that key, which it shows if all is well.
+
+use std::collections::BTreeMap;
+
+use history::{EventKind, History, Mop, MopKind, Op};
+use rustc_hash::FxHashSet;
+
+use crate::elements::{Element, Elements, KeyUse};
+use crate::registry::Checker;
+use crate::sentences::{key_name, lines, on_node, seconds, windows, witness};
+use crate::verdict::{Context, Finding, Outcome, Verdict};
+
+/// See the module's doc.
+pub struct ReadYourWrites;
+
+impl Checker for ReadYourWrites {
+    fn name(&self) -> &'static str {
+        "read-your-writes"
+    }
+
+    fn check(&self, history: &History, context: &Context) -> Outcome {
+        let elements = Elements::new(history);
+        // By session and key: what it wrote in ok operations, oldest first.
+        let mut own: BTreeMap<(i64, u32), Vec<Element>> = BTreeMap::new();
+        let mut outcome = Outcome::valid();
+        let mut judged = 0u64;
+        for (place, op) in history.ops.iter().enumerate() {
+            if op.kind != EventKind::Ok {
+                continue;
+            }
+            for mop in history
+                .mops_of(op)
+                .iter()
+                .filter(|mop| mop.kind == MopKind::Read)
+            {
+                let Some(written) = own.get(&(op.session, mop.key)) else {
+                    continue;
+                };
+                judged += 1;
+                if let Some(missing) = missing(&elements, mop, written) {
+                    outcome.count += 1;
+                    if outcome.findings.len() < context.findings_max.unwrap_or(50) {
+                        outcome
+                            .findings
+                            .push(finding(&elements, context, op, mop, missing));
+                    }
+                }
+            }
+            for mop in history.mops_of(op) {
+                if let Some(number) = elements.number(mop.key, mop.value)
+                    && mop.kind != MopKind::Read
+                    && elements.written[number as usize].writer == Some(place as u32)
+                {
+                    own.entry((op.session, mop.key)).or_default().push(number);
+                }
+            }
+        }
+        if 0 < outcome.count {
+            outcome.verdict = Verdict::Invalid;
+        } else if judged == 0 && context.nodes.is_some() {
+            return Outcome::unknown("not applicable: no session read a key that it had written");
+        }
+        outcome
+    }
+}
+
+/// The latest of the session's own elements that the read does not show.
+fn missing(elements: &Elements<'_>, read: &Mop, written: &[Element]) -> Option<Element> {
+    match elements.uses[read.key as usize] {
+        KeyUse::Unknown => None,
+        KeyUse::Register => {
+            let shown = elements.version(read)?;
+            written
+                .iter()
+                .rev()
+                .copied()
+                .find(|element| shown < elements.place(*element))
+        }
+        KeyUse::List => {
+            let list = elements.history.list(read);
+            let shown: FxHashSet<i64> = list.iter().copied().collect();
+            let absent = |e: &Element| !shown.contains(&elements.written[*e as usize].value);
+            written.iter().rev().copied().find(absent)
+        }
+    }
+}
+
+fn finding(
+    elements: &Elements<'_>,
+    context: &Context,
+    read: &Op,
+    mop: &Mop,
+    missing: Element,
+) -> Finding {
+    let history = elements.history;
+    let value = elements.written[missing as usize].value;
+    let write = elements.writer(missing).expect("own writes have a writer");
+    let is_write = |m: &&Mop| m.kind != MopKind::Read && m.key == mop.key && m.value == value;
+    let write_mops: Vec<&Mop> = history.mops_of(write).iter().filter(is_write).collect();
+    let key = key_name(history, context, mop.key);
+    let acknowledged = write.completed.unwrap_or(write.invoked);
+    let sentence = format!(
+        "session {} wrote {value} to {key} (acknowledged at {}{}) and did not see it when it read \
+         that key at {}{}",
+        read.session,
+        seconds(acknowledged),
+        on_node(history, write),
+        seconds(read.invoked),
+        on_node(history, read),
+    );
+    Finding {
+        sentence,
+        ops: lines(&[write, read]),
+        witness: vec![
+            witness(
+                history,
+                write,
+                &write_mops,
+                format!("wrote {value}, acknowledged"),
+            ),
+            witness(history, read, &[mop], format!("read {key} without {value}")),
+        ],
+        signature: "read-your-writes/stale-read".to_owned(),
+        windows: windows(
+            context,
+            acknowledged,
+            read.completed.unwrap_or(read.invoked),
+        ),
+    }
+}

@@ -1,0 +1,266 @@
+//! The TOML test file. Everything is optional; what is absent keeps its default.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::fault_text::{duration_text, fault_text, parse_duration, parse_fault};
+use super::spec::{FailoverSpec, ReplicationSpec, TestSpec};
+use crate::error::UserError;
+
+/// A test file as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestFile {
+    /// Names the run's folder.
+    pub name: Option<String>,
+    /// Everything random is drawn from it.
+    pub seed: Option<u64>,
+    /// 3 to 9.
+    pub hosts: Option<usize>,
+    /// The system under test: `store`.
+    pub system: Option<String>,
+    /// What is done.
+    pub workload: Option<String>,
+    /// Which node is asked.
+    pub policy: Option<String>,
+    /// Logical users.
+    pub sessions: Option<usize>,
+    /// Operations a second; 0 is no limit.
+    pub rate: Option<u64>,
+    /// Deadline of an operation, a duration.
+    pub op_timeout: Option<String>,
+    /// Length of the main phase, a duration.
+    pub duration: Option<String>,
+    /// Longest wait for convergence, a duration.
+    pub recovery: Option<String>,
+    /// Faults as text.
+    pub faults: Option<Vec<String>>,
+    /// The store's settings.
+    pub store: Option<StoreFile>,
+    /// What the coverage gate asks for.
+    pub coverage: Option<CoverageFile>,
+}
+
+/// `[store]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreFile {
+    /// `async` or `sync`.
+    pub replication: Option<String>,
+    /// Followers that must have a write; without it, as many as make a majority.
+    pub k: Option<usize>,
+    /// `none`, `vote` or `timeout`.
+    pub failover: Option<String>,
+    /// Independent logs.
+    pub shards: Option<u32>,
+    /// `local` or `committed`.
+    pub read: Option<String>,
+    /// Whether logs are synced.
+    pub fsync: Option<bool>,
+    /// ms.
+    pub heartbeat_ms: Option<u64>,
+    /// ms.
+    pub election_timeout_ms: Option<u64>,
+    /// ms.
+    pub ship_ms: Option<u64>,
+}
+
+/// `[coverage]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoverageFile {
+    /// ok operations of each kind before the first fault and after the last heal.
+    pub ok_outside_min: Option<u64>,
+    /// Attempts of each kind during each fault.
+    pub attempts_during_min: Option<u64>,
+}
+
+impl TestFile {
+    /// Reads a file; an error points at its line.
+    pub fn load(path: &Path) -> Result<TestFile, UserError> {
+        let place = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| UserError::usage(error.to_string()).at(place.clone()))?;
+        toml::from_str(&text).map_err(|error| {
+            let line = error
+                .span()
+                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            UserError::usage(error.message().to_owned()).at(format!("{place}:{line}"))
+        })
+    }
+
+    /// Puts what the file says over `spec`.
+    pub fn apply(&self, spec: &mut TestSpec) -> Result<(), UserError> {
+        let set = |to: &mut String, from: &Option<String>| {
+            if let Some(from) = from {
+                from.clone_into(to);
+            }
+        };
+        set(&mut spec.name, &self.name);
+        set(&mut spec.workload.name, &self.workload);
+        set(&mut spec.workload.policy, &self.policy);
+        spec.seed = self.seed.unwrap_or(spec.seed);
+        spec.hosts = self.hosts.unwrap_or(spec.hosts);
+        spec.workload.sessions = self.sessions.unwrap_or(spec.workload.sessions);
+        spec.workload.rate = self.rate.unwrap_or(spec.workload.rate);
+        if let Some(system) = self.system.as_deref().filter(|system| *system != "store") {
+            return Err(UserError::usage(format!("unknown system \"{system}\""))
+                .at("system")
+                .hint("systems are store"));
+        }
+        let durations = [
+            (
+                "op_timeout",
+                &self.op_timeout,
+                &mut spec.workload.op_timeout_ms,
+            ),
+            ("duration", &self.duration, &mut spec.duration_ms),
+            ("recovery", &self.recovery, &mut spec.recovery_ms),
+        ];
+        for (field, text, to) in durations {
+            if let Some(text) = text {
+                *to = duration(field, text)?;
+            }
+        }
+        if let Some(faults) = &self.faults {
+            let parse = |text: &String| parse_fault(text).map_err(|error| error.at("faults"));
+            spec.faults = faults.iter().map(parse).collect::<Result<_, _>>()?;
+        }
+        if let Some(coverage) = &self.coverage {
+            let to = &mut spec.coverage;
+            to.ok_outside_min = coverage.ok_outside_min.unwrap_or(to.ok_outside_min);
+            to.attempts_during_min = coverage
+                .attempts_during_min
+                .unwrap_or(to.attempts_during_min);
+        }
+        match &self.store {
+            Some(store) => store.apply(spec),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StoreFile {
+    fn apply(&self, spec: &mut TestSpec) -> Result<(), UserError> {
+        let majority = spec.hosts / 2;
+        let store = &mut spec.store;
+        store.replication = match (self.replication.as_deref(), self.k) {
+            (Some("async"), None) => ReplicationSpec::Async,
+            (Some("async"), Some(_)) => {
+                return Err(
+                    UserError::usage("k means nothing with replication = \"async\"").at("store.k"),
+                );
+            }
+            (Some("sync"), k) => ReplicationSpec::Sync {
+                k: k.unwrap_or(majority),
+            },
+            (None, Some(k)) => ReplicationSpec::Sync { k },
+            (None, None) => store.replication,
+            (Some(other), _) => return Err(one_of("store.replication", other, "async, sync")),
+        };
+        store.failover = match self.failover.as_deref() {
+            None => store.failover,
+            Some("none") => FailoverSpec::None,
+            Some("vote") => FailoverSpec::Vote,
+            Some("timeout") => FailoverSpec::Timeout,
+            Some(other) => return Err(one_of("store.failover", other, "none, vote, timeout")),
+        };
+        store.committed_reads = match self.read.as_deref() {
+            None => store.committed_reads,
+            Some("local") => false,
+            Some("committed") => true,
+            Some(other) => return Err(one_of("store.read", other, "local, committed")),
+        };
+        store.shards = self.shards.unwrap_or(store.shards);
+        store.fsync = self.fsync.unwrap_or(store.fsync);
+        store.heartbeat_ms = self.heartbeat_ms.unwrap_or(store.heartbeat_ms);
+        store.election_timeout_ms = self
+            .election_timeout_ms
+            .unwrap_or(store.election_timeout_ms);
+        store.ship_ms = self.ship_ms.unwrap_or(store.ship_ms);
+        Ok(())
+    }
+}
+
+/// A duration in a field.
+pub fn duration(field: &str, text: &str) -> Result<u64, UserError> {
+    parse_duration(text).ok_or_else(|| {
+        UserError::usage(format!("\"{text}\" is not a duration such as 8s or 500ms")).at(field)
+    })
+}
+
+fn one_of(field: &str, given: &str, valid: &str) -> UserError {
+    UserError::usage(format!("unknown value \"{given}\""))
+        .at(field)
+        .hint(format!("one of {valid}"))
+}
+
+/// The file that comes to this test.
+pub fn to_toml(spec: &TestSpec) -> String {
+    let (replication, k) = match spec.store.replication {
+        ReplicationSpec::Async => ("async", None),
+        ReplicationSpec::Sync { k } => ("sync", Some(k)),
+    };
+    let failover = match spec.store.failover {
+        FailoverSpec::None => "none",
+        FailoverSpec::Vote => "vote",
+        FailoverSpec::Timeout => "timeout",
+    };
+    let read = if spec.store.committed_reads {
+        "committed"
+    } else {
+        "local"
+    };
+    let file = TestFile {
+        name: Some(spec.name.clone()),
+        seed: Some(spec.seed),
+        hosts: Some(spec.hosts),
+        system: Some("store".to_owned()),
+        workload: Some(spec.workload.name.clone()),
+        policy: Some(spec.workload.policy.clone()),
+        sessions: Some(spec.workload.sessions),
+        rate: Some(spec.workload.rate),
+        op_timeout: Some(duration_text(spec.workload.op_timeout_ms)),
+        duration: Some(duration_text(spec.duration_ms)),
+        recovery: Some(duration_text(spec.recovery_ms)),
+        faults: Some(spec.faults.iter().map(fault_text).collect()),
+        store: Some(StoreFile {
+            replication: Some(replication.to_owned()),
+            k,
+            failover: Some(failover.to_owned()),
+            shards: Some(spec.store.shards),
+            read: Some(read.to_owned()),
+            fsync: Some(spec.store.fsync),
+            heartbeat_ms: Some(spec.store.heartbeat_ms),
+            election_timeout_ms: Some(spec.store.election_timeout_ms),
+            ship_ms: Some(spec.store.ship_ms),
+        }),
+        coverage: Some(CoverageFile {
+            ok_outside_min: Some(spec.coverage.ok_outside_min),
+            attempts_during_min: Some(spec.coverage.attempts_during_min),
+        }),
+    };
+    // Plain tables of plain values always have a text.
+    toml::to_string(&file).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_reads_back_from_its_own_text() {
+        let mut spec = TestSpec {
+            seed: 9,
+            hosts: 5,
+            ..TestSpec::default()
+        };
+        spec.store.replication = ReplicationSpec::Sync { k: 2 };
+        spec.faults = vec![parse_fault("kill:leader@3s+2s").unwrap()];
+        let file: TestFile = toml::from_str(&to_toml(&spec)).unwrap();
+        let mut read = TestSpec::default();
+        file.apply(&mut read).unwrap();
+        assert_eq!(read, spec);
+    }
+}

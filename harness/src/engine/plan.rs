@@ -1,0 +1,133 @@
+//! From a test's specification to a core: schedule, generator, policy, the store's settings.
+
+use std::collections::BTreeMap;
+
+use history::Key;
+use nemesis::{Fault, FaultRequest, PlannedFault, Selector, Timeline, schedule};
+use store::config::{CoreConfig as StoreConfig, Failover, Replication};
+use workloads::generator::{Stagger, TimeLimit};
+use workloads::rng::{Stream, stream};
+use workloads::workload::Settings;
+use workloads::{View, Workload, policy, workload};
+
+use super::core::CoreConfig;
+use crate::config::{FailoverSpec, ReplicationSpec, TestSpec};
+use crate::error::UserError;
+
+/// ms to ns.
+pub fn ns(ms: u64) -> u64 {
+    ms * 1_000_000
+}
+
+/// The nodes' names.
+pub fn node_names(hosts: usize) -> Vec<String> {
+    (1..=hosts).map(|number| format!("n{number}")).collect()
+}
+
+/// The workload that a test names.
+pub fn workload_of(spec: &TestSpec) -> Result<&'static Workload, UserError> {
+    workload::by_name(&spec.workload.name)
+        .ok_or_else(|| UserError::usage(format!("unknown workload {}", spec.workload.name)))
+}
+
+/// What its workload is set to.
+pub fn settings(spec: &TestSpec) -> Settings {
+    Settings {
+        sessions: spec.workload.sessions,
+        shards: spec.store.shards,
+        seed: spec.seed,
+    }
+}
+
+/// The faults of a test, placed on its timeline by its seed.
+pub fn plan_faults(spec: &TestSpec, names: &[String]) -> Result<Vec<PlannedFault>, UserError> {
+    let mut requests = Vec::new();
+    for fault in &spec.faults {
+        let kind = Fault::by_name(&fault.fault)
+            .ok_or_else(|| UserError::usage(format!("unknown fault {}", fault.fault)))?;
+        let selector = Selector::parse(&fault.selector, names)
+            .map_err(|error| UserError::usage(error.to_string()))?;
+        requests.push(FaultRequest {
+            fault: kind,
+            selector,
+            shard: fault.shard,
+            start: fault.start_ms.map(ns),
+            duration: fault.duration_ms.map(ns),
+            count: fault.count,
+            required: fault.required,
+        });
+    }
+    let timeline = Timeline::of(ns(spec.duration_ms));
+    Ok(schedule(
+        &requests,
+        timeline,
+        &mut stream(spec.seed, Stream::Schedule),
+    ))
+}
+
+/// The store's settings, as its nodes want them.
+pub fn store_config(spec: &TestSpec, names: &[String]) -> StoreConfig {
+    StoreConfig {
+        node: 0,
+        names: names.to_vec(),
+        shards: spec.store.shards,
+        replication: match spec.store.replication {
+            ReplicationSpec::Async => Replication::Async,
+            ReplicationSpec::Sync { k } => Replication::Sync { k },
+        },
+        failover: match spec.store.failover {
+            FailoverSpec::None => Failover::None,
+            FailoverSpec::Vote => Failover::Vote,
+            FailoverSpec::Timeout => Failover::Timeout,
+        },
+        committed_reads: spec.store.committed_reads,
+        heartbeat_ms: spec.store.heartbeat_ms,
+        election_timeout_ms: spec.store.election_timeout_ms,
+        ship_ms: spec.store.ship_ms,
+        wait_ms: spec.workload.op_timeout_ms * 4 / 5,
+        seed: spec.seed,
+    }
+}
+
+/// The core of a run.
+pub fn core_config(
+    spec: &TestSpec,
+    names: &[String],
+    schedule: Vec<PlannedFault>,
+    shard_of: fn(&Key, u32) -> u32,
+) -> Result<CoreConfig, UserError> {
+    let workload = workload_of(spec)?;
+    let settings = settings(spec);
+    let generator = (workload.generator)(&settings);
+    let pace = stream(spec.seed, Stream::Pace);
+    let generator = Stagger::new(generator, spec.workload.rate, pace);
+    let generator = TimeLimit {
+        inner: generator,
+        end: ns(spec.duration_ms),
+    };
+    let policy = policy::by_name(&spec.workload.policy, settings.sessions, spec.seed)
+        .ok_or_else(|| UserError::usage(format!("unknown policy {}", spec.workload.policy)))?;
+    Ok(CoreConfig {
+        nodes: names.to_vec(),
+        view: View {
+            nodes: names.len(),
+            shards: spec.store.shards,
+            shard_of,
+        },
+        seed: spec.seed,
+        sessions: settings.sessions,
+        op_timeout_ns: ns(spec.workload.op_timeout_ms),
+        recovery_ns: ns(spec.recovery_ms),
+        schedule,
+        generator: Box::new(generator),
+        policy,
+        final_reads: true,
+    })
+}
+
+/// Names of keys for people.
+pub fn labels(spec: &TestSpec) -> BTreeMap<String, String> {
+    workload::by_name(&spec.workload.name)
+        .map(|workload| (workload.labels)(&settings(spec)))
+        .unwrap_or_default()
+}

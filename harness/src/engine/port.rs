@@ -1,0 +1,244 @@
+//! Carries faults out on hosts, through their agents, and gathers evidence.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use agent::proto::{Answer, Ask, ProcessState, Start};
+use cluster::AgentLink;
+use history::{Evidence, FaultResult};
+use nemesis::{Act, ActReport};
+
+/// How long an agent may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// How long a probe waits for an answer that should not come, ms.
+const PROBE_MS: u64 = 150;
+
+/// See the module's doc.
+#[derive(Clone)]
+pub struct HostPort {
+    /// By node.
+    pub agents: Vec<Arc<AgentLink>>,
+    /// By node: where the system listens.
+    pub addresses: Vec<SocketAddr>,
+    /// By node.
+    pub names: Vec<String>,
+    /// Where the system's process is named on each host.
+    pub pidfile: String,
+    /// How the system is started again.
+    pub start: Start,
+}
+
+impl HostPort {
+    /// Carries an act out on all its nodes at once, then probes.
+    pub fn inject(&self, id: &str, act: &Act) -> ActReport {
+        let started = Instant::now();
+        let asks = self.asks(id, act);
+        let answers = self.ask_all(asks);
+        let took = started.elapsed().as_nanos() as i64;
+        let mut mechanism = "signal".to_owned();
+        let (mut evidence, mut errors) = (Vec::new(), Vec::new());
+        for (node, answer) in answers {
+            match answer {
+                Ok(Answer::Dropping { mechanism: by }) => mechanism = by,
+                Ok(Answer::Process { process, state }) => {
+                    let pid = process.map_or(0, |process| process.pid);
+                    let probe = format!("{} process {pid}", self.names[node]);
+                    evidence.push(process_evidence(probe, act, state));
+                }
+                Ok(other) => errors.push(format!("unexpected answer {other:?}")),
+                Err(error) => errors.push(error),
+            }
+        }
+        if let Act::Drop { links } = act {
+            evidence = self.reachability(links, "unreachable");
+        }
+        let error = (!errors.is_empty()).then(|| errors.join("; "));
+        let result = match error {
+            Some(_) => FaultResult::Indeterminate,
+            None => ActReport::judge(&evidence),
+        };
+        ActReport {
+            mechanism,
+            result,
+            evidence,
+            took,
+            error,
+        }
+    }
+
+    /// Undoes an act on all its nodes at once, then probes.
+    pub fn undo(&self, id: &str, act: &Act) -> ActReport {
+        let started = Instant::now();
+        let heal = |node| {
+            (
+                node,
+                Ask::Heal {
+                    fault: id.to_owned(),
+                },
+            )
+        };
+        let answers = self.ask_all(act.nodes().into_iter().map(heal).collect());
+        let took = started.elapsed().as_nanos() as i64;
+        let errors: Vec<String> = answers.into_iter().filter_map(|(_, a)| a.err()).collect();
+        let evidence = match act {
+            Act::Drop { links } => self.reachability(links, "reachable"),
+            _ => self.running(&act.nodes()),
+        };
+        let mechanism = "agent".to_owned();
+        let error = (!errors.is_empty()).then(|| errors.join("; "));
+        ActReport {
+            mechanism,
+            result: ActReport::judge(&evidence),
+            evidence,
+            took,
+            error,
+        }
+    }
+
+    fn asks(&self, id: &str, act: &Act) -> Vec<(usize, Ask)> {
+        let (fault, pidfile) = (id.to_owned(), self.pidfile.clone());
+        let each = |nodes: &[usize], ask: &dyn Fn() -> Ask| {
+            nodes.iter().map(|node| (*node, ask())).collect::<Vec<_>>()
+        };
+        match act {
+            Act::Kill { nodes } => each(nodes, &|| Ask::Kill {
+                fault: fault.clone(),
+                pidfile: pidfile.clone(),
+                restart: Some(self.start.clone()),
+            }),
+            Act::Pause { nodes } => each(nodes, &|| Ask::Pause {
+                fault: fault.clone(),
+                pidfile: pidfile.clone(),
+            }),
+            Act::Slow {
+                nodes,
+                stopped_percent,
+            } => each(nodes, &|| Ask::Slow {
+                fault: fault.clone(),
+                pidfile: pidfile.clone(),
+                stopped_percent: *stopped_percent,
+            }),
+            Act::Drop { links } => {
+                let mut from: BTreeMap<usize, Vec<IpAddr>> = BTreeMap::new();
+                for link in links {
+                    from.entry(link.at)
+                        .or_default()
+                        .push(self.addresses[link.from].ip());
+                }
+                let ask = |(node, from)| {
+                    (
+                        node,
+                        Ask::Drop {
+                            fault: fault.clone(),
+                            from,
+                        },
+                    )
+                };
+                from.into_iter().map(ask).collect()
+            }
+        }
+    }
+
+    fn ask_all(&self, asks: Vec<(usize, Ask)>) -> Vec<(usize, Result<Answer, String>)> {
+        thread::scope(|scope| {
+            let threads = asks.into_iter().map(|(node, ask)| {
+                let agent = &self.agents[node];
+                (node, scope.spawn(move || agent.ask_text(ask, LIMIT)))
+            });
+            let threads: Vec<_> = threads.collect();
+            let join = |(node, thread): (usize, thread::ScopedJoinHandle<'_, _>)| {
+                let failed = |_| Err("asking the agent panicked".to_owned());
+                (node, thread.join().unwrap_or_else(failed))
+            };
+            threads.into_iter().map(join).collect()
+        })
+    }
+
+    /// Tries every link, all nodes at once.
+    fn reachability(&self, links: &[nemesis::Link], expected: &str) -> Vec<Evidence> {
+        let mut by_node: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for link in links {
+            by_node.entry(link.at).or_default().push(link.from);
+        }
+        let asks = by_node.iter().map(|(node, to)| {
+            let targets = to.iter().map(|to| self.addresses[*to]).collect();
+            (
+                *node,
+                Ask::Reach {
+                    targets,
+                    timeout_ms: PROBE_MS,
+                },
+            )
+        });
+        let answers = self.ask_all(asks.collect());
+        let mut evidence = Vec::new();
+        for (node, answer) in answers {
+            let to = &by_node[&node];
+            let outcomes = match answer {
+                Ok(Answer::Reached { outcomes }) => outcomes,
+                Ok(other) => vec![format!("unexpected answer {other:?}"); to.len()],
+                Err(error) => vec![error; to.len()],
+            };
+            for (to, outcome) in to.iter().zip(outcomes) {
+                let reached = matches!(outcome.as_str(), "connected" | "refused");
+                let holds = match expected {
+                    "reachable" => reached,
+                    _ => outcome == "timeout",
+                };
+                evidence.push(Evidence {
+                    probe: format!("{} -> {}", self.names[node], self.names[*to]),
+                    expected: expected.to_owned(),
+                    observed: outcome,
+                    holds,
+                });
+            }
+        }
+        evidence
+    }
+
+    fn running(&self, nodes: &[usize]) -> Vec<Evidence> {
+        let ask = |node: &usize| {
+            (
+                *node,
+                Ask::State {
+                    pidfile: self.pidfile.clone(),
+                },
+            )
+        };
+        let answers = self.ask_all(nodes.iter().map(ask).collect());
+        let evidence = answers.into_iter().map(|(node, answer)| {
+            let observed = match answer {
+                Ok(Answer::Process { state, .. }) => state.as_str().to_owned(),
+                Ok(other) => format!("{other:?}"),
+                Err(error) => error,
+            };
+            Evidence {
+                probe: format!("{} process", self.names[node]),
+                expected: "running".to_owned(),
+                holds: observed == "running",
+                observed,
+            }
+        });
+        evidence.collect()
+    }
+}
+
+fn process_evidence(probe: String, act: &Act, state: ProcessState) -> Evidence {
+    let (expected, holds) = match act {
+        Act::Kill { .. } => (
+            "absent",
+            matches!(state, ProcessState::Absent | ProcessState::Zombie),
+        ),
+        _ => ("stopped", state == ProcessState::Stopped),
+    };
+    let observed = state.as_str().to_owned();
+    Evidence {
+        probe,
+        expected: expected.to_owned(),
+        observed,
+        holds,
+    }
+}
