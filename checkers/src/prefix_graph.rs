@@ -67,12 +67,7 @@ struct Builder<'a, 'h> {
 
 /// Builds the graph of these operations (places in the history, ascending).
 pub fn build(elements: &Elements<'_>, ops: &[u32], mode: ReadsMode, session_scope: bool) -> Graph {
-    let graph = Graph {
-        nodes: Vec::new(),
-        after: Vec::new(),
-        repeats: Vec::new(),
-        judged: 0,
-    };
+    let graph = Graph::default();
     let mut builder = Builder {
         elements,
         graph,
