@@ -140,7 +140,10 @@ fn with_evidence(elements: &Elements<'_>, graph: &Graph, ops: Vec<u32>) -> Vec<u
     let mops = ops
         .iter()
         .flat_map(|op| history.mops_of(&history.ops[*op as usize]));
-    let evidence = mops.filter_map(|mop| graph.longest.get(&mop.key).copied());
+    let evidence = mops
+        .filter_map(|mop| graph.orders.get(&mop.key))
+        .flatten()
+        .copied();
     let mut all: Vec<u32> = evidence.chain(ops.iter().copied()).collect();
     all.sort_unstable();
     all.dedup();

@@ -18,6 +18,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::elements::{Element, Elements, KeyUse};
 use crate::verdict::ReadsMode;
 
+/// Operations remembered for showing the order of a key's elements.
+const ORDERS: usize = 6;
+
 /// What a node stands for, where that is an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node {
@@ -38,8 +41,9 @@ pub struct Graph {
     pub after: Vec<Vec<u32>>,
     /// Operations that show one element twice: the state of no order.
     pub repeats: Vec<u32>,
-    /// By key: the operation that shows its longest list, and so the order of its elements.
-    pub longest: BTreeMap<u32, u32>,
+    /// By key: operations that show the order of its elements: the longest list, and some of
+    /// those that are no prefix of it.
+    pub orders: BTreeMap<u32, Vec<u32>>,
     /// Reads of two or more keys in one transaction, or of a list: something to judge.
     pub judged: u64,
 }
@@ -276,7 +280,7 @@ impl Builder<'_, '_> {
     fn order_list(&mut self, key: u32, reads: &[Read], written: &[Element]) {
         let longest = reads.iter().max_by_key(|read| read.shown.len());
         if let Some(read) = longest {
-            self.graph.longest.insert(key, read.op);
+            self.graph.orders.insert(key, vec![read.op]);
         }
         let longest: Vec<Element> = longest.map(|read| read.shown.clone()).unwrap_or_default();
         let listed: FxHashSet<Element> = longest.iter().copied().collect();
@@ -311,6 +315,10 @@ impl Builder<'_, '_> {
             if ordered && longest.starts_with(&read.shown) {
                 self.explain_prefix(read, &longest, &rest, &helpers);
             } else {
+                let orders = self.graph.orders.entry(key).or_default();
+                if orders.len() < ORDERS {
+                    orders.push(read.op);
+                }
                 self.explain_any(read, &longest, &rest);
             }
         }
