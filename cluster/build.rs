@@ -19,13 +19,7 @@ fn main() {
     let cargo = env::var_os("CARGO").expect("cargo sets it");
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "--package", "splitbrain-agent"]);
-    command.args([
-        "--bin",
-        "splitbrain-agent",
-        "--target",
-        &target,
-        "--target-dir",
-    ]);
+    command.args(["--bin", "splitbrain-agent", "--target", &target, "--target-dir"]);
     command.arg(&folder).current_dir(manifest.join("agent"));
     // What the outer build was told is not for this one.
     for (name, _) in env::vars_os() {
@@ -36,19 +30,10 @@ fn main() {
         }
     }
     command.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    command
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
-        .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
-    command
-        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
-        .env("CARGO_PROFILE_RELEASE_LTO", "thin");
-    let status = command
-        .status()
-        .expect("cargo can be run from a build script");
-    assert!(
-        status.success(),
-        "the static agent could not be built; see above"
-    );
+    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
+    command.env("CARGO_PROFILE_RELEASE_STRIP", "symbols").env("CARGO_PROFILE_RELEASE_LTO", "thin");
+    let status = command.status().expect("cargo can be run from a build script");
+    assert!(status.success(), "the static agent could not be built; see above");
     let binary = folder.join(&target).join("release/splitbrain-agent");
     println!("cargo:rustc-env=SPLITBRAIN_AGENT={}", binary.display());
 }
@@ -56,7 +41,5 @@ fn main() {
 /// The target folder that this build goes to: profiles share one static agent.
 fn shared_target(out: &Path) -> PathBuf {
     // OUT_DIR is TARGET/PROFILE/build/PACKAGE-HASH/out.
-    out.ancestors()
-        .nth(4)
-        .map_or_else(|| out.to_owned(), Path::to_owned)
+    out.ancestors().nth(4).map_or_else(|| out.to_owned(), Path::to_owned)
 }

@@ -54,22 +54,13 @@ impl Checker for ConsistentPrefix {
         outcome.verdict = Verdict::Invalid;
         let most = context.findings_max.unwrap_or(50);
         for op in repeats.iter().take(most) {
-            outcome
-                .findings
-                .push(repeat_finding(&elements, context, *op));
+            outcome.findings.push(repeat_finding(&elements, context, *op));
         }
-        for knot in knots
-            .iter()
-            .take(most.saturating_sub(outcome.findings.len()))
-        {
+        for knot in knots.iter().take(most.saturating_sub(outcome.findings.len())) {
             let ops = smallest(&elements, context, &graph, knot);
-            outcome
-                .findings
-                .push(knot_finding(&elements, context, &ops));
+            outcome.findings.push(knot_finding(&elements, context, &ops));
         }
-        outcome
-            .findings
-            .sort_by_key(|finding| (finding.witness.len(), finding.ops.clone()));
+        outcome.findings.sort_by_key(|finding| (finding.witness.len(), finding.ops.clone()));
         outcome
     }
 }
@@ -123,10 +114,7 @@ fn smallest(elements: &Elements<'_>, context: &Context, graph: &Graph, knot: &[u
         }
         pool.truncate(POOL);
         pool.sort_unstable();
-        let most = best
-            .as_ref()
-            .map_or(5, |best| best.len() - 1)
-            .min(pool.len());
+        let most = best.as_ref().map_or(5, |best| best.len() - 1).min(pool.len());
         if let Some(found) = (1..=most).find_map(|size| subset(elements, context, &pool, size)) {
             best = Some(found);
         }
@@ -137,13 +125,8 @@ fn smallest(elements: &Elements<'_>, context: &Context, graph: &Graph, knot: &[u
 /// Adds the operations that show the order of the elements these operations read.
 fn with_evidence(elements: &Elements<'_>, graph: &Graph, ops: Vec<u32>) -> Vec<u32> {
     let history = elements.history;
-    let mops = ops
-        .iter()
-        .flat_map(|op| history.mops_of(&history.ops[*op as usize]));
-    let evidence = mops
-        .filter_map(|mop| graph.orders.get(&mop.key))
-        .flatten()
-        .copied();
+    let mops = ops.iter().flat_map(|op| history.mops_of(&history.ops[*op as usize]));
+    let evidence = mops.filter_map(|mop| graph.orders.get(&mop.key)).flatten().copied();
     let mut all: Vec<u32> = evidence.chain(ops.iter().copied()).collect();
     all.sort_unstable();
     all.dedup();
@@ -164,9 +147,7 @@ fn subset(
             return Some(ops);
         }
         // The next combination in order.
-        let movable = (0..size)
-            .rev()
-            .find(|at| places[*at] < pool.len() - size + at)?;
+        let movable = (0..size).rev().find(|at| places[*at] < pool.len() - size + at)?;
         places[movable] += 1;
         for at in movable + 1..size {
             places[at] = places[at - 1] + 1;
@@ -182,12 +163,7 @@ fn note(history: &History, op: &Op) -> String {
             (MopKind::Read, history::MicroOp::Read { value: None, .. }) => {
                 format!("read key {key}: nothing")
             }
-            (
-                MopKind::Read,
-                history::MicroOp::Read {
-                    value: Some(value), ..
-                },
-            ) => match value {
+            (MopKind::Read, history::MicroOp::Read { value: Some(value), .. }) => match value {
                 history::Observed::Int(value) => format!("read key {key}: {value}"),
                 history::Observed::List(list) => format!("read key {key}: {list:?}"),
             },
@@ -204,28 +180,16 @@ fn knot_finding(elements: &Elements<'_>, context: &Context, ops: &[u32]) -> Find
         .iter()
         .map(|op| {
             let at = seconds(op.completed.unwrap_or(op.invoked));
-            format!(
-                "session {} {} at {at}{}",
-                op.session,
-                note(history, op),
-                on_node(history, op)
-            )
+            format!("session {} {} at {at}{}", op.session, note(history, op), on_node(history, op))
         })
         .collect();
-    let sentence = format!(
-        "no order of the writes explains these together: {}",
-        said.join("; ")
-    );
+    let sentence = format!("no order of the writes explains these together: {}", said.join("; "));
     let proof = ops.iter().map(|op| {
         let mops: Vec<&history::Mop> = history.mops_of(op).iter().collect();
         witness(history, op, &mops, note(history, op))
     });
     let from = ops.iter().map(|op| op.invoked).min().unwrap_or(0);
-    let to = ops
-        .iter()
-        .filter_map(|op| op.completed)
-        .max()
-        .unwrap_or(from);
+    let to = ops.iter().filter_map(|op| op.completed).max().unwrap_or(from);
     Finding {
         sentence,
         ops: lines(&ops),

@@ -22,11 +22,7 @@ pub struct CoverageRules {
 
 impl Default for CoverageRules {
     fn default() -> CoverageRules {
-        CoverageRules {
-            ok_outside_min: 50,
-            attempts_during_min: 20,
-            final_percent_min: 99,
-        }
+        CoverageRules { ok_outside_min: 50, attempts_during_min: 20, final_percent_min: 99 }
     }
 }
 
@@ -66,16 +62,8 @@ pub struct CoverageInput<'a> {
 pub fn coverage(history: &History, rules: &CoverageRules, input: &CoverageInput<'_>) -> Coverage {
     let mut coverage = Coverage::default();
     let effective: Vec<&FaultSpan> = input.faults.iter().filter(|fault| fault.effect).collect();
-    let first = effective
-        .iter()
-        .map(|fault| fault.start)
-        .min()
-        .unwrap_or(i64::MAX);
-    let last = effective
-        .iter()
-        .map(|fault| fault.end)
-        .max()
-        .unwrap_or(i64::MIN);
+    let first = effective.iter().map(|fault| fault.start).min().unwrap_or(i64::MAX);
+    let last = effective.iter().map(|fault| fault.end).max().unwrap_or(i64::MIN);
     let mut kinds: BTreeMap<&'static str, Counts> = BTreeMap::new();
     for op in history.ops.iter().filter(|op| !op.final_read) {
         let counts = kinds.entry(kind(history, op)).or_default();
@@ -97,16 +85,8 @@ pub fn coverage(history: &History, rules: &CoverageRules, input: &CoverageInput<
             coverage.need(format!("ok {kind} operations"), counts.before, need);
             continue;
         }
-        coverage.need(
-            format!("ok {kind} operations before the first fault"),
-            counts.before,
-            need,
-        );
-        coverage.need(
-            format!("ok {kind} operations after the last heal"),
-            counts.after,
-            need,
-        );
+        coverage.need(format!("ok {kind} operations before the first fault"), counts.before, need);
+        coverage.need(format!("ok {kind} operations after the last heal"), counts.after, need);
         for (fault, during) in effective.iter().zip(&counts.during) {
             let what = format!("{kind} operations attempted during {}", fault.label);
             coverage.need(what, *during, rules.attempts_during_min);
@@ -125,14 +105,8 @@ struct Counts {
 }
 
 fn kind(history: &History, op: &Op) -> &'static str {
-    let reads = history
-        .mops_of(op)
-        .iter()
-        .any(|mop| mop.kind == MopKind::Read);
-    let writes = history
-        .mops_of(op)
-        .iter()
-        .any(|mop| mop.kind != MopKind::Read);
+    let reads = history.mops_of(op).iter().any(|mop| mop.kind == MopKind::Read);
+    let writes = history.mops_of(op).iter().any(|mop| mop.kind != MopKind::Read);
     match (reads, writes) {
         (true, true) => "mixed",
         (false, true) => "write",
@@ -164,34 +138,22 @@ fn final_reads(
     let everywhere = |answers: &Vec<&str>| input.nodes.iter().all(|n| answers.contains(&&**n));
     let keys: Vec<&Key> = history.keys.iter().collect();
     let total = written.iter().filter(|written| **written).count() as u64;
-    let read = (0..keys.len())
-        .filter(|k| written[*k] && everywhere(&answered[*k]))
-        .count();
+    let read = (0..keys.len()).filter(|k| written[*k] && everywhere(&answered[*k])).count();
     let need = (total * rules.final_percent_min).div_ceil(100);
-    coverage.need(
-        "keys with a final read on every live node".to_owned(),
-        read as u64,
-        need,
-    );
+    coverage.need("keys with a final read on every live node".to_owned(), read as u64, need);
 }
 
 fn faults(coverage: &mut Coverage, input: &CoverageInput<'_>) {
     for fault in input.faults {
         if fault.required {
-            let what = format!(
-                "effect of the required fault {} ({})",
-                fault.id, fault.label
-            );
+            let what = format!("effect of the required fault {} ({})", fault.id, fault.label);
             coverage.need(what, u64::from(fault.effect), 1);
         }
         if !fault.effect {
             coverage.no_effect.push(fault.id.clone());
         }
     }
-    let aimed = input
-        .faults
-        .iter()
-        .any(|fault| fault.leader && fault.effect);
+    let aimed = input.faults.iter().any(|fault| fault.leader && fault.effect);
     if aimed && input.failover {
         coverage.need("leader changes".to_owned(), input.leader_changes, 1);
     }

@@ -86,12 +86,7 @@ impl<'a> Elements<'a> {
         let next = self.written.len() as Element;
         let number = *self.numbers.entry((key, value)).or_insert(next);
         if number == next {
-            self.written.push(Written {
-                key,
-                value,
-                writer,
-                observed: false,
-            });
+            self.written.push(Written { key, value, writer, observed: false });
         }
         number
     }
@@ -115,10 +110,7 @@ impl<'a> Elements<'a> {
                 if last[key].is_some_and(|last| last.info || last.session != op.session) {
                     self.uses[key] = KeyUse::Unknown;
                 }
-                last[key] = Some(Last {
-                    session: op.session,
-                    info: op.kind == EventKind::Info,
-                });
+                last[key] = Some(Last { session: op.session, info: op.kind == EventKind::Info });
             }
         }
     }
@@ -156,10 +148,7 @@ impl<'a> Elements<'a> {
         self.places = vec![0; self.written.len()];
         for (number, written) in self.written.iter().enumerate() {
             let key = written.key as usize;
-            let Some(writer) = written
-                .writer
-                .filter(|_| self.uses[key] == KeyUse::Register)
-            else {
+            let Some(writer) = written.writer.filter(|_| self.uses[key] == KeyUse::Register) else {
                 continue;
             };
             let ok = self.history.ops[writer as usize].kind == EventKind::Ok;

@@ -8,6 +8,7 @@
 pub mod consistent_prefix;
 pub mod coverage;
 pub mod elements;
+mod knots;
 mod lost_writes;
 mod monotonic_reads;
 mod prefix_graph;

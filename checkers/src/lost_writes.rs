@@ -78,21 +78,10 @@ impl Checker for LostWrites {
 
 fn final_reads(history: &History) -> BTreeMap<u32, Vec<Final<'_>>> {
     let mut finals: BTreeMap<u32, Vec<Final<'_>>> = BTreeMap::new();
-    for op in history
-        .ops
-        .iter()
-        .filter(|op| op.final_read && op.kind == EventKind::Ok)
-    {
-        for mop in history
-            .mops_of(op)
-            .iter()
-            .filter(|mop| mop.kind == MopKind::Read)
-        {
+    for op in history.ops.iter().filter(|op| op.final_read && op.kind == EventKind::Ok) {
+        for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
             let shown = history.list(mop).iter().copied().collect();
-            finals
-                .entry(mop.key)
-                .or_default()
-                .push(Final { op, mop, shown });
+            finals.entry(mop.key).or_default().push(Final { op, mop, shown });
         }
     }
     finals
@@ -107,11 +96,7 @@ impl<'a> Check<'a> {
         let any = after().any(&shows);
         let Some(nodes) = &self.context.nodes else {
             // A bare file: the final reads present count as complete.
-            return if after().next().is_some() && !any {
-                Fate::Lost
-            } else {
-                Fate::Kept
-            };
+            return if after().next().is_some() && !any { Fate::Lost } else { Fate::Kept };
         };
         // Each node's latest answer counts.
         let answer = |node: &String| {
@@ -168,9 +153,7 @@ impl<'a> Check<'a> {
             }
             let versions = self.elements.versions[key as usize].clone();
             let is_ok = |element: &Element| {
-                self.elements
-                    .writer(*element)
-                    .is_some_and(|op| op.kind == EventKind::Ok)
+                self.elements.writer(*element).is_some_and(|op| op.kind == EventKind::Ok)
             };
             let Some(last) = versions.into_iter().rfind(is_ok) else {
                 continue;
@@ -186,12 +169,7 @@ impl<'a> Check<'a> {
             let shows =
                 |read: &Final<'_>| self.elements.version(read.mop).is_none_or(|v| place <= v);
             let fate = self.fate(key, acknowledged, shows);
-            self.note(
-                fate,
-                key,
-                self.elements.written[last as usize].value,
-                writer,
-            );
+            self.note(fate, key, self.elements.written[last as usize].value, writer);
         }
     }
 
@@ -214,11 +192,7 @@ impl<'a> Check<'a> {
     /// Repeats and phantoms in any ok read.
     fn judge_reads(&mut self, history: &'a History) {
         for op in history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
-            for mop in history
-                .mops_of(op)
-                .iter()
-                .filter(|mop| mop.kind == MopKind::Read)
-            {
+            for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
                 let key = &history.keys[mop.key as usize];
                 let single = [mop.value];
                 let values = match mop.shown {
@@ -255,11 +229,7 @@ impl<'a> Check<'a> {
         let at = writer.completed.unwrap_or(writer.invoked);
         let name = key_name(history, self.context, key);
         let place = placed(self.context, at);
-        let when = if place.is_empty() {
-            String::new()
-        } else {
-            format!(", {place}")
-        };
+        let when = if place.is_empty() { String::new() } else { format!(", {place}") };
         let sentence = format!(
             "session {} wrote {value} to {name}, acknowledged at {}{}{when}; {}",
             writer.session,
@@ -273,19 +243,12 @@ impl<'a> Check<'a> {
         let wrote = |m: &&Mop| m.kind != MopKind::Read && m.key == key && m.value == value;
         let mops: Vec<&Mop> = history.mops_of(writer).iter().filter(wrote).collect();
         let mut ops = vec![writer];
-        let mut proof = vec![witness(
-            history,
-            writer,
-            &mops,
-            format!("wrote {value}, acknowledged"),
-        )];
+        let mut proof =
+            vec![witness(history, writer, &mops, format!("wrote {value}, acknowledged"))];
         // One final read a node: the latest.
         let mut by_node: BTreeMap<Option<u32>, &Final<'_>> = BTreeMap::new();
         for read in self.finals.get(&key).map_or(&[][..], Vec::as_slice) {
-            if writer
-                .completed_index
-                .is_some_and(|acknowledged| acknowledged < read.op.index)
-            {
+            if writer.completed_index.is_some_and(|acknowledged| acknowledged < read.op.index) {
                 by_node.insert(read.op.node, read);
             }
         }
@@ -343,10 +306,8 @@ impl<'a> Check<'a> {
                 Some(false) => "the replicas did not converge before the final reads",
                 _ => "not every live node answered a final read",
             };
-            outcome.reason = Some(format!(
-                "{} acknowledged writes unresolved: {why}",
-                self.unresolved.len()
-            ));
+            outcome.reason =
+                Some(format!("{} acknowledged writes unresolved: {why}", self.unresolved.len()));
         } else if self.context.nodes.is_some() && self.finals.is_empty() {
             outcome.verdict = Verdict::Unknown;
             outcome.reason = Some("there are no final reads".to_owned());
@@ -363,10 +324,7 @@ impl<'a> Check<'a> {
             ("resurrected", Pairs::new()),
         ];
         for (name, pairs) in lists {
-            let pairs: Vec<_> = pairs
-                .into_iter()
-                .map(|(key, value)| json!([key, value]))
-                .collect();
+            let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| json!([key, value])).collect();
             outcome.facts.insert(name.to_owned(), json!(pairs));
         }
         outcome

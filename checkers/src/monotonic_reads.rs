@@ -28,11 +28,7 @@ impl Checker for MonotonicReads {
         let mut found = Vec::new();
         let mut judged = 0u64;
         for op in history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
-            for mop in history
-                .mops_of(op)
-                .iter()
-                .filter(|mop| mop.kind == MopKind::Read)
-            {
+            for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
                 if elements.uses[mop.key as usize] == KeyUse::Register
                     && elements.version(mop).is_none()
                 {
@@ -60,10 +56,7 @@ impl Checker for MonotonicReads {
         // One operation that contradicts itself is the shorter proof.
         found.sort_by_key(|(earlier, _, op, ..)| (earlier.index != op.index, op.index));
         found.truncate(context.findings_max.unwrap_or(50));
-        outcome.findings = found
-            .iter()
-            .map(|pair| finding(&elements, context, pair))
-            .collect();
+        outcome.findings = found.iter().map(|pair| finding(&elements, context, pair)).collect();
         outcome
     }
 }
@@ -105,21 +98,11 @@ fn finding(
     );
     let same = earlier.index == later.index;
     let witness = if same {
-        vec![witness(
-            history,
-            later,
-            &[*seen, *shown],
-            format!("read {value}, then not"),
-        )]
+        vec![witness(history, later, &[*seen, *shown], format!("read {value}, then not"))]
     } else {
         vec![
             witness(history, earlier, &[*seen], format!("read {value}")),
-            witness(
-                history,
-                later,
-                &[*shown],
-                format!("read {key} without {value}"),
-            ),
+            witness(history, later, &[*shown], format!("read {key} without {value}")),
         ]
     };
     Finding {
@@ -127,10 +110,6 @@ fn finding(
         ops: lines(&[*earlier, *later]),
         witness,
         signature: "monotonic-reads/went-back".to_owned(),
-        windows: windows(
-            context,
-            earlier.invoked,
-            later.completed.unwrap_or(later.invoked),
-        ),
+        windows: windows(context, earlier.invoked, later.completed.unwrap_or(later.invoked)),
     }
 }

@@ -145,11 +145,7 @@ impl Builder<'_, '_> {
             let mut moment: Option<u32> = None;
             let mut keys: Vec<u32> = Vec::new();
             let mut any_list = false;
-            for mop in history
-                .mops_of(op)
-                .iter()
-                .filter(|mop| mop.kind == MopKind::Read)
-            {
+            for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
                 let usage = self.elements.uses[mop.key as usize];
                 let version = self.elements.version(mop);
                 let placed = usage == KeyUse::List || version.is_some();
@@ -173,12 +169,7 @@ impl Builder<'_, '_> {
                 any_list |= usage == KeyUse::List && 1 < history.list(mop).len();
                 let shown = self.shown(place, mop, usage);
                 let upto = version.unwrap_or(0);
-                let read = Read {
-                    op: place,
-                    moment: now,
-                    shown,
-                    upto,
-                };
+                let read = Read { op: place, moment: now, shown, upto };
                 self.reads.entry(mop.key).or_default().push(read);
             }
             keys.sort_unstable();
@@ -284,21 +275,11 @@ impl Builder<'_, '_> {
         }
         let longest: Vec<Element> = longest.map(|read| read.shown.clone()).unwrap_or_default();
         let listed: FxHashSet<Element> = longest.iter().copied().collect();
-        let mut rest: Vec<Element> = written
-            .iter()
-            .copied()
-            .filter(|element| !listed.contains(element))
-            .collect();
+        let mut rest: Vec<Element> =
+            written.iter().copied().filter(|element| !listed.contains(element)).collect();
         let mut strays: Vec<Element> = Vec::new();
-        for read in reads
-            .iter()
-            .filter(|read| !longest.starts_with(&read.shown))
-        {
-            strays.extend(
-                read.shown
-                    .iter()
-                    .filter(|element| !listed.contains(element)),
-            );
+        for read in reads.iter().filter(|read| !longest.starts_with(&read.shown)) {
+            strays.extend(read.shown.iter().filter(|element| !listed.contains(element)));
         }
         let known: FxHashSet<Element> = rest.iter().copied().collect();
         strays.retain(|element| !known.contains(element));
@@ -333,10 +314,8 @@ impl Builder<'_, '_> {
 
     /// Two chains of helpers over `rest`: from each, every element from there on, or up to there.
     fn helpers(&mut self, rest: &[Element]) -> Vec<(u32, u32)> {
-        let helpers: Vec<(u32, u32)> = rest
-            .iter()
-            .map(|_| (self.node(Node::Helper), self.node(Node::Helper)))
-            .collect();
+        let helpers: Vec<(u32, u32)> =
+            rest.iter().map(|_| (self.node(Node::Helper), self.node(Node::Helper))).collect();
         for (place, element) in rest.iter().enumerate() {
             let node = self.of(*element);
             let (forward, backward) = helpers[place];
@@ -358,19 +337,14 @@ impl Builder<'_, '_> {
         helpers: &[(u32, u32)],
     ) {
         self.seen(&read.shown, read);
-        let missed = longest[read.shown.len()..]
-            .iter()
-            .find(|e| !self.own(**e, read.op));
+        let missed = longest[read.shown.len()..].iter().find(|e| !self.own(**e, read.op));
         if let Some(missed) = missed {
             self.missed(*missed, read);
         }
         // Own elements stand together in `rest`: everything before and everything after them.
         let first_own = rest.partition_point(|element| self.writer_before(*element, read.op));
         let after_own = first_own
-            + rest[first_own..]
-                .iter()
-                .take_while(|element| self.own(**element, read.op))
-                .count();
+            + rest[first_own..].iter().take_while(|element| self.own(**element, read.op)).count();
         if let Some((forward, _)) = helpers.get(after_own) {
             self.edge(read.moment, *forward);
         }
@@ -381,9 +355,7 @@ impl Builder<'_, '_> {
 
     /// Whether an element's writer was invoked before `op`; those without one come last.
     fn writer_before(&self, element: Element, op: u32) -> bool {
-        self.elements.written[element as usize]
-            .writer
-            .is_some_and(|writer| writer < op)
+        self.elements.written[element as usize].writer.is_some_and(|writer| writer < op)
     }
 
     /// A list that is no prefix of the longest: every edge by itself.
@@ -431,121 +403,18 @@ impl Builder<'_, '_> {
         let versions = &elements.versions[key as usize];
         let upto = reads.iter().map(|read| read.upto).max().unwrap_or(0) as usize;
         let mut chain: Vec<Element> = versions[..upto].to_vec();
-        chain.extend(
-            written
-                .iter()
-                .filter(|e| upto < elements.place(**e) as usize),
-        );
+        chain.extend(written.iter().filter(|e| upto < elements.place(**e) as usize));
         for pair in chain.windows(2) {
             self.chain(pair[0], pair[1]);
         }
         for read in reads {
             let (before, after) = chain.split_at(read.upto as usize);
             // Own versions stand at the end of what is shown.
-            let others = before
-                .iter()
-                .rposition(|element| !self.own(*element, read.op));
+            let others = before.iter().rposition(|element| !self.own(*element, read.op));
             self.seen(&before[..others.map_or(0, |last| last + 1)], read);
             if let Some(missed) = after.iter().find(|element| !self.own(**element, read.op)) {
                 self.missed(*missed, read);
             }
         }
-    }
-}
-
-impl Graph {
-    /// Sets of nodes that each come before themselves; none if the graph is acyclic. Tarjan's
-    /// algorithm without recursion.
-    pub fn knots(&self) -> Vec<Vec<u32>> {
-        const NEW: u32 = u32::MAX;
-        let count = self.nodes.len();
-        let (mut index, mut low) = (vec![NEW; count], vec![0; count]);
-        let mut on_stack = vec![false; count];
-        let (mut stack, mut next, mut knots) = (Vec::new(), 0, Vec::new());
-        let mut calls: Vec<(u32, usize)> = Vec::new();
-        for root in 0..count as u32 {
-            if index[root as usize] != NEW {
-                continue;
-            }
-            calls.push((root, 0));
-            while let Some((node, edge)) = calls.pop() {
-                let v = node as usize;
-                if edge == 0 {
-                    index[v] = next;
-                    low[v] = next;
-                    next += 1;
-                    stack.push(node);
-                    on_stack[v] = true;
-                } else {
-                    let child = self.after[v][edge - 1] as usize;
-                    low[v] = low[v].min(low[child]);
-                }
-                let mut edge = edge;
-                let mut descend = None;
-                while let Some(&to) = self.after[v].get(edge) {
-                    edge += 1;
-                    if index[to as usize] == NEW {
-                        descend = Some(to);
-                        break;
-                    }
-                    if on_stack[to as usize] {
-                        low[v] = low[v].min(index[to as usize]);
-                    }
-                }
-                if let Some(child) = descend {
-                    calls.push((node, edge));
-                    calls.push((child, 0));
-                    continue;
-                }
-                if low[v] == index[v] {
-                    let from = stack.iter().rposition(|on| *on == node).unwrap_or(0);
-                    let knot = stack.split_off(from);
-                    for member in &knot {
-                        on_stack[*member as usize] = false;
-                    }
-                    if 1 < knot.len() || self.after[v].contains(&node) {
-                        knots.push(knot);
-                    }
-                }
-            }
-        }
-        knots
-    }
-
-    /// A shortest way from `start` back to itself inside `knot`.
-    pub fn shortest_cycle(&self, start: u32, knot: &FxHashSet<u32>) -> Vec<u32> {
-        let mut came: FxHashMap<u32, u32> = FxHashMap::default();
-        let mut queue = std::collections::VecDeque::from([start]);
-        while let Some(node) = queue.pop_front() {
-            for &to in &self.after[node as usize] {
-                if to == start {
-                    let mut cycle = vec![node];
-                    let mut at = node;
-                    while at != start {
-                        at = came[&at];
-                        cycle.push(at);
-                    }
-                    cycle.reverse();
-                    return cycle;
-                }
-                if knot.contains(&to) && !came.contains_key(&to) {
-                    came.insert(to, node);
-                    queue.push_back(to);
-                }
-            }
-        }
-        Vec::new()
-    }
-
-    /// The operations of some nodes, ascending.
-    pub fn ops_of(&self, nodes: &[u32]) -> Vec<u32> {
-        let op = |node: &u32| match self.nodes[*node as usize] {
-            Node::Txn(op) | Node::Moment(op) => Some(op),
-            Node::Helper => None,
-        };
-        let mut ops: Vec<u32> = nodes.iter().filter_map(op).collect();
-        ops.sort_unstable();
-        ops.dedup();
-        ops
     }
 }

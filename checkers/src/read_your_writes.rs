@@ -32,11 +32,7 @@ impl Checker for ReadYourWrites {
             if op.kind != EventKind::Ok {
                 continue;
             }
-            for mop in history
-                .mops_of(op)
-                .iter()
-                .filter(|mop| mop.kind == MopKind::Read)
-            {
+            for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
                 let Some(written) = own.get(&(op.session, mop.key)) else {
                     continue;
                 };
@@ -44,9 +40,7 @@ impl Checker for ReadYourWrites {
                 if let Some(missing) = missing(&elements, mop, written) {
                     outcome.count += 1;
                     if outcome.findings.len() < context.findings_max.unwrap_or(50) {
-                        outcome
-                            .findings
-                            .push(finding(&elements, context, op, mop, missing));
+                        outcome.findings.push(finding(&elements, context, op, mop, missing));
                     }
                 }
             }
@@ -74,11 +68,7 @@ fn missing(elements: &Elements<'_>, read: &Mop, written: &[Element]) -> Option<E
         KeyUse::Unknown => None,
         KeyUse::Register => {
             let shown = elements.version(read)?;
-            written
-                .iter()
-                .rev()
-                .copied()
-                .find(|element| shown < elements.place(*element))
+            written.iter().rev().copied().find(|element| shown < elements.place(*element))
         }
         KeyUse::List => {
             let list = elements.history.list(read);
@@ -116,19 +106,10 @@ fn finding(
         sentence,
         ops: lines(&[write, read]),
         witness: vec![
-            witness(
-                history,
-                write,
-                &write_mops,
-                format!("wrote {value}, acknowledged"),
-            ),
+            witness(history, write, &write_mops, format!("wrote {value}, acknowledged")),
             witness(history, read, &[mop], format!("read {key} without {value}")),
         ],
         signature: "read-your-writes/stale-read".to_owned(),
-        windows: windows(
-            context,
-            acknowledged,
-            read.completed.unwrap_or(read.invoked),
-        ),
+        windows: windows(context, acknowledged, read.completed.unwrap_or(read.invoked)),
     }
 }

@@ -59,12 +59,8 @@ pub const SESSION: [&str; 6] = [
     "causal",
 ];
 
-static BUILT: [&dyn Checker; 4] = [
-    &ReadYourWrites,
-    &MonotonicReads,
-    &ConsistentPrefix,
-    &LostWrites,
-];
+static BUILT: [&dyn Checker; 4] =
+    [&ReadYourWrites, &MonotonicReads, &ConsistentPrefix, &LostWrites];
 
 /// The checkers there are.
 pub fn built() -> &'static [&'static dyn Checker] {
@@ -88,10 +84,7 @@ pub fn judge(
         let outcome = catch_unwind(run).unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-            Outcome::unknown(format!(
-                "the checker failed: {}",
-                said.unwrap_or("it panicked")
-            ))
+            Outcome::unknown(format!("the checker failed: {}", said.unwrap_or("it panicked")))
         });
         (checker.name().to_owned(), outcome)
     });

@@ -20,9 +20,7 @@ pub fn seconds(ns: i64) -> String {
 
 /// `session 4`, with the node if known.
 pub fn on_node(history: &History, op: &Op) -> String {
-    history
-        .node_name(op)
-        .map_or(String::new(), |node| format!(" on {node}"))
+    history.node_name(op).map_or(String::new(), |node| format!(" on {node}"))
 }
 
 /// An operation reduced to the micro-operations that decide.
@@ -43,11 +41,8 @@ pub fn witness(history: &History, op: &Op, mops: &[&Mop], note: String) -> Witne
 
 /// The history lines of some operations, in order.
 pub fn lines(ops: &[&Op]) -> Vec<u64> {
-    let mut lines: Vec<u64> = ops
-        .iter()
-        .flat_map(|op| [Some(op.index), op.completed_index])
-        .flatten()
-        .collect();
+    let mut lines: Vec<u64> =
+        ops.iter().flat_map(|op| [Some(op.index), op.completed_index]).flatten().collect();
     lines.sort_unstable();
     lines.dedup();
     lines
@@ -55,32 +50,18 @@ pub fn lines(ops: &[&Op]) -> Vec<u64> {
 
 /// Names of the windows that a moment or stretch falls in.
 pub fn windows(context: &Context, from: i64, to: i64) -> Vec<String> {
-    let inside = context
-        .windows
-        .iter()
-        .filter(|window| window.start <= to && from <= window.end);
+    let inside = context.windows.iter().filter(|window| window.start <= to && from <= window.end);
     inside.map(|window| window.label.clone()).collect()
 }
 
 /// Where on the timeline a moment is: in a window, or how long before or after the nearest.
 pub fn placed(context: &Context, at: i64) -> String {
-    let inside = context
-        .windows
-        .iter()
-        .find(|w| w.start <= at && at <= w.end);
+    let inside = context.windows.iter().find(|w| w.start <= at && at <= w.end);
     if let Some(window) = inside {
         return format!("during {}", window.label);
     }
-    let before = context
-        .windows
-        .iter()
-        .filter(|w| at < w.start)
-        .min_by_key(|w| w.start - at);
-    let after = context
-        .windows
-        .iter()
-        .filter(|w| w.end < at)
-        .min_by_key(|w| at - w.end);
+    let before = context.windows.iter().filter(|w| at < w.start).min_by_key(|w| w.start - at);
+    let after = context.windows.iter().filter(|w| w.end < at).min_by_key(|w| at - w.end);
     match (before, after) {
         (Some(w), after) if after.is_none_or(|a| w.start - at <= at - a.end) => {
             format!("{} before {}", seconds(w.start - at), w.label)

@@ -165,11 +165,7 @@ impl Outcome {
 
     /// Not judged, and why.
     pub fn unknown(reason: impl Into<String>) -> Outcome {
-        Outcome {
-            verdict: Verdict::Unknown,
-            reason: Some(reason.into()),
-            ..Outcome::valid()
-        }
+        Outcome { verdict: Verdict::Unknown, reason: Some(reason.into()), ..Outcome::valid() }
     }
 }
 

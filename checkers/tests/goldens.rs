@@ -10,12 +10,8 @@ use history::{History, read_history};
 use serde_json::Value;
 use splitbrain_checkers::{Context, Outcome, by_name};
 
-const NAMES: [&str; 4] = [
-    "read-your-writes",
-    "monotonic-reads",
-    "consistent-prefix",
-    "lost-writes",
-];
+const NAMES: [&str; 4] =
+    ["read-your-writes", "monotonic-reads", "consistent-prefix", "lost-writes"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/sessions/A")
@@ -51,36 +47,22 @@ fn disagreements(name: &str, history: &History, expected: &Value) -> Vec<String>
             continue;
         }
         if expected[checker] != said {
-            wrong.push(format!(
-                "{name}: {checker} is {said}, should be {}",
-                expected[checker]
-            ));
+            wrong.push(format!("{name}: {checker} is {said}, should be {}", expected[checker]));
             continue;
         }
-        let size = outcome
-            .findings
-            .iter()
-            .map(|finding| finding.witness.len())
-            .min();
-        let minimum = expected["witness_min"][checker]
-            .as_u64()
-            .map(|size| size as usize);
+        let size = outcome.findings.iter().map(|finding| finding.witness.len()).min();
+        let minimum = expected["witness_min"][checker].as_u64().map(|size| size as usize);
         if minimum.is_some() && size != minimum {
-            wrong.push(format!(
-                "{name}: {checker} witness has {size:?}, should have {minimum:?}"
-            ));
+            wrong.push(format!("{name}: {checker} witness has {size:?}, should have {minimum:?}"));
         }
     }
     wrong
 }
 
 fn histories(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> = entries
-        .filter(|path| path.to_string_lossy().ends_with(ending))
-        .collect();
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> =
+        entries.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
     paths.sort();
     paths
 }
@@ -95,28 +77,16 @@ fn set_a_is_agreed_with() {
         let expected = verdict(&path.with_extension("verdict.json"));
         wrong.extend(disagreements(&name, &read(path), &expected));
     }
-    assert!(
-        wrong.is_empty(),
-        "{} disagreements:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} disagreements:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
 fn large_histories_are_agreed_with() {
     for path in histories(&folder().join("large"), ".jsonl.gz") {
-        let name = path
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-            .replace(".jsonl.gz", "");
+        let name = path.file_name().unwrap().to_string_lossy().replace(".jsonl.gz", "");
         let expected = verdict(&path.with_file_name(format!("{name}.verdict.json")));
         let history = read(&path);
         assert_eq!(history.ops.len(), 100_000, "{name}");
-        assert_eq!(
-            disagreements(&name, &history, &expected),
-            Vec::<String>::new()
-        );
+        assert_eq!(disagreements(&name, &history, &expected), Vec::<String>::new());
     }
 }

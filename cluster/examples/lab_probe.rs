@@ -16,10 +16,7 @@ fn main() -> ExitCode {
         },
         Some("exec") => match lab::current() {
             None => {
-                let spec = lab::LabSpec {
-                    hosts: 3,
-                    id: "probe".to_owned(),
-                };
+                let spec = lab::LabSpec { hosts: 3, id: "probe".to_owned() };
                 match lab::run_inside(&spec) {
                     Ok(status) => return ExitCode::from(status),
                     Err(error) => println!("{error}"),
@@ -41,33 +38,17 @@ fn main() -> ExitCode {
 fn probe(address: splitbrain_cluster::HostAddress) -> Result<(), Box<dyn std::error::Error>> {
     let host = SshHost::connect(address)?;
     let started = Instant::now();
-    let said = host.exec(Exec::shell(
-        "hostname; ps -e | wc -l; getent hosts n3; exit 3",
-    ))?;
+    let said = host.exec(Exec::shell("hostname; ps -e | wc -l; getent hosts n3; exit 3"))?;
     println!("{} {:?} {:?}", said.status, said.text(), started.elapsed());
     let agent = AgentLink::start(&host, "probe", Duration::from_secs(5))?;
     let started = Instant::now();
     let from = vec!["198.19.0.99".parse()?];
-    let dropped = agent.ask_text(
-        Ask::Drop {
-            fault: "f1".into(),
-            from,
-        },
-        Duration::from_secs(5),
-    )?;
+    let dropped = agent.ask_text(Ask::Drop { fault: "f1".into(), from }, Duration::from_secs(5))?;
     println!("{dropped:?} {:?}", started.elapsed());
-    println!(
-        "{}",
-        host.exec(Exec::shell("nft list ruleset; cat /run/splitbrain/probe/*"))?
-            .text()
-    );
+    println!("{}", host.exec(Exec::shell("nft list ruleset; cat /run/splitbrain/probe/*"))?.text());
     let healed = agent.ask_text(Ask::HealAll, Duration::from_secs(5))?;
     assert!(matches!(healed, Answer::Healed { .. }));
     drop(agent);
-    println!(
-        "{}",
-        host.exec(Exec::shell("nft list ruleset; cat /run/splitbrain/probe/*"))?
-            .text()
-    );
+    println!("{}", host.exec(Exec::shell("nft list ruleset; cat /run/splitbrain/probe/*"))?.text());
     Ok(())
 }

@@ -75,13 +75,7 @@ impl AgentLink {
             let (stream, shared) = (Arc::clone(&stream), Arc::clone(&shared));
             thread::spawn(move || renew(&stream, &shared, &stopped, lease / 4))
         };
-        AgentLink {
-            host,
-            stream,
-            shared,
-            stop_renewing,
-            threads: vec![reader, renewer],
-        }
+        AgentLink { host, stream, shared, stop_renewing, threads: vec![reader, renewer] }
     }
 
     /// Asks, and waits for the answer. The inner error is the agent's own.
@@ -139,9 +133,7 @@ fn send(
 ) -> Option<Receiver<Result<Answer, String>>> {
     let (sender, receiver) = channel();
     let id = {
-        let mut shared = shared
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut shared = shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if shared.ended {
             return None;
         }
@@ -172,9 +164,7 @@ fn read_answers(output: &Receiver<Vec<u8>>, shared: &Waiters) {
             }
         }
     }
-    let mut shared = shared
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut shared = shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     shared.ended = true;
     shared.waiting.clear();
 }

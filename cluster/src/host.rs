@@ -66,11 +66,7 @@ impl Exec {
     /// A line for the host's shell. No part of it may come from input unquoted.
     pub fn shell(command: impl Into<String>) -> Exec {
         let timeout = Duration::from_secs(10);
-        Exec {
-            command: command.into(),
-            stdin: Vec::new(),
-            timeout,
-        }
+        Exec { command: command.into(), stdin: Vec::new(), timeout }
     }
 
     /// With another limit of time.
@@ -212,22 +208,9 @@ mod tests {
 
     #[test]
     fn words_are_quoted_so_that_a_shell_gives_them_back() {
-        for word in [
-            "plain",
-            "",
-            "a b",
-            "it's",
-            "$(reboot)",
-            "`x`",
-            "a;b",
-            "*",
-            "\n",
-        ] {
+        for word in ["plain", "", "a b", "it's", "$(reboot)", "`x`", "a;b", "*", "\n"] {
             let line = format!("printf %s {}", shell_quote(word));
-            let output = std::process::Command::new("sh")
-                .args(["-c", &line])
-                .output()
-                .unwrap();
+            let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
         }
     }

@@ -71,15 +71,10 @@ pub struct InventoryError {
 impl Inventory {
     /// Reads a file; relative paths in it are relative to it.
     pub fn load(path: &Path) -> Result<Inventory, InventoryError> {
-        let fail = |why: String| InventoryError {
-            path: path.to_owned(),
-            why,
-        };
+        let fail = |why: String| InventoryError { path: path.to_owned(), why };
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
         let file: File = toml::from_str(&text).map_err(|error| {
-            let line = error
-                .span()
-                .map(|span| text[..span.start].lines().count().max(1));
+            let line = error.span().map(|span| text[..span.start].lines().count().max(1));
             let line = line.map_or(String::new(), |line| format!("line {line}: "));
             fail(format!("{line}{}", error.message()))
         })?;
@@ -87,10 +82,7 @@ impl Inventory {
         let mut hosts: Vec<HostAddress> = Vec::new();
         for entry in file.hosts {
             if hosts.iter().any(|host| host.name == entry.name) {
-                return Err(fail(format!(
-                    "host {} is there twice: names must differ",
-                    entry.name
-                )));
+                return Err(fail(format!("host {} is there twice: names must differ", entry.name)));
             }
             let data_address = match entry.data_address {
                 Some(address) => address,
@@ -118,10 +110,7 @@ impl Inventory {
 fn resolve(entry: &HostEntry) -> Result<IpAddr, String> {
     let found = (entry.address.as_str(), entry.port).to_socket_addrs();
     let mut found = found.map_err(|error| {
-        format!(
-            "host {}: address {} cannot be resolved: {error}",
-            entry.name, entry.address
-        )
+        format!("host {}: address {} cannot be resolved: {error}", entry.name, entry.address)
     })?;
     let first = found.next().map(|address| address.ip());
     first.ok_or_else(|| format!("host {}: {} has no address", entry.name, entry.address))
@@ -135,11 +124,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("inventory.toml");
         std::fs::write(&path, text).unwrap();
-        Inventory::load(&path).map_err(|error| {
-            error
-                .to_string()
-                .replace(&*dir.path().to_string_lossy(), "DIR")
-        })
+        Inventory::load(&path)
+            .map_err(|error| error.to_string().replace(&*dir.path().to_string_lossy(), "DIR"))
     }
 
     #[test]
@@ -149,18 +135,12 @@ mod tests {
         );
         let inventory = inventory.unwrap();
         assert!(inventory.allow.is_empty() && !inventory.data_is_disposable);
-        assert_eq!(
-            (inventory.hosts[0].port, inventory.hosts[0].user.as_str()),
-            (22, "root")
-        );
+        assert_eq!((inventory.hosts[0].port, inventory.hosts[0].user.as_str()), (22, "root"));
     }
 
     #[test]
     fn names_the_line_and_the_field() {
         let error = load("[[host]]\nname = \"a\"\nadress = \"x\"\n").unwrap_err();
-        assert!(
-            error.starts_with("DIR/inventory.toml: line 3: unknown field `adress`"),
-            "{error}"
-        );
+        assert!(error.starts_with("DIR/inventory.toml: line 3: unknown field `adress`"), "{error}");
     }
 }

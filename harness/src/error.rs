@@ -22,38 +22,22 @@ pub struct UserError {
 impl UserError {
     /// Bad usage or configuration; nothing has run.
     pub fn usage(what: impl Into<String>) -> UserError {
-        UserError {
-            exit: Exit::Usage,
-            what: what.into(),
-            place: None,
-            hint: None,
-        }
+        UserError { exit: Exit::Usage, what: what.into(), place: None, hint: None }
     }
 
     /// The surroundings failed: a host, a file, a missing program.
     pub fn environment(what: impl Into<String>) -> UserError {
-        UserError {
-            exit: Exit::Environment,
-            what: what.into(),
-            place: None,
-            hint: None,
-        }
+        UserError { exit: Exit::Environment, what: what.into(), place: None, hint: None }
     }
 
     /// With where it is.
     pub fn at(self, place: impl Into<String>) -> UserError {
-        UserError {
-            place: Some(place.into()),
-            ..self
-        }
+        UserError { place: Some(place.into()), ..self }
     }
 
     /// With what to try.
     pub fn hint(self, hint: impl Into<String>) -> UserError {
-        UserError {
-            hint: Some(hint.into()),
-            ..self
-        }
+        UserError { hint: Some(hint.into()), ..self }
     }
 
     /// The object that programs read.

@@ -1,1 +1,270 @@
-//! Being written.
+//! From a run's folder, or a bare history file, to a judgement.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use checkers::coverage::CoverageInput;
+use checkers::{
+    Checker, Context, Coverage, CoverageRules, FaultSpan, Judgement, Outcome, ReadsMode, Role,
+    Verdict, Window, built,
+};
+use history::{
+    Damage, FaultEvent, FaultPhase, FaultResult, History, RunInfo, TelemetryEvent, reader,
+};
+use nemesis::ClusterView;
+
+use crate::config::{TestFile, TestSpec};
+use crate::error::UserError;
+use crate::run_folder::RunFolder;
+
+/// What is to be judged, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Checkers by name; none means all that apply.
+    pub checkers: Vec<String>,
+    /// How reads of one transaction relate, if not as the run says.
+    pub reads: Option<ReadsMode>,
+    /// Whether consistent-prefix also judges successive transactions of a session.
+    pub session_scope: bool,
+}
+
+/// A run's records, read back.
+pub struct Records {
+    /// `run.json`, if there is one.
+    pub info: Option<RunInfo>,
+    /// `history.jsonl`.
+    pub history: History,
+    /// Where it ends early.
+    pub damage: Option<Damage>,
+    /// `faults.jsonl`.
+    pub faults: Vec<FaultEvent>,
+    /// `telemetry.jsonl`.
+    pub telemetry: Vec<TelemetryEvent>,
+}
+
+impl Records {
+    /// Reads a run's folder; a run that was killed is read up to its last flush.
+    pub fn of_run(folder: &RunFolder) -> Result<Records, UserError> {
+        let mut records = Records::of_file(&folder.file("history.jsonl"))?;
+        records.info = folder.info().ok();
+        records.faults = reader::read_lines(&folder.file("faults.jsonl")).0;
+        records.telemetry = reader::read_lines(&folder.file("telemetry.jsonl")).0;
+        Ok(records)
+    }
+
+    /// Reads a bare history file.
+    pub fn of_file(path: &Path) -> Result<Records, UserError> {
+        let read = history::read_history(path).map_err(|error| {
+            let why = std::error::Error::source(&error).map(|why| format!(": {why}"));
+            UserError::usage(format!("{error}{}", why.unwrap_or_default()))
+                .hint("give a run's folder, latest, or a history file of JSON lines")
+        })?;
+        Ok(Records {
+            info: None,
+            history: read.history,
+            damage: read.damage,
+            faults: Vec::new(),
+            telemetry: Vec::new(),
+        })
+    }
+}
+
+/// The checkers that a selection names, or all that are built.
+pub fn checkers_of(selection: &Selection) -> Result<Vec<&'static dyn Checker>, UserError> {
+    let mut found: Vec<&'static dyn Checker> = Vec::new();
+    for name in &selection.checkers {
+        let names: Vec<&str> = match name.as_str() {
+            "all" => built().iter().map(|checker| checker.name()).collect(),
+            "session" => {
+                let here = |name: &&str| checkers::by_name(name).is_some();
+                checkers::SESSION.into_iter().filter(here).collect()
+            }
+            name => vec![name],
+        };
+        for name in names {
+            found.push(checkers::by_name(name).ok_or_else(|| no_checker(name))?);
+        }
+    }
+    if selection.checkers.is_empty() {
+        found = built().to_vec();
+    }
+    Ok(found)
+}
+
+fn no_checker(name: &str) -> UserError {
+    let names: Vec<&str> = built().iter().map(|checker| checker.name()).collect();
+    let here = format!("checkers are {}", names.join(", "));
+    if checkers::ALL_NAMES.contains(&name) {
+        return UserError::usage(format!("checker {name} is not built yet")).hint(here);
+    }
+    let near = crate::names::nearest(name, &names);
+    let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+    UserError::usage(format!("unknown checker \"{name}\"")).hint(format!("{near}{here}"))
+}
+
+/// Judges records.
+pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, UserError> {
+    let checkers = checkers_of(selection)?;
+    let spans = fault_spans(&records.faults);
+    let context = context(records, selection, &spans);
+    let mut outcomes = checkers::judge(&checkers, &records.history, &context);
+    let mut verdict = Verdict::Valid;
+    let mut decided = false;
+    for (name, outcome) in &mut outcomes {
+        let role = role(name, records, selection);
+        if role != Role::Observation {
+            decided = true;
+            verdict = verdict.max(outcome.verdict);
+        }
+        outcome.role = records.info.is_some().then_some(role).or(match selection.checkers[..] {
+            [] => None,
+            _ => Some(Role::Named),
+        });
+    }
+    let coverage = records.info.as_ref().map(|info| gate(records, info, &spans));
+    let gate_missed = coverage.as_ref().is_some_and(|coverage| !coverage.missing.is_empty());
+    let partial = records
+        .damage
+        .as_ref()
+        .map(|damage| format!("the history is read up to line {}: {}", damage.line, damage.why));
+    if gate_missed || partial.is_some() || (!decided && records.info.is_some()) {
+        verdict = verdict.max(Verdict::Unknown);
+    }
+    // A configuration that promises nothing is told what was seen, and may not pass for valid.
+    if !decided {
+        verdict = verdict.max(observed(&outcomes));
+    }
+    Ok(Judgement { verdict, checkers: outcomes, coverage, partial })
+}
+
+/// What was seen, whatever was promised.
+fn observed(outcomes: &BTreeMap<String, Outcome>) -> Verdict {
+    outcomes.values().map(|outcome| outcome.verdict).max().unwrap_or(Verdict::Unknown)
+}
+
+fn role(name: &str, records: &Records, selection: &Selection) -> Role {
+    if !selection.checkers.is_empty() {
+        return Role::Named;
+    }
+    match &records.info {
+        None => Role::Named,
+        Some(info) if info.system.promises.contains_key(name) => Role::Promised,
+        Some(_) => Role::Observation,
+    }
+}
+
+fn context(records: &Records, selection: &Selection, spans: &[FaultSpan]) -> Context {
+    let info = records.info.as_ref();
+    let declared = info.map(|info| info.system.reads.as_str());
+    let reads = selection.reads.unwrap_or(match declared {
+        Some("ordered") => ReadsMode::Ordered,
+        _ => ReadsMode::Atomic,
+    });
+    let mut windows: Vec<Window> = spans
+        .iter()
+        .filter(|span| span.effect)
+        .map(|span| Window { label: span.label.clone(), start: span.start, end: span.end })
+        .collect();
+    windows.sort_by_key(|window| window.start);
+    Context {
+        reads,
+        session_scope: selection.session_scope,
+        nodes: info.map(|info| info.nodes.clone()),
+        converged: info.and_then(|info| converged(records, info)),
+        windows,
+        labels: info.map(|info| info.labels.clone()).unwrap_or_default(),
+        findings_max: None,
+    }
+}
+
+/// Whether the telemetry before the first final read shows that all replicas agreed.
+fn converged(records: &Records, info: &RunInfo) -> Option<bool> {
+    let first = records.history.ops.iter().find(|op| op.final_read)?.invoked;
+    if records.telemetry.is_empty() {
+        return None;
+    }
+    let mut view = ClusterView::new(&info.nodes);
+    for sample in records.telemetry.iter().filter(|sample| sample.received <= first) {
+        view.learn(sample);
+    }
+    let shards = info.system.settings.get("shards").and_then(|s| s.as_u64()).unwrap_or(1);
+    Some(view.converged(shards as u32).is_ok())
+}
+
+/// The faults of a run as spans of its timeline.
+pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
+    let mut spans: BTreeMap<&str, (usize, FaultSpan)> = BTreeMap::new();
+    for event in events {
+        let order = spans.len();
+        let (_, span) = spans.entry(&event.id).or_insert_with(|| {
+            let span = FaultSpan {
+                id: event.id.clone(),
+                label: event.fault.clone(),
+                start: event.time,
+                end: event.time + event.duration,
+                required: event.required,
+                effect: false,
+                leader: event.selector.contains("leader"),
+            };
+            (order, span)
+        });
+        match event.phase {
+            FaultPhase::Planned => {}
+            FaultPhase::Injected => {
+                span.start = event.time;
+                span.end = event.time + event.duration;
+                span.label = format!("{} of {}", event.fault, event.targets.join(", "));
+            }
+            FaultPhase::Evidenced => span.effect = event.result == Some(FaultResult::Installed),
+            FaultPhase::Healed => span.end = event.time,
+        }
+    }
+    let mut spans: Vec<(usize, FaultSpan)> = spans.into_values().collect();
+    spans.sort_by_key(|(order, _)| *order);
+    spans.into_iter().map(|(_, span)| span).collect()
+}
+
+fn gate(records: &Records, info: &RunInfo, spans: &[FaultSpan]) -> Coverage {
+    let spec = spec_of(info);
+    let rules = CoverageRules {
+        ok_outside_min: spec.coverage.ok_outside_min,
+        attempts_during_min: spec.coverage.attempts_during_min,
+        ..CoverageRules::default()
+    };
+    let mut view = ClusterView::new(&info.nodes);
+    for sample in &records.telemetry {
+        view.learn(sample);
+    }
+    let failover = info.system.settings.get("failover").and_then(|f| f.as_str());
+    let input = CoverageInput {
+        faults: spans,
+        nodes: &info.nodes,
+        leader_changes: view.leader_changes(),
+        failover: failover != Some("none"),
+    };
+    checkers::coverage(&records.history, &rules, &input)
+}
+
+/// The test that a run was, from its own record.
+pub fn spec_of(info: &RunInfo) -> TestSpec {
+    let mut spec = TestSpec::default();
+    if let Ok(file) = toml::from_str::<TestFile>(&info.config) {
+        // A record of another version may have what this one does not know; defaults stand then.
+        let _ = file.apply(&mut spec);
+    }
+    spec
+}
+
+/// `verdict.json`: the judgement with the run's identity, promises and fault effects.
+pub fn verdict_json(judgement: &Judgement, records: &Records) -> serde_json::Value {
+    let mut value = serde_json::to_value(judgement).unwrap_or_default();
+    if let (Some(object), Some(info)) = (value.as_object_mut(), &records.info) {
+        let effects: BTreeMap<String, bool> =
+            fault_spans(&records.faults).into_iter().map(|span| (span.id, span.effect)).collect();
+        object.insert("run".to_owned(), info.id.clone().into());
+        object.insert("seed".to_owned(), info.seed.into());
+        object.insert("promises".to_owned(), serde_json::json!(info.system.promises));
+        object.insert("fault-effects".to_owned(), serde_json::json!(effects));
+    }
+    value
+}

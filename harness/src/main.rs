@@ -1,2 +1,9 @@
 //! The `splitbrain` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Must come first: takes over in the lab's own processes, before any thread is started.
+    cluster::lab::maybe_reenter();
+    splitbrain::cli::main()
+}

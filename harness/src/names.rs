@@ -2,13 +2,8 @@
 
 /// The candidate that is nearest to `name`, if any is near enough to have been meant.
 pub fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let scored = candidates
-        .iter()
-        .map(|candidate| (distance(name, candidate), *candidate));
-    scored
-        .min()
-        .filter(|(distance, _)| *distance <= 1 + name.len() / 3)
-        .map(|(_, name)| name)
+    let scored = candidates.iter().map(|candidate| (distance(name, candidate), *candidate));
+    scored.min().filter(|(distance, _)| *distance <= 1 + name.len() / 3).map(|(_, name)| name)
 }
 
 /// Levenshtein's distance.

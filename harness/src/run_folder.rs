@@ -38,10 +38,8 @@ impl RunFolder {
                 Err(error) => return Err(fail(&path, error)),
             }
         }
-        Err(
-            UserError::environment("every name for the run's folder is taken")
-                .at(parent.display().to_string()),
-        )
+        Err(UserError::environment("every name for the run's folder is taken")
+            .at(parent.display().to_string()))
     }
 
     /// The run that an argument means: a path, `latest`, or the unique part of an id.
@@ -65,18 +63,15 @@ impl RunFolder {
                 "{argument} means {} runs: give more of the id",
                 others + 1
             ))),
-            (None, _) => Err(
-                UserError::usage(format!("no run and no file is called {argument}"))
-                    .hint("splitbrain list shows the runs; latest means the last one"),
-            ),
+            (None, _) => Err(UserError::usage(format!("no run and no file is called {argument}"))
+                .hint("splitbrain list shows the runs; latest means the last one")),
         }
     }
 
     /// `<name>/<timestamp>-<seed>`.
     pub fn id(&self) -> String {
         let part = |path: Option<&Path>| {
-            path.and_then(Path::file_name)
-                .map(|name| name.to_string_lossy().into_owned())
+            path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned())
         };
         let own = part(Some(&self.path)).unwrap_or_default();
         match part(self.path.parent()) {
@@ -94,11 +89,9 @@ impl RunFolder {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), UserError> {
         let path = self.file(name);
         let part = self.file(&format!("{name}.part"));
-        fs::write(&part, bytes)
-            .and_then(|()| fs::rename(&part, &path))
-            .map_err(|error| {
-                UserError::environment(error.to_string()).at(path.display().to_string())
-            })
+        fs::write(&part, bytes).and_then(|()| fs::rename(&part, &path)).map_err(|error| {
+            UserError::environment(error.to_string()).at(path.display().to_string())
+        })
     }
 
     /// Reads `run.json`.
@@ -116,10 +109,7 @@ impl RunFolder {
 pub fn list(base: &Path) -> Vec<RunFolder> {
     let folders = |path: &Path| -> Vec<PathBuf> {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        entries
-            .map(|entry| entry.path())
-            .filter(|path| path.is_dir())
-            .collect()
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
     };
     let runs = folders(base).into_iter().flat_map(|name| folders(&name));
     let mut runs: Vec<RunFolder> = runs
@@ -138,16 +128,11 @@ pub fn timestamp() -> String {
 /// Now, UTC, RFC 3339 to the second.
 pub fn rfc3339() -> String {
     // tidy: allow(clock) names the folder and the report's date; nothing is decided by it
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, second) = (now / 86_400, now % 86_400);
     let (year, month, day) = civil(days as i64);
     let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
-        second % 60
-    )
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
 }
 
 /// Year, month and day of a day counted from 1970 (Hinnant, "chrono-compatible low-level date

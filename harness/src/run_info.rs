@@ -24,11 +24,7 @@ pub fn build(
     RunInfo {
         format: 1,
         // The simulator's records must not know where or when they were made.
-        id: if sim {
-            format!("{}/sim-{}", spec.name, spec.seed)
-        } else {
-            folder.id()
-        },
+        id: if sim { format!("{}/sim-{}", spec.name, spec.seed) } else { folder.id() },
         name: spec.name.clone(),
         seed: spec.seed,
         version: env!("CARGO_PKG_VERSION").to_owned(),

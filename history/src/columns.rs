@@ -169,12 +169,7 @@ impl History {
                 MicroOp::Rem { value, .. } => (MopKind::Rem, *value),
                 MicroOp::Inc { delta, .. } => (MopKind::Inc, *delta),
             };
-            self.mops.push(Mop {
-                kind,
-                key,
-                value,
-                shown: Shown::Nothing,
-            });
+            self.mops.push(Mop { kind, key, value, shown: Shown::Nothing });
         }
         self.ops.push(Op {
             index: event.index,
@@ -248,26 +243,11 @@ impl History {
                     Shown::List(..) => Some(Observed::List(self.list(mop).to_vec())),
                 },
             },
-            MopKind::Write | MopKind::Cas => MicroOp::Write {
-                key,
-                value: mop.value,
-            },
-            MopKind::Append => MicroOp::Append {
-                key,
-                value: mop.value,
-            },
-            MopKind::Add => MicroOp::Add {
-                key,
-                value: mop.value,
-            },
-            MopKind::Rem => MicroOp::Rem {
-                key,
-                value: mop.value,
-            },
-            MopKind::Inc => MicroOp::Inc {
-                key,
-                delta: mop.value,
-            },
+            MopKind::Write | MopKind::Cas => MicroOp::Write { key, value: mop.value },
+            MopKind::Append => MicroOp::Append { key, value: mop.value },
+            MopKind::Add => MicroOp::Add { key, value: mop.value },
+            MopKind::Rem => MicroOp::Rem { key, value: mop.value },
+            MopKind::Inc => MicroOp::Inc { key, delta: mop.value },
         }
     }
 

@@ -167,10 +167,7 @@ fn write_micro_op(out: &mut Vec<u8>, mop: &MicroOp, number: &mut itoa::Buffer) {
     out.push(b',');
     match mop {
         MicroOp::Read { value: None, .. } => out.extend_from_slice(b"null"),
-        MicroOp::Read {
-            value: Some(Observed::Int(value)),
-            ..
-        }
+        MicroOp::Read { value: Some(Observed::Int(value)), .. }
         | MicroOp::Write { value, .. }
         | MicroOp::Append { value, .. }
         | MicroOp::Add { value, .. }
@@ -178,10 +175,7 @@ fn write_micro_op(out: &mut Vec<u8>, mop: &MicroOp, number: &mut itoa::Buffer) {
         | MicroOp::Inc { delta: value, .. } => {
             out.extend_from_slice(number.format(*value).as_bytes());
         }
-        MicroOp::Read {
-            value: Some(Observed::List(list)),
-            ..
-        } => write_list(out, list, number),
+        MicroOp::Read { value: Some(Observed::List(list)), .. } => write_list(out, list, number),
         MicroOp::Cas { old, new, .. } => write_list(out, &[*old, *new], number),
     }
     out.push(b']');
@@ -218,29 +212,15 @@ mod tests {
             f: "txn".into(),
             value: vec![
                 MicroOp::append(5, 12),
-                MicroOp::Read {
-                    key: "x".into(),
-                    value: Some(Observed::List(vec![4, 7])),
-                },
-                MicroOp::Read {
-                    key: 1.into(),
-                    value: None,
-                },
-                MicroOp::Cas {
-                    key: 1.into(),
-                    old: 2,
-                    new: 3,
-                },
+                MicroOp::Read { key: "x".into(), value: Some(Observed::List(vec![4, 7])) },
+                MicroOp::Read { key: 1.into(), value: None },
+                MicroOp::Cas { key: 1.into(), old: 2, new: 3 },
             ],
             final_read: true,
             error: Some("a \u{1} b".into()),
             position: Some(serde_json::json!({"0": 12})),
             target: Some("leader".into()),
-            hops: vec![Hop {
-                node: "n1".into(),
-                time: 5,
-                outcome: "not-leader".into(),
-            }],
+            hops: vec![Hop { node: "n1".into(), time: 5, outcome: "not-leader".into() }],
         };
         let mut line = Vec::new();
         event.write_line(&mut line);

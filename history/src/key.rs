@@ -65,9 +65,7 @@ impl Visitor<'_> for KeyVisitor {
     }
 
     fn visit_u64<E: Error>(self, key: u64) -> Result<Key, E> {
-        i64::try_from(key)
-            .map(Key::Int)
-            .map_err(|_| E::custom("key is beyond 64 signed bits"))
+        i64::try_from(key).map(Key::Int).map_err(|_| E::custom("key is beyond 64 signed bits"))
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Key, E> {

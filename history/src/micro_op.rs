@@ -81,26 +81,17 @@ pub enum MicroOp {
 impl MicroOp {
     /// A read whose result is not known yet.
     pub fn read(key: impl Into<Key>) -> MicroOp {
-        MicroOp::Read {
-            key: key.into(),
-            value: None,
-        }
+        MicroOp::Read { key: key.into(), value: None }
     }
 
     /// An append.
     pub fn append(key: impl Into<Key>, value: i64) -> MicroOp {
-        MicroOp::Append {
-            key: key.into(),
-            value,
-        }
+        MicroOp::Append { key: key.into(), value }
     }
 
     /// A register write.
     pub fn write(key: impl Into<Key>, value: i64) -> MicroOp {
-        MicroOp::Write {
-            key: key.into(),
-            value,
-        }
+        MicroOp::Write { key: key.into(), value }
     }
 
     /// The key this micro-operation is about.
@@ -169,19 +160,13 @@ impl<'de> Visitor<'de> for MicroOpVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<MicroOp, A::Error> {
-        let name: Name = seq
-            .next_element()?
-            .ok_or_else(|| A::Error::invalid_length(0, &self))?;
-        let key: Key = seq
-            .next_element()?
-            .ok_or_else(|| A::Error::invalid_length(1, &self))?;
+        let name: Name = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+        let key: Key = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
         let argument: Option<Observed> = seq
             .next_element::<Option<Observed>>()?
             .ok_or_else(|| A::Error::invalid_length(2, &self))?;
         if seq.next_element::<IgnoredAny>()?.is_some() {
-            return Err(A::Error::custom(
-                "a micro-operation has three parts: name, key, value",
-            ));
+            return Err(A::Error::custom("a micro-operation has three parts: name, key, value"));
         }
         build(name, key, argument)
     }
@@ -193,36 +178,16 @@ fn build<E: Error>(name: Name, key: Key, argument: Option<Observed>) -> Result<M
         _ => Err(E::custom(format!("\"{name:?}\" takes an integer value"))),
     };
     Ok(match name {
-        Name::R => MicroOp::Read {
-            key,
-            value: argument,
-        },
-        Name::W => MicroOp::Write {
-            key,
-            value: int(argument)?,
-        },
-        Name::Append => MicroOp::Append {
-            key,
-            value: int(argument)?,
-        },
-        Name::Add => MicroOp::Add {
-            key,
-            value: int(argument)?,
-        },
-        Name::Rem => MicroOp::Rem {
-            key,
-            value: int(argument)?,
-        },
-        Name::Inc => MicroOp::Inc {
-            key,
-            delta: int(argument)?,
-        },
+        Name::R => MicroOp::Read { key, value: argument },
+        Name::W => MicroOp::Write { key, value: int(argument)? },
+        Name::Append => MicroOp::Append { key, value: int(argument)? },
+        Name::Add => MicroOp::Add { key, value: int(argument)? },
+        Name::Rem => MicroOp::Rem { key, value: int(argument)? },
+        Name::Inc => MicroOp::Inc { key, delta: int(argument)? },
         Name::Cas => match argument {
-            Some(Observed::List(pair)) if pair.len() == 2 => MicroOp::Cas {
-                key,
-                old: pair[0],
-                new: pair[1],
-            },
+            Some(Observed::List(pair)) if pair.len() == 2 => {
+                MicroOp::Cas { key, old: pair[0], new: pair[1] }
+            }
             _ => return Err(E::custom("\"cas\" takes [old,new]")),
         },
     })
@@ -294,9 +259,7 @@ mod tests {
             (r#"["r",1.5,null]"#, "key"),
             (r#"["w",1,2,3]"#, "three parts"),
         ] {
-            let error = serde_json::from_str::<MicroOp>(text)
-                .unwrap_err()
-                .to_string();
+            let error = serde_json::from_str::<MicroOp>(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
     }

@@ -69,18 +69,12 @@ fn unpacked(reader: impl Read + 'static) -> Box<dyn BufRead> {
 
 /// Reads a history file.
 pub fn read_history(path: &Path) -> Result<ReadHistory, ReadError> {
-    let fail = |source| ReadError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source| ReadError::Open { path: path.to_owned(), source };
     let reader = open(path).map_err(fail)?;
     let read = read_events(reader);
     match &read.damage {
         Some(damage) if damage.line == 1 && read.history.ops.is_empty() => {
-            Err(ReadError::NotAHistory {
-                path: path.to_owned(),
-                why: damage.why.clone(),
-            })
+            Err(ReadError::NotAHistory { path: path.to_owned(), why: damage.why.clone() })
         }
         _ => Ok(read),
     }
@@ -88,11 +82,7 @@ pub fn read_history(path: &Path) -> Result<ReadHistory, ReadError> {
 
 /// Reads a history from its lines.
 pub fn read_events(mut reader: impl BufRead) -> ReadHistory {
-    let mut read = ReadHistory {
-        history: History::default(),
-        damage: None,
-        skipped: 0,
-    };
+    let mut read = ReadHistory { history: History::default(), damage: None, skipped: 0 };
     let mut line = Vec::new();
     let mut last_index: Option<u64> = None;
     let mut number = 0;
@@ -124,10 +114,7 @@ pub fn read_events(mut reader: impl BufRead) -> ReadHistory {
             break why;
         }
     };
-    read.damage = Some(Damage {
-        line: number,
-        why: damage,
-    });
+    read.damage = Some(Damage { line: number, why: damage });
     read
 }
 

@@ -55,14 +55,8 @@ impl Act {
         let mut links: Vec<Link> = Vec::new();
         for &one in a {
             for &other in b {
-                links.push(Link {
-                    at: one,
-                    from: other,
-                });
-                links.push(Link {
-                    at: other,
-                    from: one,
-                });
+                links.push(Link { at: one, from: other });
+                links.push(Link { at: other, from: one });
             }
         }
         links.sort_unstable();

@@ -16,10 +16,7 @@ pub struct ClusterView {
 impl ClusterView {
     /// Nothing known yet of these nodes.
     pub fn new(names: &[String]) -> ClusterView {
-        ClusterView {
-            names: names.to_vec(),
-            ..ClusterView::default()
-        }
+        ClusterView { names: names.to_vec(), ..ClusterView::default() }
     }
 
     /// The nodes' names, in order.
@@ -29,11 +26,7 @@ impl ClusterView {
 
     /// Takes in a sample.
     pub fn learn(&mut self, event: &TelemetryEvent) {
-        for shard in event
-            .shards
-            .iter()
-            .filter(|shard| shard.role == Role::Leader)
-        {
+        for shard in event.shards.iter().filter(|shard| shard.role == Role::Leader) {
             let newer = match self.leaders_seen.get(&shard.shard) {
                 Some((term, node)) => *term < shard.term && *node != event.node,
                 None => true,
@@ -41,8 +34,7 @@ impl ClusterView {
             let known = self.leaders_seen.contains_key(&shard.shard);
             if newer {
                 self.role_changes += u64::from(known);
-                self.leaders_seen
-                    .insert(shard.shard, (shard.term, event.node.clone()));
+                self.leaders_seen.insert(shard.shard, (shard.term, event.node.clone()));
             }
         }
         self.latest.insert(event.node.clone(), event.clone());
@@ -77,9 +69,7 @@ impl ClusterView {
 
     /// The leader of the shard: the highest term among those that believe to be.
     pub fn leader(&self, shard: u32) -> Option<&str> {
-        self.with_role(shard, Role::Leader)
-            .first()
-            .map(|(_, name)| *name)
+        self.with_role(shard, Role::Leader).first().map(|(_, name)| *name)
     }
 
     /// Whether the node believes to lead some shard.
@@ -118,10 +108,6 @@ impl ClusterView {
 
     fn position(&self, name: &str, shard: u32) -> Option<u64> {
         let event = self.latest.get(name)?;
-        event
-            .shards
-            .iter()
-            .find(|s| s.shard == shard)
-            .map(|s| s.position)
+        event.shards.iter().find(|s| s.shard == shard).map(|s| s.position)
     }
 }

@@ -66,20 +66,13 @@ impl PlannedFault {
     ) -> Result<Resolved, Unresolved> {
         let nodes = self.select(view, rng)?;
         let names = |nodes: &[usize]| nodes.iter().map(|n| view.names()[*n].clone()).collect();
-        let rest: Vec<usize> = (0..view.names().len())
-            .filter(|n| !nodes.contains(n))
-            .collect();
+        let rest: Vec<usize> = (0..view.names().len()).filter(|n| !nodes.contains(n)).collect();
         let act = match self.fault {
-            Fault::Kill => Act::Kill {
-                nodes: nodes.clone(),
-            },
-            Fault::Pause => Act::Pause {
-                nodes: nodes.clone(),
-            },
-            Fault::Slow => Act::Slow {
-                nodes: nodes.clone(),
-                stopped_percent: SLOW_STOPPED_PERCENT,
-            },
+            Fault::Kill => Act::Kill { nodes: nodes.clone() },
+            Fault::Pause => Act::Pause { nodes: nodes.clone() },
+            Fault::Slow => {
+                Act::Slow { nodes: nodes.clone(), stopped_percent: SLOW_STOPPED_PERCENT }
+            }
             Fault::Isolate | Fault::LeaderAlone => self.isolate(&nodes, view.names().len()),
             Fault::Halves => {
                 let (minority, majority) = halves(&nodes, rest, rng);
@@ -90,24 +83,15 @@ impl PlannedFault {
             }
             Fault::Cut => self.cut(&nodes, view)?,
         };
-        Ok(Resolved {
-            targets: names(&nodes),
-            act,
-        })
+        Ok(Resolved { targets: names(&nodes), act })
     }
 
     fn isolate(&self, nodes: &[usize], count: usize) -> Act {
         let mut links: Vec<Link> = Vec::new();
         for &node in nodes {
             for other in (0..count).filter(|other| *other != node) {
-                links.push(Link {
-                    at: node,
-                    from: other,
-                });
-                links.push(Link {
-                    at: other,
-                    from: node,
-                });
+                links.push(Link { at: node, from: other });
+                links.push(Link { at: other, from: node });
             }
         }
         links.sort_unstable();
@@ -123,28 +107,18 @@ impl PlannedFault {
     }
 
     fn unresolved(&self) -> Unresolved {
-        Unresolved {
-            selector: self.selector.to_string(),
-            shard: self.shard,
-        }
+        Unresolved { selector: self.selector.to_string(), shard: self.shard }
     }
 
     fn select(&self, view: &ClusterView, rng: &mut ChaCha8Rng) -> Result<Vec<usize>, Unresolved> {
         let count = view.names().len();
         let with_role = |role| -> Vec<usize> {
             let found = view.with_role(self.shard, role);
-            found
-                .iter()
-                .filter_map(|(_, name)| number(view, name))
-                .collect()
+            found.iter().filter_map(|(_, name)| number(view, name)).collect()
         };
         let one = |mut nodes: Vec<usize>, rng: &mut ChaCha8Rng| {
             nodes.sort_unstable();
-            let place = if nodes.len() < 2 {
-                0
-            } else {
-                rng.random_range(0..nodes.len())
-            };
+            let place = if nodes.len() < 2 { 0 } else { rng.random_range(0..nodes.len()) };
             nodes.get(place).map(|node| vec![*node]).unwrap_or_default()
         };
         let nodes = match &self.selector {
@@ -162,11 +136,7 @@ impl PlannedFault {
             }
             Selector::Node(name) => number(view, name).into_iter().collect(),
         };
-        if nodes.is_empty() {
-            Err(self.unresolved())
-        } else {
-            Ok(nodes)
-        }
+        if nodes.is_empty() { Err(self.unresolved()) } else { Ok(nodes) }
     }
 
     /// A follower of the shard; one that leads no other shard where there is such a one, so that
@@ -181,11 +151,7 @@ impl PlannedFault {
         let leads = |node: &usize| view.leads_any(&view.names()[*node]);
         let pure: Vec<usize> = nodes.iter().copied().filter(|node| !leads(node)).collect();
         let from = if pure.is_empty() { nodes } else { pure };
-        if from.is_empty() {
-            Vec::new()
-        } else {
-            vec![from[rng.random_range(0..from.len())]]
-        }
+        if from.is_empty() { Vec::new() } else { vec![from[rng.random_range(0..from.len())]] }
     }
 
     /// Its line for a phase of its life at `time` (ns since the run's start).
@@ -268,11 +234,7 @@ mod tests {
                 alive: true,
                 shards: vec![ShardTelemetry {
                     shard: 0,
-                    role: if led.is_some() {
-                        Role::Leader
-                    } else {
-                        Role::Follower
-                    },
+                    role: if led.is_some() { Role::Leader } else { Role::Follower },
                     term: led.map_or(1, |(_, term)| *term),
                     leader: None,
                     position: 0,
@@ -300,9 +262,7 @@ mod tests {
 
     fn resolve(fault: Fault, selector: Selector, leaders: &[(&str, u64)]) -> Resolved {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        planned(fault, selector)
-            .resolve(&view(leaders), &mut rng)
-            .unwrap()
+        planned(fault, selector).resolve(&view(leaders), &mut rng).unwrap()
     }
 
     #[test]
@@ -319,9 +279,7 @@ mod tests {
         let resolved = resolve(Fault::Halves, Selector::Leader, &[("n2", 3)]);
         assert_eq!(resolved.targets.len(), 2);
         assert!(resolved.targets.contains(&"n2".to_owned()));
-        let Act::Drop { links } = resolved.act else {
-            panic!("halves drop packets")
-        };
+        let Act::Drop { links } = resolved.act else { panic!("halves drop packets") };
         assert_eq!(links.len(), 2 * 2 * 3);
     }
 

@@ -39,10 +39,7 @@ impl Timeline {
     /// A quarter calm, four tenths of faults, the rest calm again: clients need time to find a
     /// new leader before what they do counts as "after".
     pub fn of(duration: u64) -> Timeline {
-        Timeline {
-            faults_from: duration / 4,
-            faults_until: duration * 65 / 100,
-        }
+        Timeline { faults_from: duration / 4, faults_until: duration * 65 / 100 }
     }
 }
 
@@ -53,11 +50,8 @@ pub fn schedule(
     timeline: Timeline,
     rng: &mut ChaCha8Rng,
 ) -> Vec<PlannedFault> {
-    let drawn: u64 = requests
-        .iter()
-        .filter(|r| r.start.is_none())
-        .map(|r| u64::from(r.count))
-        .sum();
+    let drawn: u64 =
+        requests.iter().filter(|r| r.start.is_none()).map(|r| u64::from(r.count)).sum();
     let slot = (timeline.faults_until - timeline.faults_from) / drawn.max(1);
     let mut next_slot = timeline.faults_from;
     let mut planned: Vec<PlannedFault> = Vec::new();
@@ -96,9 +90,7 @@ pub fn schedule(
 
 fn require_first_of_family(requests: &[FaultRequest], planned: &mut [PlannedFault]) {
     let asked = |fault: &PlannedFault| {
-        requests
-            .iter()
-            .any(|r| r.fault == fault.fault && r.required.is_some())
+        requests.iter().any(|r| r.fault == fault.fault && r.required.is_some())
     };
     for family in [Family::Network, Family::Process] {
         let mut of_family = planned.iter_mut().filter(|f| f.fault.family() == family);
@@ -138,11 +130,7 @@ mod tests {
                 assert!(pair[0].end() < pair[1].start, "seed {seed}: {pair:?}");
             }
             assert!(plan[4].end() <= timeline.faults_until, "seed {seed}");
-            assert_eq!(
-                plan.iter().filter(|f| f.required).count(),
-                2,
-                "one of each family"
-            );
+            assert_eq!(plan.iter().filter(|f| f.required).count(), 2, "one of each family");
         }
     }
 
@@ -150,11 +138,7 @@ mod tests {
     fn the_same_seed_gives_the_same_schedule() {
         let plan = |seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            schedule(
-                &[request(Fault::Kill, 3)],
-                Timeline::of(9_000_000_000),
-                &mut rng,
-            )
+            schedule(&[request(Fault::Kill, 3)], Timeline::of(9_000_000_000), &mut rng)
         };
         assert_eq!(plan(4), plan(4));
         assert_ne!(plan(4), plan(5));

@@ -24,14 +24,7 @@ pub enum Selector {
 }
 
 /// Names of the selectors that are not a node's name.
-pub const NAMES: [&str; 6] = [
-    "leader",
-    "deposed",
-    "all-leaders",
-    "a-follower",
-    "one",
-    "minority",
-];
+pub const NAMES: [&str; 6] = ["leader", "deposed", "all-leaders", "a-follower", "one", "minority"];
 
 /// A selector that is neither a role nor a node.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -56,9 +49,7 @@ impl Selector {
             "minority" => Selector::Minority,
             node if nodes.iter().any(|known| known == node) => Selector::Node(node.to_owned()),
             _ => {
-                return Err(UnknownSelector {
-                    name: name.to_owned(),
-                });
+                return Err(UnknownSelector { name: name.to_owned() });
             }
         })
     }

@@ -1,1 +1,104 @@
-//! Verdicts to HTML and plots.
+//! Reports: a judged run as one self-contained page, and as a few lines for a terminal.
+//!
+//! What lives here: functions from data to text. What must not: judging anything anew, reading a
+//! cluster, a clock; the same input gives the same bytes. All text is escaped by `maud`.
+//!
+//! Read next: [`page`], [`findings`], [`plots`].
+
+mod findings;
+mod lanes;
+mod page;
+mod plots;
+mod sections;
+mod terminal;
+
+use checkers::Judgement;
+use history::{EventKind, FaultEvent, History, MopKind, RunInfo, TelemetryEvent};
+
+pub use page::html;
+pub use terminal::{judgement_text, terminal_summary};
+
+/// An operation, as far as plots need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpPoint {
+    /// ns since the run's start.
+    pub invoked: i64,
+    /// ns since the run's start.
+    pub completed: Option<i64>,
+    /// `Ok`, `Fail` or `Info`.
+    pub kind: EventKind,
+    /// Whether it writes.
+    pub write: bool,
+    /// Whether it is a final read.
+    pub final_read: bool,
+}
+
+impl OpPoint {
+    /// All operations of a history.
+    pub fn of(history: &History) -> Vec<OpPoint> {
+        let point = |op: &history::Op| OpPoint {
+            invoked: op.invoked,
+            completed: op.completed,
+            kind: op.kind,
+            write: history.mops_of(op).iter().any(|mop| mop.kind != MopKind::Read),
+            final_read: op.final_read,
+        };
+        history.ops.iter().map(point).collect()
+    }
+}
+
+/// Everything a report is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportInput<'a> {
+    /// What the run was.
+    pub run: &'a RunInfo,
+    /// What was found.
+    pub judgement: &'a Judgement,
+    /// Its operations.
+    pub ops: &'a [OpPoint],
+    /// Its fault stream.
+    pub faults: &'a [FaultEvent],
+    /// Its telemetry.
+    pub telemetry: &'a [TelemetryEvent],
+    /// Remarks of the harness.
+    pub notes: &'a [String],
+}
+
+/// A fault in force: what, from when to when (ns).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Band {
+    label: String,
+    family: String,
+    start: i64,
+    end: i64,
+}
+
+impl ReportInput<'_> {
+    /// The end of the timeline, ns.
+    fn end(&self) -> i64 {
+        let ops = self.ops.iter().map(|op| op.completed.unwrap_or(op.invoked)).max();
+        let samples = self.telemetry.iter().map(|sample| sample.received).max();
+        ops.max(samples).unwrap_or(0).max(1)
+    }
+
+    /// Faults that were injected.
+    fn bands(&self) -> Vec<Band> {
+        use history::FaultPhase::{Healed, Injected};
+        let injected = self.faults.iter().filter(|event| event.phase == Injected);
+        let band = |event: &FaultEvent| {
+            let healed = self.faults.iter().find(|e| e.phase == Healed && e.id == event.id);
+            Band {
+                label: format!("{} {}", event.fault, event.targets.join(", ")),
+                family: event.family.clone(),
+                start: event.time,
+                end: healed.map_or(self.end(), |healed| healed.time),
+            }
+        };
+        injected.map(band).collect()
+    }
+}
+
+/// ns as seconds, for people.
+fn seconds(ns: i64) -> String {
+    format!("{:.2} s", ns as f64 / 1e9)
+}

@@ -45,13 +45,7 @@ impl StoreClient {
         deadline: Duration,
     ) -> Outcome {
         let url = format!("http://{address}/txn");
-        let sent = self
-            .http
-            .post(url)
-            .json(request)
-            .timeout(deadline)
-            .send()
-            .await;
+        let sent = self.http.post(url).json(request).timeout(deadline).send().await;
         let response = match sent {
             Ok(response) => response,
             // A connection that timed out while being made has sent nothing either.

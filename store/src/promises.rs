@@ -39,9 +39,9 @@ fn keeps_acknowledged_writes(config: &CoreConfig) -> Result<String, String> {
     let enough = config.majority() - 1;
     match (config.failover, config.replication) {
         (Failover::None, _) => Ok("the leader is never replaced".to_owned()),
-        (Failover::Vote, Replication::Sync { k }) if enough <= k => Ok(format!(
-            "{k} followers have a write before it is acknowledged, a majority elects"
-        )),
+        (Failover::Vote, Replication::Sync { k }) if enough <= k => {
+            Ok(format!("{k} followers have a write before it is acknowledged, a majority elects"))
+        }
         (Failover::Vote, _) => Err(format!(
             "synchronous replication to a majority ({enough} of {} followers)",
             config.names.len() - 1

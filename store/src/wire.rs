@@ -3,8 +3,6 @@
 //! `POST /txn` takes a [`TxnRequest`] and gives a [`TxnReply`]; `GET /status` gives a
 //! [`NodeStatus`]; `POST /peer` takes a list of [`Envelope`].
 
-use std::collections::BTreeMap;
-
 use history::{Key, MicroOp, ShardTelemetry};
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +23,8 @@ pub enum TxnReply {
     Ok {
         /// The micro-operations, reads with what they showed.
         ops: Vec<MicroOp>,
-        /// Log position of each shard touched.
-        position: BTreeMap<u32, u64>,
+        /// Shard and log position, for each shard touched.
+        position: Vec<(u32, u64)>,
     },
     /// It certainly did not: nothing was written to any log.
     Refused {

@@ -38,14 +38,8 @@ pub struct StoreSystem {
 impl StoreSystem {
     /// The store on hosts with these data addresses.
     pub fn new(core: CoreConfig, fsync: bool, hosts: &[Arc<SshHost>]) -> StoreSystem {
-        let addresses = hosts
-            .iter()
-            .map(|host| SocketAddr::new(host.data_address(), PORT));
-        StoreSystem {
-            core,
-            fsync,
-            addresses: addresses.collect(),
-        }
+        let addresses = hosts.iter().map(|host| SocketAddr::new(host.data_address(), PORT));
+        StoreSystem { core, fsync, addresses: addresses.collect() }
     }
 
     /// Puts binary and configuration on a host, with an empty log.
@@ -59,10 +53,7 @@ impl StoreSystem {
             host.upload(binary, &program, 0o755)?;
         }
         let config = NodeConfig {
-            core: CoreConfig {
-                node,
-                ..self.core.clone()
-            },
+            core: CoreConfig { node, ..self.core.clone() },
             listen: self.addresses[node],
             peers: self.addresses.clone(),
             data_dir: PathBuf::from(FOLDER).join("data"),
@@ -186,14 +177,8 @@ impl Client for BundledClient {
 
     fn apply(&self, node: usize, request: StepRequest, deadline: Duration) -> ReplyFuture<'_> {
         Box::pin(async move {
-            let request = TxnRequest {
-                ops: request.mops,
-                leader: request.leader,
-            };
-            let outcome = self
-                .http
-                .txn(self.addresses[node], &request, deadline)
-                .await;
+            let request = TxnRequest { ops: request.mops, leader: request.leader };
+            let outcome = self.http.txn(self.addresses[node], &request, deadline).await;
             translate(outcome, &self.names)
         })
     }
@@ -207,14 +192,9 @@ impl Client for BundledClient {
 pub fn translate(outcome: Outcome, names: &[String]) -> StepReply {
     match outcome {
         Outcome::Answered(TxnReply::Ok { ops, position }) => {
-            let position = position
-                .iter()
-                .map(|(shard, at)| (shard.to_string(), (*at).into()));
+            let position = position.iter().map(|(shard, at)| (shard.to_string(), (*at).into()));
             let position = serde_json::Value::Object(position.collect());
-            StepReply::Ok {
-                mops: ops,
-                position: Some(position),
-            }
+            StepReply::Ok { mops: ops, position: Some(position) }
         }
         Outcome::Answered(TxnReply::Refused { reason, leader }) => {
             let leader = leader.and_then(|leader| names.iter().position(|name| *name == leader));

@@ -33,9 +33,7 @@ pub fn read<T: DeserializeOwned>(reader: &mut impl Read) -> io::Result<Option<T>
     }
     let length = u32::from_be_bytes(length) as usize;
     if FRAME_MAX < length {
-        return Err(io::Error::other(format!(
-            "a frame of {length} bytes is not ours"
-        )));
+        return Err(io::Error::other(format!("a frame of {length} bytes is not ours")));
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
@@ -49,9 +47,7 @@ pub fn take<T: DeserializeOwned>(buffer: &mut Vec<u8>) -> io::Result<Option<T>> 
     };
     let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
     if FRAME_MAX < length {
-        return Err(io::Error::other(format!(
-            "a frame of {length} bytes is not ours"
-        )));
+        return Err(io::Error::other(format!("a frame of {length} bytes is not ours")));
     }
     if buffer.len() < 4 + length {
         return Ok(None);

@@ -44,10 +44,7 @@ pub fn watch(dir: &Path, renewals: OwnedFd, alive: OwnedFd, lease_ms: u64) {
 fn undo(dir: &Path) {
     // Bounded tries: what cannot be undone now may work a moment later.
     for _ in 0..20 {
-        match Journal::open(dir)
-            .map_err(|error| error.to_string())
-            .and_then(|mut j| j.undo(None))
-        {
+        match Journal::open(dir).map_err(|error| error.to_string()).and_then(|mut j| j.undo(None)) {
             Ok(_) => return,
             Err(error) => eprintln!("splitbrain-agent guardian: {error}"),
         }

@@ -29,32 +29,20 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal in `dir`, which is made if need be, for root alone.
     pub fn open(dir: &Path) -> io::Result<Journal> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let path = dir.join("journal.jsonl");
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)?;
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         Ok(Journal { path, file })
     }
 
     /// Writes down how to undo what is about to be done.
     pub fn before(&mut self, fault: &str, undo: &Undo) -> io::Result<()> {
-        self.write(&Line::Do {
-            fault: fault.to_owned(),
-            undo: undo.clone(),
-        })
+        self.write(&Line::Do { fault: fault.to_owned(), undo: undo.clone() })
     }
 
     /// Writes down that a fault was undone.
     pub fn after(&mut self, fault: &str) -> io::Result<()> {
-        self.write(&Line::Undone {
-            fault: fault.to_owned(),
-        })
+        self.write(&Line::Undone { fault: fault.to_owned() })
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {
@@ -81,9 +69,7 @@ impl Journal {
     /// Undoes the entries of `fault`, or of all; says what it did. An entry that cannot be undone
     /// stays open, and its error is returned with what to type.
     pub fn undo(&mut self, fault: Option<&str>) -> Result<Vec<String>, String> {
-        let open = self
-            .open_entries()
-            .map_err(|error| format!("journal: {error}"))?;
+        let open = self.open_entries().map_err(|error| format!("journal: {error}"))?;
         let (mut undone, mut errors) = (Vec::new(), Vec::new());
         for (id, undo) in open {
             if fault.is_some_and(|fault| fault != id) {
@@ -92,16 +78,11 @@ impl Journal {
             match undo.carry_out() {
                 Ok(said) => {
                     undone.push(format!("{id}: {said}"));
-                    self.after(&id)
-                        .map_err(|error| format!("journal: {error}"))?;
+                    self.after(&id).map_err(|error| format!("journal: {error}"))?;
                 }
                 Err(error) => errors.push(format!("{id}: {error}; by hand: {}", undo.by_hand())),
             }
         }
-        if errors.is_empty() {
-            Ok(undone)
-        } else {
-            Err(errors.join("; "))
-        }
+        if errors.is_empty() { Ok(undone) } else { Err(errors.join("; ")) }
     }
 }

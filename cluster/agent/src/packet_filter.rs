@@ -7,9 +7,7 @@ use std::process::{Command, Stdio};
 
 /// The name of a fault's table; only letters, digits and underscores, whatever the fault's id.
 pub fn name(fault: &str) -> String {
-    let safe = fault
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
+    let safe = fault.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
     format!("splitbrain_{}", safe.collect::<String>())
 }
 
@@ -25,11 +23,8 @@ pub fn install(name: &str, from: &[IpAddr]) -> Result<String, String> {
     );
     for address in from {
         let family = if address.is_ipv4() { "ip" } else { "ip6" };
-        writeln!(
-            script,
-            "add rule inet {name} input {family} saddr {address} drop"
-        )
-        .map_err(|error| error.to_string())?;
+        writeln!(script, "add rule inet {name} input {family} saddr {address} drop")
+            .map_err(|error| error.to_string())?;
     }
     match run("nft", &["-f", "-"], &script) {
         Ok(()) => Ok("nft".to_owned()),
@@ -82,28 +77,17 @@ pub fn remove(name: &str) -> Result<String, String> {
 
 fn run(program: &str, arguments: &[&str], stdin: &str) -> Result<(), String> {
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     // sshd gives a short PATH to commands; the filters live in sbin.
-    command.env(
-        "PATH",
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    );
+    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     if let Some(mut pipe) = child.stdin.take() {
         // A program that ended early says why on its standard error.
         drop(pipe.write_all(stdin.as_bytes()));
     }
-    let output = child
-        .wait_with_output()
-        .map_err(|error| error.to_string())?;
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
     match output.status.success() {
         true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr)
-            .trim()
-            .replace('\n', " ")),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ")),
     }
 }

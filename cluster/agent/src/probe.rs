@@ -43,13 +43,8 @@ pub fn reach(targets: &[SocketAddr], timeout: Duration) -> Vec<String> {
         },
     };
     thread::scope(|scope| {
-        let tries = targets
-            .iter()
-            .map(|target| scope.spawn(move || try_one(*target)));
+        let tries = targets.iter().map(|target| scope.spawn(move || try_one(*target)));
         let tries: Vec<_> = tries.collect();
-        tries
-            .into_iter()
-            .map(|t| t.join().unwrap_or_else(|_| "failed".to_owned()))
-            .collect()
+        tries.into_iter().map(|t| t.join().unwrap_or_else(|_| "failed".to_owned())).collect()
     })
 }

@@ -63,15 +63,9 @@ pub fn signal(process: &ProcessId, signal: Signal) -> Result<(), String> {
         return Err(format!("process {} does not run", process.pid));
     }
     let pid = Pid::from_raw(process.pid);
-    killpg(pid, signal)
-        .or_else(|_| kill(pid, signal))
-        .map_err(|error| {
-            format!(
-                "process {} cannot be sent {}: {error}",
-                process.pid,
-                signal.as_str()
-            )
-        })
+    killpg(pid, signal).or_else(|_| kill(pid, signal)).map_err(|error| {
+        format!("process {} cannot be sent {}: {error}", process.pid, signal.as_str())
+    })
 }
 
 /// Waits until `done` holds for the process's state; says the last state.
@@ -97,28 +91,15 @@ pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
     let [program, arguments @ ..] = &start.argv[..] else {
         return Err("no program to start".to_owned());
     };
-    let open = || {
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&start.log)
-    };
+    let open = || OpenOptions::new().create(true).append(true).open(&start.log);
     let log = open().map_err(|error| format!("log {}: {error}", start.log))?;
-    let errors = log
-        .try_clone()
-        .map_err(|error| format!("log {}: {error}", start.log))?;
+    let errors = log.try_clone().map_err(|error| format!("log {}: {error}", start.log))?;
     // A shell in between would need quoting; a re-exec of the agent itself does not.
     let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
     let mut command = Command::new(own);
-    command
-        .arg("spawn")
-        .arg(&start.pidfile)
-        .arg(program)
-        .args(arguments);
+    command.arg("spawn").arg(&start.pidfile).arg(program).args(arguments);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
-    let status = command
-        .status()
-        .map_err(|error| format!("{program}: {error}"))?;
+    let status = command.status().map_err(|error| format!("{program}: {error}"))?;
     let process = from_pidfile(&start.pidfile).filter(|_| status.success());
     let process = process.ok_or_else(|| format!("{program} did not start: {}", tail(start)))?;
     let limit = Duration::from_millis(settle_ms);
@@ -130,10 +111,7 @@ pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
 }
 
 fn tail(start: &Start) -> String {
-    last_lines(&start.log, 5)
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    last_lines(&start.log, 5).unwrap_or_default().trim().to_owned()
 }
 
 /// The last lines of a file, of at most its last 64 KiB.
@@ -151,9 +129,7 @@ pub fn spawn(pidfile: &str, program: &str, arguments: &[String]) -> Result<(), S
     let mut command = Command::new(program);
     // A group of its own, so that a signal reaches all of it and nothing else.
     command.args(arguments).process_group(0);
-    let child = command
-        .spawn()
-        .map_err(|error| format!("{program}: {error}"))?;
+    let child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
     let pid = child.id() as i32;
     let process = by_pid(pid).ok_or_else(|| format!("{program} ended at once"))?;
     let text = format!("{} {}\n", process.pid, process.start);

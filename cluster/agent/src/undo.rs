@@ -53,11 +53,7 @@ impl Undo {
                     return Ok(format!("process {} already runs", running.pid));
                 }
                 let process = process::start(start, 0)?;
-                Ok(format!(
-                    "started {} as process {}",
-                    start.argv.join(" "),
-                    process.pid
-                ))
+                Ok(format!("started {} as process {}", start.argv.join(" "), process.pid))
             }
             Undo::Nothing => Ok("nothing to undo".to_owned()),
         }

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -48,13 +49,7 @@ impl Worker {
     pub fn new(dir: &Path, renewals: OwnedFd, lease_ms: u64) -> io::Result<Worker> {
         let journal = Journal::open(dir)?;
         let renewed = boottime_ms();
-        Ok(Worker {
-            journal,
-            renewals: File::from(renewals),
-            lease_ms,
-            renewed,
-            slowed: vec![],
-        })
+        Ok(Worker { journal, renewals: File::from(renewals), lease_ms, renewed, slowed: vec![] })
     }
 
     /// Serves until input, lease or guardian ends; everything is undone then.
@@ -67,11 +62,7 @@ impl Worker {
             if lease_left == 0 {
                 break Err("the lease was not renewed".to_owned());
             }
-            let turn = self
-                .slowed
-                .iter()
-                .map(|slowed| slowed.turn_at.saturating_sub(now))
-                .min();
+            let turn = self.slowed.iter().map(|slowed| slowed.turn_at.saturating_sub(now)).min();
             let wait = lease_left.min(turn.unwrap_or(1_000)).clamp(1, 1_000);
             let stdin = io::stdin();
             let mut fds = [
@@ -109,13 +100,7 @@ impl Worker {
             // A guardian that is gone is seen by the pipe that it held.
             drop(self.renewals.write_all(b"."));
             let body = self.answer(request.body);
-            frame::write(
-                &mut io::stdout().lock(),
-                &Response {
-                    id: request.id,
-                    body,
-                },
-            )?;
+            frame::write(&mut io::stdout().lock(), &Response { id: request.id, body })?;
         }
         Ok(())
     }
@@ -126,17 +111,10 @@ impl Worker {
             Ask::Start { start, settle_ms } => {
                 let process = process::start(&start, settle_ms)?;
                 let state = process::state(&process);
-                Ok(Answer::Process {
-                    process: Some(process),
-                    state,
-                })
+                Ok(Answer::Process { process: Some(process), state })
             }
             Ask::State { pidfile } => Ok(state_of(&pidfile)),
-            Ask::Kill {
-                fault,
-                pidfile,
-                restart,
-            } => {
+            Ask::Kill { fault, pidfile, restart } => {
                 let undo = restart.map_or(Undo::Nothing, |start| Undo::Restart { start });
                 let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
                 self.signal(&fault, &pidfile, undo, Signal::SIGKILL, gone)
@@ -146,43 +124,25 @@ impl Worker {
                 let stopped = |state| state == ProcessState::Stopped;
                 self.signal(&fault, &pidfile, undo, Signal::SIGSTOP, stopped)
             }
-            Ask::Slow {
-                fault,
-                pidfile,
-                stopped_percent,
-            } => self.slow(fault, &pidfile, stopped_percent),
-            Ask::Drop { fault, from } => {
-                let name = packet_filter::name(&fault);
-                let undo = Undo::Filter { name: name.clone() };
-                self.note(&fault, &undo)?;
-                packet_filter::install(&name, &from).map(|mechanism| Answer::Dropping { mechanism })
+            Ask::Slow { fault, pidfile, stopped_percent } => {
+                self.slow(fault, &pidfile, stopped_percent)
             }
+            Ask::Drop { fault, from } => self.drop_packets(&fault, &from),
             Ask::Heal { fault } => {
                 self.slowed.retain(|slowed| slowed.fault != fault);
-                self.journal
-                    .undo(Some(&fault))
-                    .map(|undone| Answer::Healed { undone })
+                self.journal.undo(Some(&fault)).map(|undone| Answer::Healed { undone })
             }
             Ask::HealAll => {
                 self.slowed.clear();
-                self.journal
-                    .undo(None)
-                    .map(|undone| Answer::Healed { undone })
+                self.journal.undo(None).map(|undone| Answer::Healed { undone })
             }
             Ask::Stop { pidfile, grace_ms } => stop(&pidfile, grace_ms),
-            Ask::HttpGet {
-                address,
-                path,
-                timeout_ms,
-            } => {
+            Ask::HttpGet { address, path, timeout_ms } => {
                 let (status, body) =
                     probe::http_get(address, &path, Duration::from_millis(timeout_ms))?;
                 Ok(Answer::Http { status, body })
             }
-            Ask::Reach {
-                targets,
-                timeout_ms,
-            } => {
+            Ask::Reach { targets, timeout_ms } => {
                 let outcomes = probe::reach(&targets, Duration::from_millis(timeout_ms));
                 Ok(Answer::Reached { outcomes })
             }
@@ -193,16 +153,17 @@ impl Worker {
     }
 
     fn note(&mut self, fault: &str, undo: &Undo) -> Result<(), String> {
-        self.journal
-            .before(fault, undo)
-            .map_err(|error| format!("journal: {error}"))
+        self.journal.before(fault, undo).map_err(|error| format!("journal: {error}"))
+    }
+
+    fn drop_packets(&mut self, fault: &str, from: &[IpAddr]) -> Result<Answer, String> {
+        let name = packet_filter::name(fault);
+        self.note(fault, &Undo::Filter { name: name.clone() })?;
+        packet_filter::install(&name, from).map(|mechanism| Answer::Dropping { mechanism })
     }
 
     fn undo_stop(&self, pidfile: &str) -> Result<Undo, String> {
-        Ok(Undo::Continue {
-            process: running(pidfile)?,
-            boot: process::boot_id(),
-        })
+        Ok(Undo::Continue { process: running(pidfile)?, boot: process::boot_id() })
     }
 
     fn signal(
@@ -217,10 +178,7 @@ impl Worker {
         self.note(fault, &undo)?;
         process::signal(&process, signal)?;
         let state = process::wait(&process, Duration::from_millis(SIGNAL_MS), done);
-        Ok(Answer::Process {
-            process: Some(process),
-            state,
-        })
+        Ok(Answer::Process { process: Some(process), state })
     }
 
     fn slow(&mut self, fault: String, pidfile: &str, percent: u32) -> Result<Answer, String> {
@@ -231,17 +189,8 @@ impl Worker {
         let stopped_ms = SLOW_PERIOD_MS * u64::from(percent.min(100)) / 100;
         let turn_at = boottime_ms() + stopped_ms;
         let state = ProcessState::Stopped;
-        let answer = Answer::Process {
-            process: Some(process.clone()),
-            state,
-        };
-        self.slowed.push(Slowed {
-            fault,
-            process,
-            stopped_ms,
-            stopped: true,
-            turn_at,
-        });
+        let answer = Answer::Process { process: Some(process.clone()), state };
+        self.slowed.push(Slowed { fault, process, stopped_ms, stopped: true, turn_at });
         Ok(answer)
     }
 
@@ -265,10 +214,7 @@ impl Worker {
 fn running(pidfile: &str) -> Result<ProcessId, String> {
     process::from_pidfile(pidfile)
         .filter(|process| {
-            matches!(
-                process::state(process),
-                ProcessState::Running | ProcessState::Stopped
-            )
+            matches!(process::state(process), ProcessState::Running | ProcessState::Stopped)
         })
         .ok_or_else(|| format!("no process of {pidfile} runs"))
 }
@@ -277,42 +223,26 @@ fn state_of(pidfile: &str) -> Answer {
     match process::from_pidfile(pidfile) {
         Some(process) => {
             let state = process::state(&process);
-            Answer::Process {
-                process: Some(process),
-                state,
-            }
+            Answer::Process { process: Some(process), state }
         }
-        None => Answer::Process {
-            process: None,
-            state: ProcessState::Absent,
-        },
+        None => Answer::Process { process: None, state: ProcessState::Absent },
     }
 }
 
 fn stop(pidfile: &str, grace_ms: u64) -> Result<Answer, String> {
     let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
     let Ok(process) = running(pidfile) else {
-        return Ok(Answer::Process {
-            process: None,
-            state: ProcessState::Absent,
-        });
+        return Ok(Answer::Process { process: None, state: ProcessState::Absent });
     };
     process::signal(&process, Signal::SIGTERM)?;
     process::signal(&process, Signal::SIGCONT).or_else(|error| {
         // It may have obeyed already.
-        if gone(process::state(&process)) {
-            Ok(())
-        } else {
-            Err(error)
-        }
+        if gone(process::state(&process)) { Ok(()) } else { Err(error) }
     })?;
     let mut state = process::wait(&process, Duration::from_millis(grace_ms), gone);
     if !gone(state) {
         process::signal(&process, Signal::SIGKILL)?;
         state = process::wait(&process, Duration::from_millis(SIGNAL_MS), gone);
     }
-    Ok(Answer::Process {
-        process: Some(process),
-        state,
-    })
+    Ok(Answer::Process { process: Some(process), state })
 }

@@ -23,10 +23,7 @@ pub(super) const MODE: &str = "__lab-host";
 /// Never returns but by failing.
 pub(super) fn main(arguments: &[String]) -> ! {
     if let Err(error) = run(arguments) {
-        eprintln!(
-            "lab host {}: {error}",
-            arguments.get(1).map_or("?", String::as_str)
-        );
+        eprintln!("lab host {}: {error}", arguments.get(1).map_or("?", String::as_str));
     }
     std::process::exit(1) // tidy: allow(exit) the host's own main
 }
@@ -42,9 +39,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
     sys::drop_clock_capability();
     let root = make_root(number)?;
     let mut byte = [0; 1];
-    control_socket
-        .read_exact(&mut byte)
-        .map_err(|error| format!("supervisor: {error}"))?;
+    control_socket.read_exact(&mut byte).map_err(|error| format!("supervisor: {error}"))?;
     // The keys are there now, and the interfaces.
     place_files(&root, number, hosts)?;
     enter_root(&root)?;
@@ -58,19 +53,11 @@ fn run(arguments: &[String]) -> Result<(), String> {
     let mut sshd = Command::new("/usr/sbin/sshd");
     sshd.args(["-D", "-e", "-f", "/run/lab/sshd_config"]);
     let log = fs::File::create("/var/log/sshd.log").map_err(|error| error.to_string())?;
-    sshd.stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .env_clear();
-    sshd.env(
-        "PATH",
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    );
+    sshd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).env_clear();
+    sshd.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     sshd.spawn().map_err(|error| format!("sshd: {error}"))?;
     wait_for_sshd()?;
-    control_socket
-        .write_all(b"u")
-        .map_err(|error| format!("supervisor: {error}"))?;
+    control_socket.write_all(b"u").map_err(|error| format!("supervisor: {error}"))?;
     drop(control_socket);
     loop {
         // SAFETY: waitpid(2) may be given no place for the status.
@@ -87,10 +74,7 @@ fn wait_for_sshd() -> Result<(), String> {
     for _ in 0..4_000 {
         let tcp = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
         // Port 22 in state LISTEN.
-        if tcp
-            .lines()
-            .any(|line| line.contains(":0016 ") && line.contains(" 0A "))
-        {
+        if tcp.lines().any(|line| line.contains(":0016 ") && line.contains(" 0A ")) {
             return Ok(());
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -122,24 +106,12 @@ fn make_root(number: usize) -> Result<String, String> {
     }
     let root = format!("{base}/root");
     let options = format!("lowerdir=/,upperdir={base}/upper,workdir={base}/work");
-    mount_at(
-        "overlay",
-        Path::new(&root),
-        "overlay",
-        MsFlags::empty(),
-        &options,
-    )?;
+    mount_at("overlay", Path::new(&root), "overlay", MsFlags::empty(), &options)?;
     let at = |path: &str| Path::new(&root).join(path.trim_start_matches('/'));
     let tmpfs = |path: &str, mode: &str| {
         let target = at(path);
         fs::create_dir_all(&target).map_err(|error| format!("{path}: {error}"))?;
-        mount_at(
-            "tmpfs",
-            &target,
-            "tmpfs",
-            MsFlags::empty(),
-            &format!("mode={mode}"),
-        )
+        mount_at("tmpfs", &target, "tmpfs", MsFlags::empty(), &format!("mode={mode}"))
     };
     tmpfs("/tmp", "1777")?;
     tmpfs("/run", "0755")?;
@@ -173,13 +145,7 @@ fn make_dev(root: &str) -> Result<(), String> {
     }
     let pts = "newinstance,ptmxmode=0666,mode=0620,gid=5";
     mount_at("devpts", &dev.join("pts"), "devpts", MsFlags::empty(), pts)?;
-    mount_at(
-        "tmpfs",
-        &dev.join("shm"),
-        "tmpfs",
-        MsFlags::empty(),
-        "mode=1777",
-    )?;
+    mount_at("tmpfs", &dev.join("shm"), "tmpfs", MsFlags::empty(), "mode=1777")?;
     for (name, target) in [
         ("ptmx", "pts/ptmx"),
         ("fd", "/proc/self/fd"),
@@ -213,25 +179,13 @@ fn place_files(root: &str, number: usize, hosts: usize) -> Result<(), String> {
     folder("/run/lab")?;
     folder("/run/sshd")?;
     folder("/run/lock")?;
-    write(
-        "/run/lab/host",
-        &read(&format!("{FOLDER}/keys/host"))?,
-        0o600,
-    )?;
-    write(
-        "/run/lab/authorized_keys",
-        &read(&format!("{FOLDER}/keys/user.pub"))?,
-        0o600,
-    )?;
+    write("/run/lab/host", &read(&format!("{FOLDER}/keys/host"))?, 0o600)?;
+    write("/run/lab/authorized_keys", &read(&format!("{FOLDER}/keys/user.pub"))?, 0o600)?;
     write("/run/lab/sshd_config", SSHD_CONFIG.as_bytes(), 0o644)?;
     write("/etc/hostname", format!("n{number}\n").as_bytes(), 0o644)?;
     let mut names = String::from("127.0.0.1 localhost\n::1 localhost\n");
     for host in 1..=hosts {
-        names.push_str(&format!(
-            "{} n{host}\n{} n{host}-ctl\n",
-            data(host),
-            control(host)
-        ));
+        names.push_str(&format!("{} n{host}\n{} n{host}-ctl\n", data(host), control(host)));
     }
     write("/etc/hosts", names.as_bytes(), 0o644)?;
     let users = String::from_utf8_lossy(&read("/etc/passwd")?).into_owned();

@@ -55,9 +55,7 @@ pub fn up(spec: &LabSpec, ttl_s: u64) -> Result<Kept, LabError> {
         ForkResult::Parent { .. } => {
             drop(report);
             let mut text = String::new();
-            ready
-                .read_to_string(&mut text)
-                .map_err(|error| setup(error.to_string()))?;
+            ready.read_to_string(&mut text).map_err(|error| setup(error.to_string()))?;
             serde_json::from_str(&text).map_err(|_| setup(text.trim().to_owned()))
         }
     }
@@ -102,18 +100,8 @@ fn keep_up(
     }
     let start = agent::process::by_pid(pid.as_raw()).map_or(0, |process| process.start);
     let (id, hosts) = (spec.id.clone(), spec.hosts);
-    let kept = Kept {
-        id,
-        hosts,
-        supervisor: pid.as_raw(),
-        start,
-        ttl_s,
-    };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(setup)?;
+    let kept = Kept { id, hosts, supervisor: pid.as_raw(), start, ttl_s };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(setup)?;
     let text = serde_json::to_vec(&kept).map_err(|error| LabError::Setup(error.to_string()))?;
     fs::write(folder.join("lab.json"), text).map_err(setup)?;
     let listener = UnixListener::bind(folder.join("control.sock")).map_err(setup)?;
@@ -202,12 +190,7 @@ pub fn enter(id: Option<&str>) -> Result<LabInfo, LabError> {
     let pwd = std::env::current_dir();
     let namespace = |name: &str| -> Result<OwnedFd, LabError> {
         let path = format!("/proc/{}/ns/{name}", kept.supervisor);
-        open(
-            path.as_str(),
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(setup)
+        open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(setup)
     };
     let (net, mnt) = (namespace("net")?, namespace("mnt")?);
     setns(net, CloneFlags::CLONE_NEWNET).map_err(setup)?;

@@ -23,9 +23,7 @@ static SUPERVISOR: AtomicI32 = AtomicI32::new(0);
 ///
 /// Must be called on the main thread before any other is started.
 pub fn run_inside(spec: &LabSpec) -> Result<u8, LabError> {
-    let job = Job::Inner {
-        argv: std::env::args().skip(1).collect(),
-    };
+    let job = Job::Inner { argv: std::env::args().skip(1).collect() };
     let (mut control, pid) = start(spec, &job)?;
     forward_signals(pid);
     // The supervisor writes the inner process's status as one byte, then ends.
@@ -38,17 +36,14 @@ pub fn run_inside(spec: &LabSpec) -> Result<u8, LabError> {
         }
     };
     match (status.first(), ended) {
-        (Some(0xff), _) => Err(LabError::Setup(
-            String::from_utf8_lossy(&status[1..]).trim().to_owned(),
-        )),
+        (Some(0xff), _) => {
+            Err(LabError::Setup(String::from_utf8_lossy(&status[1..]).trim().to_owned()))
+        }
         (Some(status), _) => Ok(*status),
-        (None, Ok(WaitStatus::Signaled(_, signal, _))) => Err(LabError::Setup(format!(
-            "the supervisor was ended by {}",
-            signal.as_str()
-        ))),
-        (None, _) => Err(LabError::Setup(
-            "the harness inside the lab was killed".to_owned(),
-        )),
+        (None, Ok(WaitStatus::Signaled(_, signal, _))) => {
+            Err(LabError::Setup(format!("the supervisor was ended by {}", signal.as_str())))
+        }
+        (None, _) => Err(LabError::Setup("the harness inside the lab was killed".to_owned())),
     }
 }
 
@@ -119,10 +114,7 @@ pub struct Bench {
 pub fn bench(hosts: usize, rounds: usize) -> Result<Bench, LabError> {
     let (mut ups, mut downs) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        let spec = LabSpec {
-            hosts,
-            id: format!("bench-{round}"),
-        };
+        let spec = LabSpec { hosts, id: format!("bench-{round}") };
         let started = Instant::now();
         let (mut control, pid) = start(&spec, &Job::Sessions)?;
         let mut answer = [0; 1];
@@ -139,10 +131,7 @@ pub fn bench(hosts: usize, rounds: usize) -> Result<Bench, LabError> {
         ups.push(up.as_secs_f64() * 1e3);
         downs.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    Ok(Bench {
-        up_ms: median(ups),
-        down_ms: median(downs),
-    })
+    Ok(Bench { up_ms: median(ups), down_ms: median(downs) })
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -160,9 +149,7 @@ pub(super) fn connect_all(spec: &LabSpec) -> Result<Vec<SshHost>, String> {
         .collect();
     let mut hosts = Vec::new();
     for thread in threads {
-        let connected = thread
-            .join()
-            .map_err(|_| "a connecting thread panicked".to_owned())?;
+        let connected = thread.join().map_err(|_| "a connecting thread panicked".to_owned())?;
         hosts.push(connected.map_err(|error| error.to_string())?);
     }
     Ok(hosts)

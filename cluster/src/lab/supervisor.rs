@@ -88,11 +88,7 @@ fn bring_up(spec: &LabSpec) -> Result<(), String> {
     for number in 1..=spec.hosts {
         let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
         let theirs = OwnedFd::from(theirs);
-        let arguments = [
-            sys::number(&theirs),
-            number.to_string(),
-            spec.hosts.to_string(),
-        ];
+        let arguments = [sys::number(&theirs), number.to_string(), spec.hosts.to_string()];
         let pid = sys::clone_into(host_init::MODE, &arguments, &[&theirs], &[])
             .map_err(|error| format!("host n{number}: clone: {error}"))?;
         links.push(pid);
@@ -100,17 +96,14 @@ fn bring_up(spec: &LabSpec) -> Result<(), String> {
     }
     make_network(&links)?;
     for mut child in keys {
-        let status = child
-            .wait()
-            .map_err(|error| format!("ssh-keygen: {error}"))?;
+        let status = child.wait().map_err(|error| format!("ssh-keygen: {error}"))?;
         if !status.success() {
             return Err("ssh-keygen failed".to_owned());
         }
     }
     publish_keys(spec)?;
     for host in &mut hosts {
-        host.write_all(b"k")
-            .map_err(|error| format!("a host ended early: {error}"))?;
+        host.write_all(b"k").map_err(|error| format!("a host ended early: {error}"))?;
     }
     // A byte when its interfaces are up: connecting before would cost a second of ARP.
     for (place, host) in hosts.iter_mut().enumerate() {
@@ -134,14 +127,8 @@ fn make_mounts() -> Result<(), String> {
         .map_err(|error| text("/proc", error))?;
     // The only trace outside: an empty folder that labs share as a mount point.
     fs::create_dir_all(FOLDER).map_err(|error| format!("{FOLDER}: {error}"))?;
-    mount(
-        Some("tmpfs"),
-        FOLDER,
-        Some("tmpfs"),
-        MsFlags::empty(),
-        Some("mode=0755"),
-    )
-    .map_err(|error| text(FOLDER, error))?;
+    mount(Some("tmpfs"), FOLDER, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
+        .map_err(|error| text(FOLDER, error))?;
     fs::create_dir(format!("{FOLDER}/keys")).map_err(|error| format!("{FOLDER}/keys: {error}"))
 }
 
@@ -164,11 +151,7 @@ fn publish_keys(spec: &LabSpec) -> Result<(), String> {
         fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))
     };
     let host = read("host.pub")?;
-    let key = host
-        .split_whitespace()
-        .take(2)
-        .collect::<Vec<_>>()
-        .join(" ");
+    let key = host.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     let lines = (1..=spec.hosts).map(|n| format!("{} {key}\n", super::spec::control(n)));
     let path = format!("{FOLDER}/keys/known_hosts");
     fs::write(&path, lines.collect::<String>()).map_err(|error| format!("{path}: {error}"))
@@ -177,10 +160,7 @@ fn publish_keys(spec: &LabSpec) -> Result<(), String> {
 /// Two bridges and two links a host, in one run of `ip`.
 fn make_network(hosts: &[Pid]) -> Result<(), String> {
     let mut script = String::from("link set lo up\n");
-    for (bridge, address) in [
-        ("br-ctl", "198.18.0.254/24"),
-        ("br-data", "198.19.0.254/24"),
-    ] {
+    for (bridge, address) in [("br-ctl", "198.18.0.254/24"), ("br-data", "198.19.0.254/24")] {
         script.push_str(&format!(
             "link add {bridge} type bridge\naddr add {address} dev {bridge}\nlink set {bridge} up\n"
         ));
@@ -200,32 +180,22 @@ fn make_network(hosts: &[Pid]) -> Result<(), String> {
 /// Runs a batch of `ip` commands.
 pub(super) fn run_ip(script: &str) -> Result<(), String> {
     let mut command = Command::new("/sbin/ip");
-    command
-        .args(["-batch", "-"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(["-batch", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("ip: {error}"))?;
     if let Some(mut pipe) = child.stdin.take() {
         let _ = pipe.write_all(script.as_bytes());
     }
-    let output = child
-        .wait_with_output()
-        .map_err(|error| format!("ip: {error}"))?;
+    let output = child.wait_with_output().map_err(|error| format!("ip: {error}"))?;
     match output.status.success() {
         true => Ok(()),
-        false => Err(format!(
-            "ip: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )),
+        false => Err(format!("ip: {}", String::from_utf8_lossy(&output.stderr).trim())),
     }
 }
 
 /// Runs the harness inside, and passes its status on.
 fn inner(argv: &[String], control: &mut UnixStream) -> Result<(), String> {
     let mut command = Command::new("/proc/self/exe");
-    command
-        .args(argv)
-        .env(ENVIRONMENT, format!("{FOLDER}/lab.json"));
+    command.args(argv).env(ENVIRONMENT, format!("{FOLDER}/lab.json"));
     // SAFETY: between fork and exec only prctl(2) is called.
     unsafe {
         command.pre_exec(|| {
@@ -233,16 +203,12 @@ fn inner(argv: &[String], control: &mut UnixStream) -> Result<(), String> {
             Ok(())
         })
     };
-    let child = command
-        .spawn()
-        .map_err(|error| format!("the harness: {error}"))?;
+    let child = command.spawn().map_err(|error| format!("the harness: {error}"))?;
     let inner = Pid::from_raw(child.id() as i32);
     pass_signals_to(inner);
     let status = wait_for(inner, control);
     if let Some(status) = status {
-        let code = status
-            .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         let _ = control.write_all(&[code.clamp(0, 254) as u8]);
     }
     Ok(())
@@ -271,9 +237,7 @@ fn gone(control: &UnixStream, wait_ms: u16) -> bool {
     let mut fds = [PollFd::new(control.as_fd(), PollFlags::POLLIN)];
     let _ = poll(&mut fds, PollTimeout::from(wait_ms));
     let closed = PollFlags::POLLHUP | PollFlags::POLLERR;
-    fds[0]
-        .revents()
-        .is_some_and(|events| events.intersects(closed))
+    fds[0].revents().is_some_and(|events| events.intersects(closed))
 }
 
 fn pass_signals_to(inner: Pid) {

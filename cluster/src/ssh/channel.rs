@@ -200,21 +200,14 @@ impl Active {
         let stdout = std::mem::take(&mut self.stdout);
         let stderr = std::mem::take(&mut self.stderr);
         // Whoever asked may have given up; nobody is left to tell then.
-        drop(reply.send(Ok(ExecResult {
-            status,
-            stdout,
-            stderr,
-        })));
+        drop(reply.send(Ok(ExecResult { status, stdout, stderr })));
     }
 
     /// Tells whoever waits that it did not end well.
     pub fn fail(self, error: HostError) {
         match self.sink {
             Sink::Exec(reply) => drop(reply.send(Err(error))),
-            Sink::Stream {
-                started: Some(started),
-                ..
-            } => drop(started.send(Err(error))),
+            Sink::Stream { started: Some(started), .. } => drop(started.send(Err(error))),
             // A stream that had started ends: its output is dropped here.
             Sink::Stream { started: None, .. } => {}
         }
@@ -233,16 +226,10 @@ fn exit_status(channel: &Channel) -> i32 {
         ("PIPE", 13),
         ("TERM", 15),
     ];
-    let signal = channel
-        .exit_signal()
-        .ok()
-        .and_then(|signal| signal.exit_signal);
+    let signal = channel.exit_signal().ok().and_then(|signal| signal.exit_signal);
     match signal {
         Some(name) => {
-            let number = SIGNALS
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map_or(0, |s| s.1);
+            let number = SIGNALS.iter().find(|(known, _)| *known == name).map_or(0, |s| s.1);
             128 + number
         }
         None => channel.exit_status().unwrap_or(-1),
@@ -258,14 +245,10 @@ pub(super) fn run_blocking(session: &Session, command: &str, stdin: &[u8]) -> Re
     let text = |error: ssh2::Error| error.to_string();
     let mut channel = session.channel_session().map_err(text)?;
     channel.exec(command).map_err(text)?;
-    channel
-        .write_all(stdin)
-        .map_err(|error: io::Error| error.to_string())?;
+    channel.write_all(stdin).map_err(|error: io::Error| error.to_string())?;
     channel.send_eof().map_err(text)?;
     let mut output = Vec::new();
-    channel
-        .read_to_end(&mut output)
-        .map_err(|error| error.to_string())?;
+    channel.read_to_end(&mut output).map_err(|error| error.to_string())?;
     channel.close().map_err(text)?;
     channel.wait_close().map_err(text)?;
     Ok(exit_status(&channel))

@@ -15,15 +15,10 @@ const LIBSSH2_ERROR_TIMEOUT: i32 = -9;
 pub(super) fn connect(address: &HostAddress) -> Result<Session, HostError> {
     let started = Instant::now();
     let stream = dial(address)?;
-    stream
-        .set_nodelay(true)
-        .map_err(|error| unreachable(address, &error))?;
+    stream.set_nodelay(true).map_err(|error| unreachable(address, &error))?;
     let mut session = Session::new().map_err(|error| unreachable(address, &error))?;
     session.set_tcp_stream(stream);
-    let left = CONNECT_LIMIT
-        .saturating_sub(started.elapsed())
-        .as_millis()
-        .max(1);
+    let left = CONNECT_LIMIT.saturating_sub(started.elapsed()).as_millis().max(1);
     session.set_timeout(left as u32);
     session.handshake().map_err(|error| match error.code() {
         ErrorCode::Session(LIBSSH2_ERROR_TIMEOUT) => timeout(address, "connecting"),
@@ -31,26 +26,22 @@ pub(super) fn connect(address: &HostAddress) -> Result<Session, HostError> {
     })?;
     check_host_key(address, &session)?;
     let (user, key) = (&address.user, &address.key);
-    session
-        .userauth_pubkey_file(user, None, key, None)
-        .map_err(|error| match error.code() {
-            ErrorCode::Session(LIBSSH2_ERROR_TIMEOUT) => timeout(address, "logging in"),
-            _ => HostError::Auth {
-                host: address.name.clone(),
-                user: user.clone(),
-                key: key.clone(),
-                why: error.message().to_owned(),
-            },
-        })?;
+    session.userauth_pubkey_file(user, None, key, None).map_err(|error| match error.code() {
+        ErrorCode::Session(LIBSSH2_ERROR_TIMEOUT) => timeout(address, "logging in"),
+        _ => HostError::Auth {
+            host: address.name.clone(),
+            user: user.clone(),
+            key: key.clone(),
+            why: error.message().to_owned(),
+        },
+    })?;
     session.set_keepalive(true, 2);
     Ok(session)
 }
 
 fn dial(address: &HostAddress) -> Result<TcpStream, HostError> {
     let target = (address.address.as_str(), address.port);
-    let found = target
-        .to_socket_addrs()
-        .map_err(|error| unreachable(address, &error))?;
+    let found = target.to_socket_addrs().map_err(|error| unreachable(address, &error))?;
     let found: Vec<SocketAddr> = found.collect();
     let mut last = None;
     for target in found {
@@ -73,10 +64,7 @@ fn check_host_key(address: &HostAddress, session: &Session) -> Result<(), HostEr
         known_hosts: address.known_hosts.clone(),
     };
     let mut known = session.known_hosts().map_err(fail)?;
-    if known
-        .read_file(&address.known_hosts, KnownHostFileKind::OpenSSH)
-        .is_err()
-    {
+    if known.read_file(&address.known_hosts, KnownHostFileKind::OpenSSH).is_err() {
         return Err(unknown());
     }
     let (key, _) = session.host_key().ok_or_else(unknown)?;
@@ -100,9 +88,5 @@ fn unreachable(address: &HostAddress, why: &dyn std::fmt::Display) -> HostError 
 }
 
 fn timeout(address: &HostAddress, doing: &str) -> HostError {
-    HostError::Timeout {
-        host: address.name.clone(),
-        doing: doing.to_owned(),
-        limit: CONNECT_LIMIT,
-    }
+    HostError::Timeout { host: address.name.clone(), doing: doing.to_owned(), limit: CONNECT_LIMIT }
 }

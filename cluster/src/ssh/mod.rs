@@ -56,22 +56,15 @@ impl Drop for StreamInput {
 impl SshHost {
     /// Starts the host's thread and makes the first connection.
     pub fn connect(address: HostAddress) -> Result<SshHost, HostError> {
-        let local = |why: String| HostError::Local {
-            host: address.name.clone(),
-            why,
-        };
+        let local = |why: String| HostError::Local { host: address.name.clone(), why };
         let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
             .map_err(|error| local(format!("eventfd: {error}")))?;
         let wake = Arc::new(wake);
         let closing = Arc::new(AtomicBool::new(false));
         let (commands, receiver) = channel();
         let (ready, connected) = channel();
-        let mut worker = Worker::new(
-            address.clone(),
-            receiver,
-            Arc::clone(&wake),
-            Arc::clone(&closing),
-        );
+        let mut worker =
+            Worker::new(address.clone(), receiver, Arc::clone(&wake), Arc::clone(&closing));
         let builder = thread::Builder::new().name(format!("ssh-{}", address.name));
         let thread = builder
             .spawn(move || {
@@ -82,13 +75,7 @@ impl SshHost {
                 }
             })
             .map_err(|error| local(format!("thread: {error}")))?;
-        let host = SshHost {
-            address,
-            commands,
-            wake,
-            closing,
-            thread: Some(thread),
-        };
+        let host = SshHost { address, commands, wake, closing, thread: Some(thread) };
         let limit = CONNECT_LIMIT + Duration::from_millis(500);
         match connected.recv_timeout(limit) {
             Ok(Ok(())) => Ok(host),
@@ -103,21 +90,10 @@ impl SshHost {
         let (from_command, output) = channel();
         let (reply, started) = channel();
         let command = command.to_owned();
-        self.send(Command::Stream {
-            command,
-            input: to_command,
-            output: from_command,
-            reply,
-        })?;
+        self.send(Command::Stream { command, input: to_command, output: from_command, reply })?;
         let limit = CONNECT_LIMIT;
         match started.recv_timeout(limit) {
-            Ok(Ok(())) => Ok((
-                StreamInput {
-                    input,
-                    wake: Arc::clone(&self.wake),
-                },
-                output,
-            )),
+            Ok(Ok(())) => Ok((StreamInput { input, wake: Arc::clone(&self.wake) }, output)),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(self.timeout("opening a channel", limit)),
         }
@@ -138,11 +114,7 @@ impl SshHost {
     }
 
     fn timeout(&self, doing: &str, limit: Duration) -> HostError {
-        HostError::Timeout {
-            host: self.address.name.clone(),
-            doing: doing.to_owned(),
-            limit,
-        }
+        HostError::Timeout { host: self.address.name.clone(), doing: doing.to_owned(), limit }
     }
 }
 
@@ -182,9 +154,7 @@ impl Host for SshHost {
         let status = channel::run_blocking(&session, &exec, bytes).map_err(broken)?;
         match status {
             0 => Ok(()),
-            status => Err(broken(format!(
-                "the host's shell ended with status {status}"
-            ))),
+            status => Err(broken(format!("the host's shell ended with status {status}"))),
         }
     }
 
@@ -220,9 +190,5 @@ fn ring(wake: &EventFd) {
 
 fn abridged(command: &str) -> String {
     let short: String = command.chars().take(60).collect();
-    if short.len() < command.len() {
-        format!("{short}...")
-    } else {
-        short
-    }
+    if short.len() < command.len() { format!("{short}...") } else { short }
 }

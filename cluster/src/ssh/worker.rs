@@ -53,15 +53,7 @@ impl Worker {
         closing: Arc<AtomicBool>,
     ) -> Worker {
         let (waiting, active) = (VecDeque::new(), Vec::new());
-        Worker {
-            address,
-            commands,
-            wake,
-            closing,
-            session: None,
-            waiting,
-            active,
-        }
+        Worker { address, commands, wake, closing, session: None, waiting, active }
     }
 
     pub fn connect(&mut self) -> Result<(), HostError> {
@@ -96,19 +88,9 @@ impl Worker {
                     Sink::Exec(reply),
                     Some(exec.timeout),
                 )),
-                Ok(Command::Stream {
-                    command,
-                    input,
-                    output,
-                    reply,
-                }) => {
-                    let sink = Sink::Stream {
-                        input,
-                        output,
-                        started: Some(reply),
-                    };
-                    self.waiting
-                        .push_back(Active::new(command, Vec::new(), sink, None));
+                Ok(Command::Stream { command, input, output, reply }) => {
+                    let sink = Sink::Stream { input, output, started: Some(reply) };
+                    self.waiting.push_back(Active::new(command, Vec::new(), sink, None));
                 }
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
@@ -131,9 +113,8 @@ impl Worker {
                 place += 1;
             }
         }
-        let (expired, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(late);
+        let (expired, kept): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(late);
         self.waiting = kept;
         for active in expired {
             fail_late(host, active);
@@ -195,29 +176,16 @@ impl Worker {
     fn drop_session(&mut self, why: &str) {
         self.session = None;
         for active in self.active.drain(..) {
-            let doing = format!(
-                "running {}",
-                active.command.chars().take(60).collect::<String>()
-            );
+            let doing = format!("running {}", active.command.chars().take(60).collect::<String>());
             let host = self.address.name.clone();
-            active.fail(HostError::Broken {
-                host,
-                doing,
-                why: why.to_owned(),
-            });
+            active.fail(HostError::Broken { host, doing, why: why.to_owned() });
         }
     }
 
     fn sleep(&mut self) {
         let now = Instant::now();
-        let deadlines = self
-            .active
-            .iter()
-            .chain(&self.waiting)
-            .filter_map(|a| a.deadline);
-        let deadline = deadlines
-            .min()
-            .map(|deadline| deadline.saturating_duration_since(now));
+        let deadlines = self.active.iter().chain(&self.waiting).filter_map(|a| a.deadline);
+        let deadline = deadlines.min().map(|deadline| deadline.saturating_duration_since(now));
         let wait = deadline.unwrap_or(TURN_MAX).min(TURN_MAX) + Duration::from_millis(1);
         let wait = PollTimeout::try_from(wait.as_millis() as i32).unwrap_or(PollTimeout::MAX);
         let wake = Arc::clone(&self.wake);
@@ -226,10 +194,7 @@ impl Worker {
         if let Some(session) = &session {
             let directions = session.block_directions();
             let mut events = PollFlags::POLLIN;
-            if matches!(
-                directions,
-                BlockDirections::Outbound | BlockDirections::Both
-            ) {
+            if matches!(directions, BlockDirections::Outbound | BlockDirections::Both) {
                 events |= PollFlags::POLLOUT;
             }
             // SAFETY: the session owns the socket and outlives this call.
@@ -246,14 +211,7 @@ impl Worker {
 }
 
 fn fail_late(host: &str, active: Active) {
-    let doing = format!(
-        "running {}",
-        active.command.chars().take(60).collect::<String>()
-    );
+    let doing = format!("running {}", active.command.chars().take(60).collect::<String>());
     let limit = active.limit;
-    active.fail(HostError::Timeout {
-        host: host.to_owned(),
-        doing,
-        limit,
-    });
+    active.fail(HostError::Timeout { host: host.to_owned(), doing, limit });
 }

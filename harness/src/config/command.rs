@@ -29,15 +29,7 @@ pub fn command(spec: &TestSpec) -> String {
     };
     flag("failover", failover.to_owned());
     flag("shards", spec.store.shards.to_string());
-    flag(
-        "read",
-        if spec.store.committed_reads {
-            "committed"
-        } else {
-            "local"
-        }
-        .to_owned(),
-    );
+    flag("read", if spec.store.committed_reads { "committed" } else { "local" }.to_owned());
     flag("workload", spec.workload.name.clone());
     flag("policy", spec.workload.policy.clone());
     flag("sessions", spec.workload.sessions.to_string());

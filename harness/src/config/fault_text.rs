@@ -27,9 +27,7 @@ pub fn parse_fault(text: &str) -> Result<FaultSpec, UserError> {
         None => (rest, None),
     };
     let (fault, implied) = find(name).ok_or_else(|| unknown(name))?;
-    let selector = selector
-        .or(implied)
-        .unwrap_or_else(|| fault.default_selector().to_owned());
+    let selector = selector.or(implied).unwrap_or_else(|| fault.default_selector().to_owned());
     Ok(FaultSpec {
         fault: fault.name().to_owned(),
         selector,
@@ -87,9 +85,8 @@ fn split_duration<'a>(
 /// `500ms`, `2s`, `1.5s`, `3m` or `2h`, as ms.
 pub fn parse_duration(text: &str) -> Option<u64> {
     let units = [("ms", 1.0), ("s", 1e3), ("m", 60e3), ("h", 3_600e3)];
-    let (digits, scale) = units
-        .iter()
-        .find_map(|(unit, scale)| text.strip_suffix(unit).map(|d| (d, *scale)))?;
+    let (digits, scale) =
+        units.iter().find_map(|(unit, scale)| text.strip_suffix(unit).map(|d| (d, *scale)))?;
     let value: f64 = digits.parse().ok()?;
     let ms = value * scale;
     (ms.is_finite() && (0.0..1e12).contains(&ms)).then_some(ms.round() as u64)
@@ -97,11 +94,7 @@ pub fn parse_duration(text: &str) -> Option<u64> {
 
 /// The shortest text that reads back as this many ms.
 pub fn duration_text(ms: u64) -> String {
-    if ms.is_multiple_of(1_000) {
-        format!("{}s", ms / 1_000)
-    } else {
-        format!("{ms}ms")
-    }
+    if ms.is_multiple_of(1_000) { format!("{}s", ms / 1_000) } else { format!("{ms}ms") }
 }
 
 /// The text that reads back as this fault.
@@ -143,11 +136,6 @@ mod tests {
     fn the_nearest_name_is_offered() {
         let error = parse_fault("kil:leader").unwrap_err();
         assert!(error.hint.unwrap().starts_with("did you mean kill?"));
-        assert!(
-            parse_fault("kill@soon")
-                .unwrap_err()
-                .what
-                .contains("\"soon\" is not a duration")
-        );
+        assert!(parse_fault("kill@soon").unwrap_err().what.contains("\"soon\" is not a duration"));
     }
 }

@@ -11,4 +11,4 @@ pub use spec::{
     CoverageSpec, FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, StoreSpec, TestSpec,
     WorkloadSpec,
 };
-pub use toml_file::{TestFile, to_toml};
+pub use toml_file::{StoreFile, TestFile, duration, to_toml};

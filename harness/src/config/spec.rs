@@ -163,10 +163,7 @@ impl Default for TestSpec {
             duration_ms: 8_000,
             recovery_ms: 10_000,
             sample_ms: 100,
-            coverage: CoverageSpec {
-                ok_outside_min: 50,
-                attempts_during_min: 20,
-            },
+            coverage: CoverageSpec { ok_outside_min: 50, attempts_during_min: 20 },
         }
     }
 }

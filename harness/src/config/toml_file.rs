@@ -83,9 +83,7 @@ impl TestFile {
         let text = std::fs::read_to_string(path)
             .map_err(|error| UserError::usage(error.to_string()).at(place.clone()))?;
         toml::from_str(&text).map_err(|error| {
-            let line = error
-                .span()
-                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             UserError::usage(error.message().to_owned()).at(format!("{place}:{line}"))
         })
     }
@@ -110,11 +108,7 @@ impl TestFile {
                 .hint("systems are store"));
         }
         let durations = [
-            (
-                "op_timeout",
-                &self.op_timeout,
-                &mut spec.workload.op_timeout_ms,
-            ),
+            ("op_timeout", &self.op_timeout, &mut spec.workload.op_timeout_ms),
             ("duration", &self.duration, &mut spec.duration_ms),
             ("recovery", &self.recovery, &mut spec.recovery_ms),
         ];
@@ -130,9 +124,7 @@ impl TestFile {
         if let Some(coverage) = &self.coverage {
             let to = &mut spec.coverage;
             to.ok_outside_min = coverage.ok_outside_min.unwrap_or(to.ok_outside_min);
-            to.attempts_during_min = coverage
-                .attempts_during_min
-                .unwrap_or(to.attempts_during_min);
+            to.attempts_during_min = coverage.attempts_during_min.unwrap_or(to.attempts_during_min);
         }
         match &self.store {
             Some(store) => store.apply(spec),
@@ -149,12 +141,10 @@ impl StoreFile {
             (Some("async"), None) => ReplicationSpec::Async,
             (Some("async"), Some(_)) => {
                 return Err(
-                    UserError::usage("k means nothing with replication = \"async\"").at("store.k"),
+                    UserError::usage("k means nothing with replication = \"async\"").at("store.k")
                 );
             }
-            (Some("sync"), k) => ReplicationSpec::Sync {
-                k: k.unwrap_or(majority),
-            },
+            (Some("sync"), k) => ReplicationSpec::Sync { k: k.unwrap_or(majority) },
             (None, Some(k)) => ReplicationSpec::Sync { k },
             (None, None) => store.replication,
             (Some(other), _) => return Err(one_of("store.replication", other, "async, sync")),
@@ -175,9 +165,7 @@ impl StoreFile {
         store.shards = self.shards.unwrap_or(store.shards);
         store.fsync = self.fsync.unwrap_or(store.fsync);
         store.heartbeat_ms = self.heartbeat_ms.unwrap_or(store.heartbeat_ms);
-        store.election_timeout_ms = self
-            .election_timeout_ms
-            .unwrap_or(store.election_timeout_ms);
+        store.election_timeout_ms = self.election_timeout_ms.unwrap_or(store.election_timeout_ms);
         store.ship_ms = self.ship_ms.unwrap_or(store.ship_ms);
         Ok(())
     }
@@ -191,9 +179,7 @@ pub fn duration(field: &str, text: &str) -> Result<u64, UserError> {
 }
 
 fn one_of(field: &str, given: &str, valid: &str) -> UserError {
-    UserError::usage(format!("unknown value \"{given}\""))
-        .at(field)
-        .hint(format!("one of {valid}"))
+    UserError::usage(format!("unknown value \"{given}\"")).at(field).hint(format!("one of {valid}"))
 }
 
 /// The file that comes to this test.
@@ -207,11 +193,7 @@ pub fn to_toml(spec: &TestSpec) -> String {
         FailoverSpec::Vote => "vote",
         FailoverSpec::Timeout => "timeout",
     };
-    let read = if spec.store.committed_reads {
-        "committed"
-    } else {
-        "local"
-    };
+    let read = if spec.store.committed_reads { "committed" } else { "local" };
     let file = TestFile {
         name: Some(spec.name.clone()),
         seed: Some(spec.seed),
@@ -251,11 +233,7 @@ mod tests {
 
     #[test]
     fn a_test_reads_back_from_its_own_text() {
-        let mut spec = TestSpec {
-            seed: 9,
-            hosts: 5,
-            ..TestSpec::default()
-        };
+        let mut spec = TestSpec { seed: 9, hosts: 5, ..TestSpec::default() };
         spec.store.replication = ReplicationSpec::Sync { k: 2 };
         spec.faults = vec![parse_fault("kill:leader@3s+2s").unwrap()];
         let file: TestFile = toml::from_str(&to_toml(&spec)).unwrap();

@@ -32,11 +32,7 @@ pub fn workload_of(spec: &TestSpec) -> Result<&'static Workload, UserError> {
 
 /// What its workload is set to.
 pub fn settings(spec: &TestSpec) -> Settings {
-    Settings {
-        sessions: spec.workload.sessions,
-        shards: spec.store.shards,
-        seed: spec.seed,
-    }
+    Settings { sessions: spec.workload.sessions, shards: spec.store.shards, seed: spec.seed }
 }
 
 /// The faults of a test, placed on its timeline by its seed.
@@ -58,11 +54,7 @@ pub fn plan_faults(spec: &TestSpec, names: &[String]) -> Result<Vec<PlannedFault
         });
     }
     let timeline = Timeline::of(ns(spec.duration_ms));
-    Ok(schedule(
-        &requests,
-        timeline,
-        &mut stream(spec.seed, Stream::Schedule),
-    ))
+    Ok(schedule(&requests, timeline, &mut stream(spec.seed, Stream::Schedule)))
 }
 
 /// The store's settings, as its nodes want them.
@@ -101,19 +93,12 @@ pub fn core_config(
     let generator = (workload.generator)(&settings);
     let pace = stream(spec.seed, Stream::Pace);
     let generator = Stagger::new(generator, spec.workload.rate, pace);
-    let generator = TimeLimit {
-        inner: generator,
-        end: ns(spec.duration_ms),
-    };
+    let generator = TimeLimit { inner: generator, end: ns(spec.duration_ms) };
     let policy = policy::by_name(&spec.workload.policy, settings.sessions, spec.seed)
         .ok_or_else(|| UserError::usage(format!("unknown policy {}", spec.workload.policy)))?;
     Ok(CoreConfig {
         nodes: names.to_vec(),
-        view: View {
-            nodes: names.len(),
-            shards: spec.store.shards,
-            shard_of,
-        },
+        view: View { nodes: names.len(), shards: spec.store.shards, shard_of },
         seed: spec.seed,
         sessions: settings.sessions,
         op_timeout_ns: ns(spec.workload.op_timeout_ms),

@@ -60,26 +60,13 @@ impl HostPort {
             Some(_) => FaultResult::Indeterminate,
             None => ActReport::judge(&evidence),
         };
-        ActReport {
-            mechanism,
-            result,
-            evidence,
-            took,
-            error,
-        }
+        ActReport { mechanism, result, evidence, took, error }
     }
 
     /// Undoes an act on all its nodes at once, then probes.
     pub fn undo(&self, id: &str, act: &Act) -> ActReport {
         let started = Instant::now();
-        let heal = |node| {
-            (
-                node,
-                Ask::Heal {
-                    fault: id.to_owned(),
-                },
-            )
-        };
+        let heal = |node| (node, Ask::Heal { fault: id.to_owned() });
         let answers = self.ask_all(act.nodes().into_iter().map(heal).collect());
         let took = started.elapsed().as_nanos() as i64;
         let errors: Vec<String> = answers.into_iter().filter_map(|(_, a)| a.err()).collect();
@@ -89,13 +76,7 @@ impl HostPort {
         };
         let mechanism = "agent".to_owned();
         let error = (!errors.is_empty()).then(|| errors.join("; "));
-        ActReport {
-            mechanism,
-            result: ActReport::judge(&evidence),
-            evidence,
-            took,
-            error,
-        }
+        ActReport { mechanism, result: ActReport::judge(&evidence), evidence, took, error }
     }
 
     fn asks(&self, id: &str, act: &Act) -> Vec<(usize, Ask)> {
@@ -109,14 +90,10 @@ impl HostPort {
                 pidfile: pidfile.clone(),
                 restart: Some(self.start.clone()),
             }),
-            Act::Pause { nodes } => each(nodes, &|| Ask::Pause {
-                fault: fault.clone(),
-                pidfile: pidfile.clone(),
-            }),
-            Act::Slow {
-                nodes,
-                stopped_percent,
-            } => each(nodes, &|| Ask::Slow {
+            Act::Pause { nodes } => {
+                each(nodes, &|| Ask::Pause { fault: fault.clone(), pidfile: pidfile.clone() })
+            }
+            Act::Slow { nodes, stopped_percent } => each(nodes, &|| Ask::Slow {
                 fault: fault.clone(),
                 pidfile: pidfile.clone(),
                 stopped_percent: *stopped_percent,
@@ -124,19 +101,9 @@ impl HostPort {
             Act::Drop { links } => {
                 let mut from: BTreeMap<usize, Vec<IpAddr>> = BTreeMap::new();
                 for link in links {
-                    from.entry(link.at)
-                        .or_default()
-                        .push(self.addresses[link.from].ip());
+                    from.entry(link.at).or_default().push(self.addresses[link.from].ip());
                 }
-                let ask = |(node, from)| {
-                    (
-                        node,
-                        Ask::Drop {
-                            fault: fault.clone(),
-                            from,
-                        },
-                    )
-                };
+                let ask = |(node, from)| (node, Ask::Drop { fault: fault.clone(), from });
                 from.into_iter().map(ask).collect()
             }
         }
@@ -165,13 +132,7 @@ impl HostPort {
         }
         let asks = by_node.iter().map(|(node, to)| {
             let targets = to.iter().map(|to| self.addresses[*to]).collect();
-            (
-                *node,
-                Ask::Reach {
-                    targets,
-                    timeout_ms: PROBE_MS,
-                },
-            )
+            (*node, Ask::Reach { targets, timeout_ms: PROBE_MS })
         });
         let answers = self.ask_all(asks.collect());
         let mut evidence = Vec::new();
@@ -200,14 +161,7 @@ impl HostPort {
     }
 
     fn running(&self, nodes: &[usize]) -> Vec<Evidence> {
-        let ask = |node: &usize| {
-            (
-                *node,
-                Ask::State {
-                    pidfile: self.pidfile.clone(),
-                },
-            )
-        };
+        let ask = |node: &usize| (*node, Ask::State { pidfile: self.pidfile.clone() });
         let answers = self.ask_all(nodes.iter().map(ask).collect());
         let evidence = answers.into_iter().map(|(node, answer)| {
             let observed = match answer {
@@ -228,17 +182,11 @@ impl HostPort {
 
 fn process_evidence(probe: String, act: &Act, state: ProcessState) -> Evidence {
     let (expected, holds) = match act {
-        Act::Kill { .. } => (
-            "absent",
-            matches!(state, ProcessState::Absent | ProcessState::Zombie),
-        ),
+        Act::Kill { .. } => {
+            ("absent", matches!(state, ProcessState::Absent | ProcessState::Zombie))
+        }
         _ => ("stopped", state == ProcessState::Stopped),
     };
     let observed = state.as_str().to_owned();
-    Evidence {
-        probe,
-        expected: expected.to_owned(),
-        observed,
-        holds,
-    }
+    Evidence { probe, expected: expected.to_owned(), observed, holds }
 }

@@ -41,18 +41,11 @@ impl Recorder {
         let file = |name: &str| {
             File::create_new(folder.join(name)).map(|file| BufWriter::with_capacity(BUFFER, file))
         };
-        let files = [
-            file("history.jsonl")?,
-            file("faults.jsonl")?,
-            file("telemetry.jsonl")?,
-        ];
+        let files = [file("history.jsonl")?, file("faults.jsonl")?, file("telemetry.jsonl")?];
         let (lines, receiver) = sync_channel(QUEUE);
         let builder = thread::Builder::new().name("recorder".to_owned());
         let thread = builder.spawn(move || write(files, &receiver))?;
-        Ok(Recorder {
-            lines: Some(lines),
-            thread: Some(thread),
-        })
+        Ok(Recorder { lines: Some(lines), thread: Some(thread) })
     }
 
     /// Accepts a line. An error means that the disk failed; the run cannot go on.
@@ -61,9 +54,7 @@ impl Recorder {
         if sent == Some(true) {
             return Ok(());
         }
-        Err(io::Error::other(
-            "the recorder has stopped: is the disk full?",
-        ))
+        Err(io::Error::other("the recorder has stopped: is the disk full?"))
     }
 
     /// Writes everything out and syncs.

@@ -28,9 +28,7 @@ impl StopFlag {
 
     /// A flag of its own, for tests.
     pub fn manual() -> StopFlag {
-        StopFlag {
-            own: Some(Arc::new(AtomicU8::new(0))),
-        }
+        StopFlag { own: Some(Arc::new(AtomicU8::new(0))) }
     }
 
     /// Asks for the end, once more.

@@ -85,14 +85,7 @@ impl Core {
         replica.pre = false;
         replica.peers = vec![Peer { next, matched: 0 }; self.config.names.len()];
         let (index, term) = (next, replica.term);
-        self.append(
-            place,
-            Entry {
-                index,
-                term,
-                ops: Vec::new(),
-            },
-        );
+        self.append(place, Entry { index, term, ops: Vec::new() });
         self.ship(place);
     }
 
@@ -118,25 +111,10 @@ impl Core {
         let place = envelope.shard as usize;
         let from = envelope.from;
         match envelope.message {
-            Message::Append {
-                term,
-                prev_index,
-                prev_term,
-                entries,
-                commit,
-                last,
-            } => {
+            Message::Append { term, prev_index, prev_term, entries, commit, last } => {
                 if term < self.replicas[place].term {
                     let term = self.replicas[place].term;
-                    return self.send(
-                        place,
-                        from,
-                        Message::Appended {
-                            term,
-                            ok: false,
-                            index: 0,
-                        },
-                    );
+                    return self.send(place, from, Message::Appended { term, ok: false, index: 0 });
                 }
                 if self.replicas[place].term < term {
                     self.step_down(place, term);
@@ -151,12 +129,7 @@ impl Core {
                     self.on_appended(place, from, ok, index);
                 }
             }
-            Message::Vote {
-                term,
-                last_index,
-                last_term,
-                pre,
-            } => {
+            Message::Vote { term, last_index, last_term, pre } => {
                 self.on_vote(place, from, term, (last_term, last_index), pre);
             }
             Message::Voted { term, granted, pre } => {
@@ -224,20 +197,13 @@ impl Core {
     }
 
     pub(super) fn send(&mut self, place: usize, to: usize, message: Message) {
-        let envelope = Envelope {
-            from: self.config.node,
-            shard: place as u32,
-            message,
-        };
+        let envelope = Envelope { from: self.config.node, shard: place as u32, message };
         self.emit(Output::Send { to, envelope });
     }
 
     pub(super) fn append(&mut self, place: usize, entry: Entry) {
         let shard = place as u32;
-        self.persist(Record::Entry {
-            shard,
-            entry: entry.clone(),
-        });
+        self.persist(Record::Entry { shard, entry: entry.clone() });
         self.replicas[place].push(entry);
         if self.config.replication == Replication::Async {
             let last = self.replicas[place].last_index();

@@ -120,13 +120,8 @@ pub struct Core {
 impl Core {
     /// A node that starts with what its disk has, at `now`.
     pub fn new(config: CoreConfig, disk: &[Record], now: u64) -> Core {
-        let seed = config
-            .seed
-            .wrapping_mul(1_000_003)
-            .wrapping_add(config.node as u64);
-        let replicas = (0..config.shards)
-            .map(|shard| Replica::recover(shard, disk))
-            .collect();
+        let seed = config.seed.wrapping_mul(1_000_003).wrapping_add(config.node as u64);
+        let replicas = (0..config.shards).map(|shard| Replica::recover(shard, disk)).collect();
         let mut core = Core {
             rng: ChaCha8Rng::seed_from_u64(seed),
             config,
@@ -157,11 +152,7 @@ impl Core {
             self.tick(place);
         }
         self.answer_waiting();
-        while self
-            .held
-            .front()
-            .is_some_and(|(number, _)| *number <= self.synced)
-        {
+        while self.held.front().is_some_and(|(number, _)| *number <= self.synced) {
             let released = self.held.pop_front().map(|(_, output)| output);
             self.out.extend(released);
         }
@@ -179,11 +170,7 @@ impl Core {
     pub fn status(&self) -> NodeStatus {
         NodeStatus {
             node: self.config.names[self.config.node].clone(),
-            shards: self
-                .replicas
-                .iter()
-                .map(|replica| replica.telemetry(&self.config))
-                .collect(),
+            shards: self.replicas.iter().map(|replica| replica.telemetry(&self.config)).collect(),
         }
     }
 
@@ -204,10 +191,7 @@ impl Core {
 
     fn persist(&mut self, record: Record) {
         self.persisted += 1;
-        self.out.push(Output::Persist {
-            number: self.persisted,
-            record,
-        });
+        self.out.push(Output::Persist { number: self.persisted, record });
     }
 
     /// Hands an output out once all that was persisted before it is on disk.
@@ -220,9 +204,7 @@ impl Core {
     }
 
     fn peers(&self) -> Vec<usize> {
-        (0..self.config.names.len())
-            .filter(|node| *node != self.config.node)
-            .collect()
+        (0..self.config.names.len()).filter(|node| *node != self.config.node).collect()
     }
 }
 

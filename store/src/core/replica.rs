@@ -70,11 +70,7 @@ impl Replica {
         };
         for record in disk {
             match record {
-                Record::Term {
-                    shard: of,
-                    term,
-                    voted,
-                } if *of == shard => {
+                Record::Term { shard: of, term, voted } if *of == shard => {
                     replica.term = *term;
                     replica.voted = *voted;
                 }

@@ -56,18 +56,8 @@ impl Core {
             return;
         }
         if self.replicas[place].term_at(prev_index) != Some(prev_term) {
-            let index = self.replicas[place]
-                .last_index()
-                .min(prev_index.saturating_sub(1));
-            return self.send(
-                place,
-                from,
-                Message::Appended {
-                    term,
-                    ok: false,
-                    index,
-                },
-            );
+            let index = self.replicas[place].last_index().min(prev_index.saturating_sub(1));
+            return self.send(place, from, Message::Appended { term, ok: false, index });
         }
         let agreed = prev_index + entries.len() as u64;
         for entry in entries {
@@ -75,10 +65,7 @@ impl Core {
                 Some(term) if term == entry.term => continue,
                 Some(_) => {
                     let shard = place as u32;
-                    self.persist(Record::Cut {
-                        shard,
-                        from: entry.index,
-                    });
+                    self.persist(Record::Cut { shard, from: entry.index });
                     self.replicas[place].cut(entry.index);
                 }
                 None => {}
@@ -90,15 +77,7 @@ impl Core {
         if replica.role == Role::Deposed && replica.leader_last <= agreed {
             replica.role = Role::Follower;
         }
-        self.send(
-            place,
-            from,
-            Message::Appended {
-                term,
-                ok: true,
-                index: agreed,
-            },
-        );
+        self.send(place, from, Message::Appended { term, ok: true, index: agreed });
     }
 
     pub(super) fn on_appended(&mut self, place: usize, from: usize, ok: bool, index: u64) {
@@ -129,11 +108,7 @@ impl Core {
         };
         let own = self.config.node;
         let replica = &mut self.replicas[place];
-        let peers = replica
-            .peers
-            .iter()
-            .enumerate()
-            .filter(|(node, _)| *node != own);
+        let peers = replica.peers.iter().enumerate().filter(|(node, _)| *node != own);
         let mut matched: Vec<u64> = peers.map(|(_, peer)| peer.matched).collect();
         matched.sort_unstable_by(|a, b| b.cmp(a));
         let reached = match k {

@@ -40,10 +40,7 @@ impl Core {
             let replica = &self.replicas[shard as usize];
             if (txn.leader || !mop.is_read()) && replica.role != Role::Leader {
                 let leader = replica.leader.map(|node| self.config.names[node].clone());
-                return Err(TxnReply::Refused {
-                    reason: "not-leader".to_owned(),
-                    leader,
-                });
+                return Err(TxnReply::Refused { reason: "not-leader".to_owned(), leader });
             }
             if mop.is_read() {
                 continue;
@@ -68,21 +65,15 @@ impl Core {
                 false => (&replica.tip, replica.last_index()),
             };
             position.insert(shard, upto);
-            MicroOp::Read {
-                key: mop.key().clone(),
-                value: table.read(mop.key()),
-            }
+            MicroOp::Read { key: mop.key().clone(), value: table.read(mop.key()) }
         });
         let ops = ops.collect();
-        TxnReply::Ok { ops, position }
+        TxnReply::Ok { ops, position: position.into_iter().collect() }
     }
 
     fn write(&mut self, id: u64, shard: u32, txn: TxnRequest) {
         let place = shard as usize;
-        let (index, term) = (
-            self.replicas[place].last_index() + 1,
-            self.replicas[place].term,
-        );
+        let (index, term) = (self.replicas[place].last_index() + 1, self.replicas[place].term);
         // What this transaction has written so far, for its own reads; the log gets it once, below.
         let mut own = super::Table::default();
         let mut ops = Vec::with_capacity(txn.ops.len());
@@ -91,10 +82,7 @@ impl Core {
             ops.push(match mop {
                 MicroOp::Read { key, .. } => {
                     let value = own.read(key).or_else(|| self.replicas[of].tip.read(key));
-                    MicroOp::Read {
-                        key: key.clone(),
-                        value,
-                    }
+                    MicroOp::Read { key: key.clone(), value }
                 }
                 write => {
                     own.apply_over(&self.replicas[of].tip, write);
@@ -103,30 +91,13 @@ impl Core {
             });
         }
         let writes = ops.iter().filter(|mop| !mop.is_read()).cloned().collect();
-        self.append(
-            place,
-            Entry {
-                index,
-                term,
-                ops: writes,
-            },
-        );
-        let reply = TxnReply::Ok {
-            ops,
-            position: BTreeMap::from([(shard, index)]),
-        };
+        self.append(place, Entry { index, term, ops: writes });
+        let reply = TxnReply::Ok { ops, position: vec![(shard, index)] };
         match self.config.replication {
             Replication::Async => self.emit(Output::Reply { id, reply }),
             Replication::Sync { .. } => {
                 let deadline = self.now + ns(self.config.wait_ms);
-                self.waiting.push(Waiting {
-                    id,
-                    shard,
-                    index,
-                    term,
-                    deadline,
-                    reply,
-                });
+                self.waiting.push(Waiting { id, shard, index, term, deadline, reply });
                 for peer in self.peers() {
                     self.send_entries(place, peer);
                 }
@@ -144,17 +115,11 @@ impl Core {
                 && replica.term_at(waiting.index) == Some(waiting.term);
             if committed {
                 let done = self.waiting.remove(place);
-                self.emit(Output::Reply {
-                    id: done.id,
-                    reply: done.reply,
-                });
+                self.emit(Output::Reply { id: done.id, reply: done.reply });
             } else if waiting.deadline <= self.now {
                 let done = self.waiting.remove(place);
                 let reason = "not enough followers confirmed in time".to_owned();
-                self.emit(Output::Reply {
-                    id: done.id,
-                    reply: TxnReply::Unknown { reason },
-                });
+                self.emit(Output::Reply { id: done.id, reply: TxnReply::Unknown { reason } });
             } else {
                 place += 1;
             }
@@ -163,26 +128,16 @@ impl Core {
 
     pub(super) fn give_up_waiting(&mut self, shard: u32, reason: &str) {
         let waiting = std::mem::take(&mut self.waiting);
-        let (given_up, kept) = waiting
-            .into_iter()
-            .partition(|waiting| waiting.shard == shard);
+        let (given_up, kept) = waiting.into_iter().partition(|waiting| waiting.shard == shard);
         self.waiting = kept;
         let given_up: Vec<Waiting> = given_up;
         for waiting in given_up {
-            let reply = TxnReply::Unknown {
-                reason: reason.to_owned(),
-            };
-            self.emit(Output::Reply {
-                id: waiting.id,
-                reply,
-            });
+            let reply = TxnReply::Unknown { reason: reason.to_owned() };
+            self.emit(Output::Reply { id: waiting.id, reply });
         }
     }
 }
 
 fn refused(reason: impl Into<String>) -> TxnReply {
-    TxnReply::Refused {
-        reason: reason.into(),
-        leader: None,
-    }
+    TxnReply::Refused { reason: reason.into(), leader: None }
 }

@@ -19,18 +19,11 @@ impl Table {
     /// Takes in one micro-operation that writes.
     pub fn apply(&mut self, mop: &MicroOp) {
         match mop {
-            MicroOp::Write { key, value }
-            | MicroOp::Cas {
-                key, new: value, ..
-            } => {
+            MicroOp::Write { key, value } | MicroOp::Cas { key, new: value, .. } => {
                 self.data.insert(key.clone(), Observed::Int(*value));
             }
             MicroOp::Append { key, value } => {
-                match self
-                    .data
-                    .entry(key.clone())
-                    .or_insert_with(|| Observed::List(Vec::new()))
-                {
+                match self.data.entry(key.clone()).or_insert_with(|| Observed::List(Vec::new())) {
                     Observed::List(list) => list.push(*value),
                     other @ Observed::Int(_) => *other = Observed::List(vec![*value]),
                 }
@@ -58,10 +51,7 @@ impl Table {
                 Some(Observed::Int(held)) if held == old => Ok(()),
                 held => Err(format!("cas of {key} expected {old} and found {held:?}")),
             },
-            other => Err(format!(
-                "the store has no micro-operation \"{}\"",
-                other.name()
-            )),
+            other => Err(format!("the store has no micro-operation \"{}\"", other.name())),
         }
     }
 }

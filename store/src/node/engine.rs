@@ -43,9 +43,7 @@ pub fn start(config: &NodeConfig, peers: Peers) -> Result<Sender<Ask>, NodeError
         dirty: None,
     };
     let name = "store-core".to_owned();
-    let spawned = thread::Builder::new()
-        .name(name)
-        .spawn(move || engine.run(&receiver));
+    let spawned = thread::Builder::new().name(name).spawn(move || engine.run(&receiver));
     let path = config.data_dir.clone();
     spawned.map_err(|source| NodeError::Log { path, source })?;
     Ok(sender)

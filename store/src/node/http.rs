@@ -29,24 +29,14 @@ async fn txn(
     Json(request): Json<TxnRequest>,
 ) -> Result<Json<TxnReply>, StatusCode> {
     let (sender, receiver) = oneshot::channel();
-    engine
-        .send(Ask::Txn(request, sender))
-        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    receiver
-        .await
-        .map(Json)
-        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    engine.send(Ask::Txn(request, sender)).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    receiver.await.map(Json).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
 async fn status(State(engine): State<Sender<Ask>>) -> Result<Json<NodeStatus>, StatusCode> {
     let (sender, receiver) = oneshot::channel();
-    engine
-        .send(Ask::Status(sender))
-        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    receiver
-        .await
-        .map(Json)
-        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    engine.send(Ask::Status(sender)).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    receiver.await.map(Json).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
 async fn peer(State(engine): State<Sender<Ask>>, Json(envelopes): Json<Vec<Envelope>>) {

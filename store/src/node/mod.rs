@@ -76,14 +76,10 @@ pub enum NodeError {
 impl NodeConfig {
     /// Reads a configuration file.
     pub fn load(path: &Path) -> Result<NodeConfig, NodeError> {
-        let text = std::fs::read_to_string(path).map_err(|source| NodeError::Config {
-            path: path.to_owned(),
-            source,
-        })?;
-        serde_json::from_str(&text).map_err(|error| NodeError::Invalid {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| NodeError::Config { path: path.to_owned(), source })?;
+        serde_json::from_str(&text)
+            .map_err(|error| NodeError::Invalid { path: path.to_owned(), why: error.to_string() })
     }
 }
 

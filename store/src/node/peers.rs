@@ -42,9 +42,7 @@ pub fn start(config: &NodeConfig) -> Peers {
         tokio::spawn(carry(client, format!("http://{address}/peer"), receiver));
         sender
     });
-    Peers {
-        queues: queues.collect(),
-    }
+    Peers { queues: queues.collect() }
 }
 
 async fn carry(client: reqwest::Client, url: String, mut queue: Receiver<Envelope>) {

@@ -21,10 +21,7 @@ impl Wal {
     /// Opens `wal.jsonl` in `dir` and reads what it has.
     pub fn open(dir: &Path, fsync: bool) -> Result<(Wal, Vec<Record>), NodeError> {
         let path = dir.join("wal.jsonl");
-        let fail = |source| NodeError::Log {
-            path: path.clone(),
-            source,
-        };
+        let fail = |source| NodeError::Log { path: path.clone(), source };
         std::fs::create_dir_all(dir).map_err(fail)?;
         let mut file = OpenOptions::new()
             .create(true)
@@ -36,15 +33,7 @@ impl Wal {
         let (records, good) = read(&file).map_err(fail)?;
         file.set_len(good).map_err(fail)?;
         file.seek(SeekFrom::Start(good)).map_err(fail)?;
-        Ok((
-            Wal {
-                path: path.clone(),
-                file,
-                buffer: Vec::new(),
-                fsync,
-            },
-            records,
-        ))
+        Ok((Wal { path: path.clone(), file, buffer: Vec::new(), fsync }, records))
     }
 
     /// Adds a record to the next group.
@@ -55,18 +44,12 @@ impl Wal {
 
     /// Writes the group out; afterwards it is on disk, if syncing is on.
     pub fn sync(&mut self) -> Result<(), NodeError> {
-        let written = self
-            .file
-            .write_all(&self.buffer)
-            .and_then(|()| match self.fsync {
-                true => self.file.sync_data(),
-                false => Ok(()),
-            });
+        let written = self.file.write_all(&self.buffer).and_then(|()| match self.fsync {
+            true => self.file.sync_data(),
+            false => Ok(()),
+        });
         self.buffer.clear();
-        written.map_err(|source| NodeError::Log {
-            path: self.path.clone(),
-            source,
-        })
+        written.map_err(|source| NodeError::Log { path: self.path.clone(), source })
     }
 }
 
@@ -95,23 +78,14 @@ mod tests {
     #[test]
     fn a_torn_tail_is_cut_off_and_written_over() {
         let dir = tempfile::tempdir().unwrap();
-        let record = |term| Record::Term {
-            shard: 0,
-            term,
-            voted: None,
-        };
+        let record = |term| Record::Term { shard: 0, term, voted: None };
         let (mut wal, _) = Wal::open(dir.path(), true).unwrap();
         wal.push(&record(1));
         wal.push(&record(2));
         wal.sync().unwrap();
         let path = dir.path().join("wal.jsonl");
         let length = std::fs::metadata(&path).unwrap().len();
-        OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(length - 4)
-            .unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 4).unwrap();
 
         let (mut wal, records) = Wal::open(dir.path(), true).unwrap();
         assert_eq!(records, [record(1)]);

@@ -12,9 +12,7 @@ pub struct Phases {
 impl Phases {
     /// In order.
     pub fn new(phases: Vec<Box<dyn Generator>>) -> Phases {
-        Phases {
-            phases: phases.into(),
-        }
+        Phases { phases: phases.into() }
     }
 }
 
@@ -51,22 +49,16 @@ mod tests {
     impl Generator for Reads {
         fn next(&mut self, context: &GenContext<'_>) -> Next {
             match context.free.first() {
-                Some(&session) => Next::Op(GenOp {
-                    session,
-                    mops: vec![MicroOp::read(self.0)],
-                    final_on: None,
-                }),
+                Some(&session) => {
+                    Next::Op(GenOp { session, mops: vec![MicroOp::read(self.0)], final_on: None })
+                }
                 None => Next::Pending,
             }
         }
     }
 
     fn context(now: u64, free: &[usize], in_flight: usize) -> GenContext<'_> {
-        GenContext {
-            now,
-            free,
-            in_flight,
-        }
+        GenContext { now, free, in_flight }
     }
 
     fn key(next: Next) -> i64 {
@@ -81,14 +73,8 @@ mod tests {
 
     #[test]
     fn a_phase_waits_for_the_operations_of_the_one_before() {
-        let one = CountLimit {
-            inner: Reads(1),
-            left: 2,
-        };
-        let two = CountLimit {
-            inner: Reads(2),
-            left: 1,
-        };
+        let one = CountLimit { inner: Reads(1), left: 2 };
+        let two = CountLimit { inner: Reads(2), left: 1 };
         let mut phases = Phases::new(vec![Box::new(one), Box::new(two)]);
         assert_eq!(key(phases.next(&context(0, &[0, 1], 0))), 1);
         assert_eq!(key(phases.next(&context(0, &[1], 1))), 1);
@@ -101,10 +87,7 @@ mod tests {
     fn the_rate_holds_on_average_and_the_time_limit_ends_it() {
         let end = 1_000_000_000;
         let staggered = Stagger::new(Reads(1), 200, stream(7, Stream::Pace));
-        let mut limited = TimeLimit {
-            inner: staggered,
-            end,
-        };
+        let mut limited = TimeLimit { inner: staggered, end };
         let (mut now, mut count) = (0, 0);
         loop {
             match limited.next(&context(now, &[0], 0)) {
@@ -114,9 +97,6 @@ mod tests {
                 Next::Done => break,
             }
         }
-        assert!(
-            (170..230).contains(&count),
-            "{count} operations in a second at 200/s"
-        );
+        assert!((170..230).contains(&count), "{count} operations in a second at 200/s");
     }
 }

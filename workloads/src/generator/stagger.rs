@@ -18,12 +18,7 @@ impl<G: Generator> Stagger<G> {
     /// `rate` operations a second over all sessions; 0 means no limit.
     pub fn new(inner: G, rate: u64, rng: ChaCha8Rng) -> Stagger<G> {
         let interval_ns = 1_000_000_000_u64.checked_div(rate).unwrap_or(0);
-        Stagger {
-            inner,
-            interval_ns,
-            next_at: 0,
-            rng,
-        }
+        Stagger { inner, interval_ns, next_at: 0, rng }
     }
 }
 

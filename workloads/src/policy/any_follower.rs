@@ -17,10 +17,7 @@ pub struct AnyFollower {
 impl AnyFollower {
     /// For this many sessions; the seed draws the followers.
     pub fn new(sessions: usize, seed: u64) -> AnyFollower {
-        AnyFollower {
-            leader: Leader::new(sessions),
-            rng: stream(seed, Stream::Policy),
-        }
+        AnyFollower { leader: Leader::new(sessions), rng: stream(seed, Stream::Policy) }
     }
 
     fn draw(&mut self, session: usize, shard: u32, view: &View) -> usize {
@@ -32,26 +29,14 @@ impl AnyFollower {
 
 /// The believed leader of `shard`: whom a follower policy avoids.
 pub(super) fn leader_of(leader: &mut Leader, session: usize, shard: u32, view: &View) -> usize {
-    let step = Step {
-        shard,
-        node: 0,
-        mops: 0..0,
-        leader: true,
-    };
+    let step = Step { shard, node: 0, mops: 0..0, leader: true };
     leader.redirect(session, &step, view).unwrap_or(0)
 }
 
 /// One request for a whole read-only transaction.
 pub(super) fn follower_step(txn: &[MicroOp], node: usize, view: &View) -> Step {
-    let shard = txn
-        .first()
-        .map_or(0, |mop| (view.shard_of)(mop.key(), view.shards));
-    Step {
-        shard,
-        node,
-        mops: 0..txn.len(),
-        leader: false,
-    }
+    let shard = txn.first().map_or(0, |mop| (view.shard_of)(mop.key(), view.shards));
+    Step { shard, node, mops: 0..txn.len(), leader: false }
 }
 
 impl Policy for AnyFollower {
@@ -59,14 +44,9 @@ impl Policy for AnyFollower {
         if has_write(txn) {
             return self.leader.decide(session, txn, view);
         }
-        let shard = txn
-            .first()
-            .map_or(0, |mop| (view.shard_of)(mop.key(), view.shards));
+        let shard = txn.first().map_or(0, |mop| (view.shard_of)(mop.key(), view.shards));
         let node = self.draw(session, shard, view);
-        Plan {
-            target: "any-follower",
-            steps: vec![follower_step(txn, node, view)],
-        }
+        Plan { target: "any-follower", steps: vec![follower_step(txn, node, view)] }
     }
 
     fn learn(&mut self, session: usize, step: &Step, news: News, view: &View) {
@@ -79,10 +59,6 @@ impl Policy for AnyFollower {
         }
         let drawn = self.draw(session, step.shard, view);
         // With one follower left there may be nobody else to ask.
-        if drawn == step.node {
-            Some((drawn + 1) % view.nodes)
-        } else {
-            Some(drawn)
-        }
+        if drawn == step.node { Some((drawn + 1) % view.nodes) } else { Some(drawn) }
     }
 }

@@ -12,9 +12,7 @@ pub struct Beliefs {
 impl Beliefs {
     /// For this many sessions.
     pub fn new(sessions: usize) -> Beliefs {
-        Beliefs {
-            leaders: vec![Vec::new(); sessions],
-        }
+        Beliefs { leaders: vec![Vec::new(); sessions] }
     }
 
     fn of(&mut self, session: usize, view: &View) -> &mut Vec<usize> {

@@ -13,22 +13,16 @@ pub struct Leader {
 impl Leader {
     /// For this many sessions.
     pub fn new(sessions: usize) -> Leader {
-        Leader {
-            beliefs: Beliefs::new(sessions),
-        }
+        Leader { beliefs: Beliefs::new(sessions) }
     }
 }
 
 impl Policy for Leader {
     fn decide(&mut self, session: usize, txn: &[MicroOp], view: &View) -> Plan {
-        let leaders: Vec<usize> = (0..view.shards)
-            .map(|shard| self.beliefs.leader(session, shard, view))
-            .collect();
+        let leaders: Vec<usize> =
+            (0..view.shards).map(|shard| self.beliefs.leader(session, shard, view)).collect();
         let steps = leader_steps(txn, view, |shard| leaders[shard as usize]);
-        Plan {
-            target: "leader",
-            steps,
-        }
+        Plan { target: "leader", steps }
     }
 
     fn learn(&mut self, session: usize, step: &Step, news: News, view: &View) {

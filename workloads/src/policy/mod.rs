@@ -81,14 +81,8 @@ pub trait Policy: Send {
 /// Names of all policies, with a sentence for lists.
 pub const NAMES: [(&str, &str); 4] = [
     ("leader", "reads and writes go to the leader"),
-    (
-        "any-follower",
-        "reads go to any follower, drawn anew each time",
-    ),
-    (
-        "sticky-follower",
-        "reads of a session go to one follower, chosen by the session",
-    ),
+    ("any-follower", "reads go to any follower, drawn anew each time"),
+    ("sticky-follower", "reads of a session go to one follower, chosen by the session"),
     (
         "own-from-leader",
         "a session reads what it wrote from the leader, the rest from any follower",
@@ -139,33 +133,21 @@ mod tests {
         }
     }
 
-    const VIEW: View = View {
-        nodes: 3,
-        shards: 2,
-        shard_of,
-    };
+    const VIEW: View = View { nodes: 3, shards: 2, shard_of };
 
     #[test]
     fn a_leader_policy_splits_by_shard_and_follows_refusals() {
         let mut policy = by_name("leader", 1, 1).unwrap();
         let txn = [MicroOp::read(1), MicroOp::read(2), MicroOp::read(4)];
         let plan = policy.decide(0, &txn, &VIEW);
-        let parts: Vec<_> = plan
-            .steps
-            .iter()
-            .map(|s| (s.shard, s.node, s.mops.clone()))
-            .collect();
+        let parts: Vec<_> = plan.steps.iter().map(|s| (s.shard, s.node, s.mops.clone())).collect();
         assert_eq!(parts, [(1, 1, 0..1), (0, 0, 1..3)]);
 
         let step = &plan.steps[0];
         policy.learn(0, step, News::NotLeader { hint: Some(2) }, &VIEW);
         assert_eq!(policy.redirect(0, step, &VIEW), Some(2));
         policy.learn(0, step, News::Unreachable, &VIEW);
-        assert_eq!(
-            policy.decide(0, &txn, &VIEW).steps[0].node,
-            2,
-            "news of node 1 is old news"
-        );
+        assert_eq!(policy.decide(0, &txn, &VIEW).steps[0].node, 2, "news of node 1 is old news");
     }
 
     #[test]

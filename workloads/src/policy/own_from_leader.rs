@@ -38,10 +38,7 @@ impl Policy for OwnFromLeader {
         }
         if own {
             let plan = self.leader.decide(session, txn, view);
-            return Plan {
-                target: "own-from-leader",
-                ..plan
-            };
+            return Plan { target: "own-from-leader", ..plan };
         }
         self.others.decide(session, txn, view)
     }

@@ -16,10 +16,7 @@ pub struct StickyFollower {
 impl StickyFollower {
     /// For this many sessions.
     pub fn new(sessions: usize) -> StickyFollower {
-        StickyFollower {
-            leader: Leader::new(sessions),
-            moved: vec![0; sessions],
-        }
+        StickyFollower { leader: Leader::new(sessions), moved: vec![0; sessions] }
     }
 
     fn follower(&mut self, session: usize, shard: u32, view: &View) -> usize {
@@ -34,14 +31,9 @@ impl Policy for StickyFollower {
         if has_write(txn) {
             return self.leader.decide(session, txn, view);
         }
-        let shard = txn
-            .first()
-            .map_or(0, |mop| (view.shard_of)(mop.key(), view.shards));
+        let shard = txn.first().map_or(0, |mop| (view.shard_of)(mop.key(), view.shards));
         let node = self.follower(session, shard, view);
-        Plan {
-            target: "sticky-follower",
-            steps: vec![follower_step(txn, node, view)],
-        }
+        Plan { target: "sticky-follower", steps: vec![follower_step(txn, node, view)] }
     }
 
     fn learn(&mut self, session: usize, step: &Step, news: News, view: &View) {

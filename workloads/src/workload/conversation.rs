@@ -23,16 +23,8 @@ const WAITING_MAX: usize = 12;
 pub static CONVERSATION: Workload = Workload {
     name: "conversation",
     summary: "a question on one shard, an answer on another; readers fetch both",
-    checkers: &[
-        "consistent-prefix",
-        "read-your-writes",
-        "monotonic-reads",
-        "lost-writes",
-    ],
-    needs: Needs {
-        micro_ops: &["r", "append"],
-        atomic_writes_over: "key",
-    },
+    checkers: &["consistent-prefix", "read-your-writes", "monotonic-reads", "lost-writes"],
+    needs: Needs { micro_ops: &["r", "append"], atomic_writes_over: "key" },
     generator,
     labels: no_labels,
 };
@@ -96,11 +88,7 @@ impl Generator for Conversations {
         } else {
             self.fresh(session)
         };
-        Next::Op(GenOp {
-            session,
-            mops,
-            final_on: None,
-        })
+        Next::Op(GenOp { session, mops, final_on: None })
     }
 
     fn update(&mut self, completion: &Completion<'_>) {
@@ -118,10 +106,9 @@ impl Generator for Conversations {
                         _ => Talk::Dropped,
                     };
                 }
-                MicroOp::Read {
-                    value: Some(Observed::List(list)),
-                    ..
-                } if !is_answer && !list.is_empty() && self.talks[talk] == Talk::Waiting => {
+                MicroOp::Read { value: Some(Observed::List(list)), .. }
+                    if !is_answer && !list.is_empty() && self.talks[talk] == Talk::Waiting =>
+                {
                     self.talks[talk] = Talk::Answered;
                     self.may_answer[completion.session] = Some(talk);
                 }

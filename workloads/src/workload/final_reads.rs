@@ -29,11 +29,7 @@ impl FinalReads {
                 todo.push_back((node, batch.to_vec()));
             }
         }
-        FinalReads {
-            todo,
-            retry: VecDeque::new(),
-            deadline,
-        }
+        FinalReads { todo, retry: VecDeque::new(), deadline }
     }
 }
 
@@ -42,10 +38,7 @@ impl Generator for FinalReads {
         if self.deadline <= context.now {
             return Next::Done;
         }
-        if self
-            .retry
-            .front()
-            .is_some_and(|(at, _, _)| *at <= context.now)
+        if self.retry.front().is_some_and(|(at, _, _)| *at <= context.now)
             && let Some((_, node, keys)) = self.retry.pop_front()
         {
             self.todo.push_back((node, keys));
@@ -76,13 +69,8 @@ impl Generator for FinalReads {
             return;
         };
         if completion.status != EventKind::Ok {
-            let keys = completion
-                .mops
-                .iter()
-                .map(|mop| mop.key().clone())
-                .collect();
-            self.retry
-                .push_back((completion.now + RETRY_NS, node, keys));
+            let keys = completion.mops.iter().map(|mop| mop.key().clone()).collect();
+            self.retry.push_back((completion.now + RETRY_NS, node, keys));
         }
     }
 }
@@ -97,18 +85,10 @@ mod tests {
         let mut reads = FinalReads::new(&keys, &[0, 2], 1_000_000_000);
         let (mut now, mut tries, mut ok) = (0, 0, Vec::new());
         loop {
-            match reads.next(&GenContext {
-                now,
-                free: &[4],
-                in_flight: 0,
-            }) {
+            match reads.next(&GenContext { now, free: &[4], in_flight: 0 }) {
                 Next::Op(op) => {
                     tries += 1;
-                    let status = if tries % 3 == 0 {
-                        EventKind::Info
-                    } else {
-                        EventKind::Ok
-                    };
+                    let status = if tries % 3 == 0 { EventKind::Info } else { EventKind::Ok };
                     if status == EventKind::Ok {
                         ok.extend(op.mops.iter().map(|mop| (op.final_on, mop.key().clone())));
                     }

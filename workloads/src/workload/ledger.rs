@@ -22,16 +22,8 @@ const READ_PERCENT: u32 = 30;
 pub static LEDGER: Workload = Workload {
     name: "ledger",
     summary: "unique values appended by many sessions, read back after healing",
-    checkers: &[
-        "lost-writes",
-        "read-your-writes",
-        "monotonic-reads",
-        "consistent-prefix",
-    ],
-    needs: Needs {
-        micro_ops: &["r", "append"],
-        atomic_writes_over: "key",
-    },
+    checkers: &["lost-writes", "read-your-writes", "monotonic-reads", "consistent-prefix"],
+    needs: Needs { micro_ops: &["r", "append"], atomic_writes_over: "key" },
     generator,
     labels: no_labels,
 };
@@ -65,19 +57,11 @@ impl Generator for Ledger {
         let mop = if self.rng.random_range(0..100) < READ_PERCENT {
             let own = self.rng.random_bool(0.5);
             let any = self.rng.random_range(0..self.open.len());
-            MicroOp::read(if own {
-                self.last_key[session]
-            } else {
-                self.open[any].0
-            })
+            MicroOp::read(if own { self.last_key[session] } else { self.open[any].0 })
         } else {
             self.append(session)
         };
-        Next::Op(GenOp {
-            session,
-            mops: vec![mop],
-            final_on: None,
-        })
+        Next::Op(GenOp { session, mops: vec![mop], final_on: None })
     }
 }
 

@@ -21,16 +21,8 @@ const OPEN_KEYS: usize = 16;
 pub static MIXED: Workload = Workload {
     name: "mixed",
     summary: "transactions of three micro-operations, reads and appends",
-    checkers: &[
-        "lost-writes",
-        "read-your-writes",
-        "monotonic-reads",
-        "consistent-prefix",
-    ],
-    needs: Needs {
-        micro_ops: &["r", "append"],
-        atomic_writes_over: "shard",
-    },
+    checkers: &["lost-writes", "read-your-writes", "monotonic-reads", "consistent-prefix"],
+    needs: Needs { micro_ops: &["r", "append"], atomic_writes_over: "shard" },
     generator,
     labels: no_labels,
 };
@@ -74,11 +66,7 @@ impl Generator for Mixed {
                 mops.push(MicroOp::read(self.open[place].0));
             }
         }
-        Next::Op(GenOp {
-            session,
-            mops,
-            final_on: None,
-        })
+        Next::Op(GenOp { session, mops, final_on: None })
     }
 }
 

@@ -50,12 +50,7 @@ pub struct Workload {
 
 /// Every workload, in the order in which lists show them.
 pub fn all() -> [&'static Workload; 4] {
-    [
-        &ledger::LEDGER,
-        &profile::PROFILE,
-        &conversation::CONVERSATION,
-        &mixed::MIXED,
-    ]
+    [&ledger::LEDGER, &profile::PROFILE, &conversation::CONVERSATION, &mixed::MIXED]
 }
 
 /// The workload called `name`.

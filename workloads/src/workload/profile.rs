@@ -28,10 +28,7 @@ pub static PROFILE: Workload = Workload {
     name: "profile",
     summary: "every user updates their own profile and reads it and others'",
     checkers: &["read-your-writes", "monotonic-reads", "lost-writes"],
-    needs: Needs {
-        micro_ops: &["r", "w"],
-        atomic_writes_over: "key",
-    },
+    needs: Needs { micro_ops: &["r", "w"], atomic_writes_over: "key" },
     generator,
     labels,
 };
@@ -50,11 +47,7 @@ fn labels(settings: &Settings) -> BTreeMap<String, String> {
         .map(|user| {
             let name = NAMES[user % NAMES.len()];
             let round = user / NAMES.len();
-            let name = if round == 0 {
-                name.to_owned()
-            } else {
-                format!("{name} {}", round + 1)
-            };
+            let name = if round == 0 { name.to_owned() } else { format!("{name} {}", round + 1) };
             (user.to_string(), format!("{name}'s profile"))
         })
         .collect()
@@ -87,11 +80,7 @@ impl Generator for Profile {
             }
             MicroOp::read(self.keys[self.last_seen[session]])
         };
-        Next::Op(GenOp {
-            session,
-            mops: vec![mop],
-            final_on: None,
-        })
+        Next::Op(GenOp { session, mops: vec![mop], final_on: None })
     }
 
     fn update(&mut self, completion: &Completion<'_>) {

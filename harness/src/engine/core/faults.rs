@@ -33,12 +33,7 @@ enum Life {
 impl FaultState {
     pub(super) fn new(planned: PlannedFault) -> FaultState {
         let life = Life::Due(planned.start);
-        FaultState {
-            planned,
-            targets: Vec::new(),
-            act: None,
-            life,
-        }
+        FaultState { planned, targets: Vec::new(), act: None, life }
     }
 
     pub(super) fn wake_at(&self) -> Option<u64> {
@@ -50,11 +45,9 @@ impl FaultState {
 
     pub(super) fn active_label(&self) -> Option<String> {
         match self.life {
-            Life::Injecting(_) | Life::Active(_) | Life::Healing => Some(format!(
-                "{} {}",
-                self.planned.fault.name(),
-                self.targets.join(",")
-            )),
+            Life::Injecting(_) | Life::Active(_) | Life::Healing => {
+                Some(format!("{} {}", self.planned.fault.name(), self.targets.join(",")))
+            }
             Life::Due(_) | Life::Over => None,
         }
     }
@@ -64,9 +57,7 @@ impl Core {
     /// Writes the whole schedule down before anything happens.
     pub(super) fn record_schedule(&mut self, out: &mut Vec<Output>) {
         for fault in &self.faults {
-            let event = fault
-                .planned
-                .event(fault.planned.start, FaultPhase::Planned);
+            let event = fault.planned.event(fault.planned.start, FaultPhase::Planned);
             out.push(Output::RecordFault(event));
         }
     }
@@ -105,10 +96,7 @@ impl Core {
                 out.push(Output::RecordFault(event));
                 let id = fault.planned.id.clone();
                 fault.act = Some(resolved.act.clone());
-                out.push(Output::Inject {
-                    id,
-                    act: resolved.act,
-                });
+                out.push(Output::Inject { id, act: resolved.act });
             }
             Err(_) if self.now + RETRY_NS < fault.planned.end() => {
                 fault.life = Life::Due(self.now + RETRY_NS);
@@ -125,21 +113,14 @@ impl Core {
         event.error = Some(why.to_owned());
         out.push(Output::RecordFault(event));
         let (id, name) = (&fault.planned.id, fault.planned.fault.name());
-        self.notes
-            .push(format!("fault {id} ({name}) was skipped: {why}"));
+        self.notes.push(format!("fault {id} ({name}) was skipped: {why}"));
     }
 
     fn heal(&mut self, place: usize, out: &mut Vec<Output>) {
         let fault = &mut self.faults[place];
         fault.life = Life::Healing;
-        let act = fault
-            .act
-            .clone()
-            .expect("a fault in force was injected with an act");
-        out.push(Output::Undo {
-            id: fault.planned.id.clone(),
-            act,
-        });
+        let act = fault.act.clone().expect("a fault in force was injected with an act");
+        out.push(Output::Undo { id: fault.planned.id.clone(), act });
     }
 
     pub(super) fn on_acted(&mut self, id: &str, report: ActReport, out: &mut Vec<Output>) {
@@ -151,17 +132,11 @@ impl Core {
         };
         fault.life = Life::Active(since + fault.planned.duration);
         if report.result != FaultResult::Installed {
-            let why = report
-                .error
-                .clone()
-                .unwrap_or_else(|| "its probes saw no effect".into());
-            self.notes
-                .push(format!("fault {id} had no proven effect: {why}"));
+            let why = report.error.clone().unwrap_or_else(|| "its probes saw no effect".into());
+            self.notes.push(format!("fault {id} had no proven effect: {why}"));
         }
         let targets = &fault.targets;
-        let event = fault
-            .planned
-            .report(self.now, FaultPhase::Evidenced, targets, report);
+        let event = fault.planned.report(self.now, FaultPhase::Evidenced, targets, report);
         out.push(Output::RecordFault(event));
     }
 
@@ -174,13 +149,10 @@ impl Core {
         }
         fault.life = Life::Over;
         if let Some(error) = &report.error {
-            self.notes
-                .push(format!("fault {id} was not healed: {error}"));
+            self.notes.push(format!("fault {id} was not healed: {error}"));
         }
         let targets = &fault.targets;
-        let event = fault
-            .planned
-            .report(self.now, FaultPhase::Healed, targets, report);
+        let event = fault.planned.report(self.now, FaultPhase::Healed, targets, report);
         out.push(Output::RecordFault(event));
     }
 }

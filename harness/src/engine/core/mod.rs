@@ -210,10 +210,7 @@ impl Core {
     pub fn next_wake(&self) -> Option<u64> {
         let faults = self.faults.iter().filter_map(FaultState::wake_at);
         let faults = faults.filter(|_| self.phase.is_main());
-        faults
-            .chain(self.generator_wake)
-            .chain(self.phase.deadline())
-            .min()
+        faults.chain(self.generator_wake).chain(self.phase.deadline()).min()
     }
 
     /// Whether everything has been done.
@@ -233,10 +230,7 @@ impl Core {
 
     /// Faults in force, for the progress line.
     pub fn active_faults(&self) -> Vec<String> {
-        self.faults
-            .iter()
-            .filter_map(FaultState::active_label)
-            .collect()
+        self.faults.iter().filter_map(FaultState::active_label).collect()
     }
 
     /// How often a shard was seen to get another leader.

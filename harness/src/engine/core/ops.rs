@@ -19,10 +19,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(session: usize) -> Session {
-        Session {
-            process: session as i64,
-            op: None,
-        }
+        Session { process: session as i64, op: None }
     }
 }
 
@@ -57,10 +54,7 @@ impl Core {
             match self.generator.next(&context) {
                 Next::Op(op) => self.invoke(op, out),
                 Next::WaitUntil(at) => {
-                    assert!(
-                        self.now < at,
-                        "a generator that waits must wait for the future"
-                    );
+                    assert!(self.now < at, "a generator that waits must wait for the future");
                     self.generator_wake = Some(at);
                     return false;
                 }
@@ -77,11 +71,7 @@ impl Core {
     }
 
     fn invoke(&mut self, op: GenOp, out: &mut Vec<Output>) {
-        let GenOp {
-            session,
-            mops,
-            final_on,
-        } = op;
+        let GenOp { session, mops, final_on } = op;
         let place = self.free.iter().position(|free| *free == session);
         let place = place.expect("a generator uses only sessions that it was told are free");
         self.free.remove(place);
@@ -96,12 +86,7 @@ impl Core {
         let plan = match final_on {
             Some(node) => Plan {
                 target: "final",
-                steps: vec![Step {
-                    shard: 0,
-                    node,
-                    mops: 0..mops.len(),
-                    leader: false,
-                }],
+                steps: vec![Step { shard: 0, node, mops: 0..mops.len(), leader: false }],
             },
             None => self.policy.decide(session, &mops, &self.view),
         };
@@ -129,10 +114,7 @@ impl Core {
     }
 
     fn send_step(&mut self, session: usize, out: &mut Vec<Output>) {
-        let op = self.sessions[session]
-            .op
-            .as_mut()
-            .expect("only a busy session sends");
+        let op = self.sessions[session].op.as_mut().expect("only a busy session sends");
         let step = &op.plan.steps[op.step];
         op.tries += 1;
         op.hops.push(Hop {
@@ -144,10 +126,7 @@ impl Core {
             session,
             op: op.id,
             node: step.node,
-            request: StepRequest {
-                mops: op.mops[step.mops.clone()].to_vec(),
-                leader: step.leader,
-            },
+            request: StepRequest { mops: op.mops[step.mops.clone()].to_vec(), leader: step.leader },
             deadline: op.deadline,
         });
     }
@@ -170,11 +149,7 @@ impl Core {
         let step = op.plan.steps[op.step].clone();
         match reply {
             StepReply::Ok { mops, position } => {
-                assert_eq!(
-                    mops.len(),
-                    step.mops.len(),
-                    "a client answers what it was asked"
-                );
+                assert_eq!(mops.len(), step.mops.len(), "a client answers what it was asked");
                 self.policy.learn(session, &step, News::Served, &self.view);
                 set_outcome(&mut op, "ok");
                 op.wrote |= mops.iter().any(|mop| !mop.is_read());
@@ -196,8 +171,7 @@ impl Core {
                 self.not_done(session, op, &step, News::Unreachable, reason, out);
             }
             StepReply::Unknown { reason } => {
-                self.policy
-                    .learn(session, &step, News::Unreachable, &self.view);
+                self.policy.learn(session, &step, News::Unreachable, &self.view);
                 set_outcome(&mut op, &reason);
                 self.complete(session, op, EventKind::Info, Some(reason), out);
             }
@@ -220,21 +194,14 @@ impl Core {
             && op.tries < self.nodes.len()
             && self.now < op.deadline
             && !self.stopped;
-        let next = self
-            .policy
-            .redirect(session, step, &self.view)
-            .filter(|_| may_redirect);
+        let next = self.policy.redirect(session, step, &self.view).filter(|_| may_redirect);
         if let Some(node) = next {
             op.plan.steps[op.step].node = node;
             self.sessions[session].op = Some(op);
             return self.send_step(session, out);
         }
         // With an earlier step's write done, the transaction as a whole has happened in part.
-        let kind = if op.wrote {
-            EventKind::Info
-        } else {
-            EventKind::Fail
-        };
+        let kind = if op.wrote { EventKind::Info } else { EventKind::Fail };
         self.complete(session, op, kind, Some(reason), out);
     }
 

@@ -91,10 +91,7 @@ impl Core {
             return;
         }
         self.phase = if self.final_reads {
-            Phase::Converge {
-                since: self.now,
-                deadline: self.now + self.recovery_ns,
-            }
+            Phase::Converge { since: self.now, deadline: self.now + self.recovery_ns }
         } else {
             Phase::Finished
         };
@@ -108,9 +105,7 @@ impl Core {
         }
         if let Err(why) = converged {
             let waited = self.recovery_ns / 1_000_000;
-            self.notes.push(format!(
-                "the replicas did not converge within {waited} ms: {why}"
-            ));
+            self.notes.push(format!("the replicas did not converge within {waited} ms: {why}"));
         }
         let alive = |node: &usize| self.cluster.alive(&self.nodes[*node]);
         let live: Vec<usize> = (0..self.nodes.len()).filter(alive).collect();

@@ -81,9 +81,7 @@ fn parallel<T: Sync, R: Send>(
             .collect();
         let results = threads.into_iter().map(|thread| match thread.join() {
             Ok(result) => result,
-            Err(_) => Err(UserError::environment(
-                "a thread that set up a host panicked",
-            )),
+            Err(_) => Err(UserError::environment("a thread that set up a host panicked")),
         });
         results.collect()
     })
@@ -101,33 +99,18 @@ impl Up {
         })?;
         let folder = run.replace('/', "-");
         let agents = parallel(&hosts, |_, host| {
-            AgentLink::start(host, &folder, agent_link::LEASE)
-                .map(Arc::new)
-                .map_err(env)
+            AgentLink::start(host, &folder, agent_link::LEASE).map(Arc::new).map_err(env)
         })?;
         let names: Vec<String> = hosts.iter().map(|host| host.name().to_owned()).collect();
         let core = plan::store_config(spec, &names);
         let system = StoreSystem::new(core, spec.store.fsync, &hosts);
-        let up = Up {
-            names,
-            system,
-            hosts,
-            agents,
-            binary,
-        };
+        let up = Up { names, system, hosts, agents, binary };
         up.take_down();
-        parallel(&up.hosts, |node, host| {
-            up.system.provision(node, host, &up.binary).map_err(env)
-        })?;
+        parallel(&up.hosts, |node, host| up.system.provision(node, host, &up.binary).map_err(env))?;
         parallel(&up.agents, |_, agent| {
             let start = up.system.start_command(&up.binary);
-            let ask = Ask::Start {
-                start,
-                settle_ms: SETTLE_MS,
-            };
-            agent
-                .ask_text(ask, Duration::from_secs(5))
-                .map_err(UserError::environment)
+            let ask = Ask::Start { start, settle_ms: SETTLE_MS };
+            agent.ask_text(ask, Duration::from_secs(5)).map_err(UserError::environment)
         })?;
         up.wait_for_leaders()?;
         Ok(up)
@@ -136,9 +119,8 @@ impl Up {
     fn wait_for_leaders(&self) -> Result<(), UserError> {
         let started = Instant::now();
         loop {
-            let samples = parallel(&self.agents, |node, agent| {
-                Ok(self.system.sample(node, agent, || 0))
-            })?;
+            let samples =
+                parallel(&self.agents, |node, agent| Ok(self.system.sample(node, agent, || 0)))?;
             let led = |shard: u32| {
                 samples
                     .iter()
@@ -168,10 +150,7 @@ impl Up {
 
     fn tail(&self, name: &str) -> String {
         let agent = self.agents.iter().find(|agent| agent.host() == name);
-        let ask = Ask::Tail {
-            path: self.system.log().to_owned(),
-            lines: 5,
-        };
+        let ask = Ask::Tail { path: self.system.log().to_owned(), lines: 5 };
         match agent.map(|agent| agent.ask_text(ask, Duration::from_secs(1))) {
             Some(Ok(Answer::Text { text })) => text,
             _ => "(no log)".to_owned(),
@@ -190,7 +169,10 @@ impl Up {
     }
 
     /// What samples a node, on the clock that started then.
-    pub fn sampler(&self, started: Instant) -> impl Fn(usize) -> TelemetryEvent + Send + Sync + use<> {
+    pub fn sampler(
+        &self,
+        started: Instant,
+    ) -> impl Fn(usize) -> TelemetryEvent + Send + Sync + use<> {
         let (system, agents) = (self.system.clone(), self.agents.clone());
         move |node| {
             let clock = || started.elapsed().as_nanos() as i64;
@@ -201,16 +183,11 @@ impl Up {
     /// Facts for the record.
     pub fn facts(&self) -> BTreeMap<String, String> {
         let uname = self.hosts[0].exec(cluster::Exec::argv(&["uname", "-srm"]));
-        let kernel = uname
-            .map(|result| result.text().trim().to_owned())
-            .unwrap_or_default();
+        let kernel = uname.map(|result| result.text().trim().to_owned()).unwrap_or_default();
         BTreeMap::from([
             ("kernel".to_owned(), kernel),
             ("hosts".to_owned(), self.names.join(" ")),
-            (
-                "transport".to_owned(),
-                "ssh2, agent over one channel a host".to_owned(),
-            ),
+            ("transport".to_owned(), "ssh2, agent over one channel a host".to_owned()),
         ])
     }
 
@@ -224,9 +201,7 @@ impl Up {
                     .and_then(|()| std::fs::write(path.join("store.log"), bytes))
                     .map_err(|error| error.to_string())
             });
-            Ok(written
-                .err()
-                .map(|error| format!("log of {}: {error}", self.names[node])))
+            Ok(written.err().map(|error| format!("log of {}: {error}", self.names[node])))
         });
         fetched.unwrap_or_default().into_iter().flatten().collect()
     }
@@ -234,13 +209,8 @@ impl Up {
     /// Ends the nodes.
     pub fn take_down(&self) {
         let ended = parallel(&self.agents, |_, agent| {
-            let ask = Ask::Stop {
-                pidfile: self.system.pidfile().to_owned(),
-                grace_ms: 300,
-            };
-            agent
-                .ask_text(ask, Duration::from_secs(3))
-                .map_err(UserError::environment)
+            let ask = Ask::Stop { pidfile: self.system.pidfile().to_owned(), grace_ms: 300 };
+            agent.ask_text(ask, Duration::from_secs(3)).map_err(UserError::environment)
         });
         if let Err(error) = ended {
             eprintln!("warning: {}", error.what);

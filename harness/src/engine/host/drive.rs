@@ -92,10 +92,7 @@ impl Driver {
         let written = self.recorder.finish().map_err(disk);
         driven?;
         written?;
-        Ok(EngineEnd {
-            interrupted: stop.stopped(),
-            notes,
-        })
+        Ok(EngineEnd { interrupted: stop.stopped(), notes })
     }
 
     fn start_samplers(
@@ -137,14 +134,7 @@ async fn run_session(
 ) {
     while let Some(order) = orders.recv().await {
         let reply = client.apply(order.node, order.request, order.limit).await;
-        if inputs
-            .send(Input::Reply {
-                session,
-                op: order.op,
-                reply,
-            })
-            .is_err()
-        {
+        if inputs.send(Input::Reply { session, op: order.op, reply }).is_err() {
             return;
         }
     }
@@ -225,21 +215,10 @@ impl Loop<'_> {
                 Output::RecordTelemetry(event) => {
                     self.recorder.record(Line::Telemetry(event)).map_err(disk)?;
                 }
-                Output::Send {
-                    session,
-                    op,
-                    node,
-                    request,
-                    deadline,
-                } => {
+                Output::Send { session, op, node, request, deadline } => {
                     let limit = Duration::from_nanos(deadline.saturating_sub(self.now()));
                     // A session's task lives as long as the runtime, which outlives this loop.
-                    let _ = self.sessions[session].send(Order {
-                        op,
-                        node,
-                        request,
-                        limit,
-                    });
+                    let _ = self.sessions[session].send(Order { op, node, request, limit });
                 }
                 Output::Inject { id, act } => self.act(move |port| {
                     let report = port.inject(&id, &act);

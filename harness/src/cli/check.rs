@@ -1,0 +1,151 @@
+//! `splitbrain check`, `report` and `list`: everything that needs only a folder.
+
+use std::path::PathBuf;
+
+use checkers::{Judgement, ReadsMode};
+use clap::{Args, ValueEnum};
+use reports::{OpPoint, ReportInput};
+
+use super::RunsDir;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::judge::{Records, Selection, judge, verdict_json};
+use crate::run_folder::{RunFolder, list as list_runs};
+
+/// Flags of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckFlags {
+    /// A run's folder, latest, part of a run's id, or a history file (plain, .gz, .zst)
+    path: String,
+    /// Only this checker, several times; session or all for groups
+    #[arg(long = "checker", value_name = "NAME")]
+    checkers: Vec<String>,
+    /// Level that transactions are judged against
+    #[arg(long, value_name = "LEVEL")]
+    model: Option<String>,
+    /// How reads of one transaction relate, if not as the run says
+    #[arg(long, value_enum)]
+    reads: Option<Reads>,
+    /// Also judge the successive transactions of a session by one prefix
+    #[arg(long, value_enum)]
+    scope: Option<Scope>,
+    /// The judgement as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    runs: RunsDir,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Reads {
+    Atomic,
+    Ordered,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scope {
+    Transaction,
+    Session,
+}
+
+/// Flags of `report`.
+#[derive(Clone, Debug, Args)]
+pub struct ReportFlags {
+    /// A run's folder, latest, or part of a run's id
+    #[arg(default_value = "latest")]
+    run: String,
+    #[command(flatten)]
+    runs: RunsDir,
+}
+
+/// Flags of `list`.
+#[derive(Clone, Debug, Args)]
+pub struct ListFlags {
+    #[command(flatten)]
+    runs: RunsDir,
+}
+
+/// Judges a run or a bare file.
+pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
+    if let Some(model) = &flags.model {
+        return Err(UserError::usage(format!("--model {model}: isolation is not judged yet"))
+            .hint("the session checkers need no model"));
+    }
+    let selection = Selection {
+        checkers: flags.checkers.clone(),
+        reads: flags.reads.map(|reads| match reads {
+            Reads::Atomic => ReadsMode::Atomic,
+            Reads::Ordered => ReadsMode::Ordered,
+        }),
+        session_scope: flags.scope == Some(Scope::Session),
+    };
+    let file = PathBuf::from(&flags.path);
+    let (records, folder) = if file.is_file() {
+        (Records::of_file(&file)?, None)
+    } else {
+        let folder = RunFolder::find(&flags.runs.runs_dir, &flags.path)?;
+        (Records::of_run(&folder)?, Some(folder))
+    };
+    let judgement = judge(&records, &selection)?;
+    let value = verdict_json(&judgement, &records);
+    if let Some(folder) = folder.filter(|_| flags.checkers.is_empty() && records.info.is_some()) {
+        let text = serde_json::to_vec_pretty(&value).unwrap_or_default();
+        // A folder that cannot be written to can still be judged.
+        if let Err(error) = folder.write("verdict.json", &text) {
+            eprintln!("warning: {}", error.what);
+        }
+    }
+    if flags.json {
+        println!("{value}");
+    } else {
+        print!("{}", reports::judgement_text(&judgement));
+    }
+    Ok(Exit::from(judgement.verdict))
+}
+
+/// Rebuilds a report.
+pub fn report(flags: &ReportFlags) -> Result<Exit, UserError> {
+    let folder = RunFolder::find(&flags.runs.runs_dir, &flags.run)?;
+    let records = Records::of_run(&folder)?;
+    let judgement = judge(&records, &Selection::default())?;
+    write_report(&folder, &records, &judgement, &[])?;
+    println!("{}", folder.file("report.html").display());
+    Ok(Exit::Valid)
+}
+
+/// Writes `report.html`; gives the summary for the terminal.
+pub fn write_report(
+    folder: &RunFolder,
+    records: &Records,
+    judgement: &Judgement,
+    notes: &[String],
+) -> Result<String, UserError> {
+    let Some(info) = &records.info else {
+        return Err(UserError::usage("the folder has no run.json: there is nothing to report on")
+            .at(folder.path.display().to_string())
+            .hint("splitbrain check judges its history all the same"));
+    };
+    let ops = OpPoint::of(&records.history);
+    let input = ReportInput {
+        run: info,
+        judgement,
+        ops: &ops,
+        faults: &records.faults,
+        telemetry: &records.telemetry,
+        notes,
+    };
+    folder.write("report.html", reports::html(&input).as_bytes())?;
+    Ok(reports::terminal_summary(&input))
+}
+
+/// Lists runs, oldest first.
+pub fn list(flags: &ListFlags) -> Result<Exit, UserError> {
+    for run in list_runs(&flags.runs.runs_dir) {
+        let verdict = std::fs::read(run.file("verdict.json")).unwrap_or_default();
+        let verdict: serde_json::Value = serde_json::from_slice(&verdict).unwrap_or_default();
+        let word = verdict["verdict"].as_str().unwrap_or("-");
+        let workload = run.info().map(|info| info.workload).unwrap_or_default();
+        println!("{word:<8} {workload:<13} {}", run.id());
+    }
+    Ok(Exit::Valid)
+}

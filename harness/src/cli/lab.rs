@@ -1,0 +1,150 @@
+//! `splitbrain lab`: a cluster to poke at.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command as Process;
+
+use clap::Subcommand;
+use cluster::{Exec, Host, SshHost, lab};
+
+use crate::config::{LabSpec, TestSpec, duration};
+use crate::engine::host::Up;
+use crate::error::UserError;
+
+/// What to do with labs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LabCommand {
+    /// Brings a lab up that stays
+    Up {
+        /// How many hosts, 3 to 9
+        #[arg(long, default_value_t = 5)]
+        hosts: usize,
+        /// Also start this system on it: store
+        #[arg(long)]
+        system: Option<String>,
+        /// How long it may stay
+        #[arg(long, default_value = "2h")]
+        ttl: String,
+        /// Its name
+        #[arg(long, default_value = "lab")]
+        name: String,
+    },
+    /// Opens a shell on a host
+    Ssh {
+        /// The host: n2
+        host: String,
+        /// Which lab, if there are several
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Runs a command on a host
+    Exec {
+        /// The host: n2
+        host: String,
+        /// Which lab, if there are several
+        #[arg(long)]
+        name: Option<String>,
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Lists labs
+    List,
+    /// Takes a lab down
+    Down {
+        /// Which, if there are several
+        name: Option<String>,
+    },
+    /// Measures bringing a lab up and down
+    Bench {
+        /// How many hosts
+        #[arg(long, default_value_t = 5)]
+        hosts: usize,
+        /// How often
+        #[arg(long, default_value_t = 10)]
+        rounds: usize,
+    },
+}
+
+fn fail(error: lab::LabError) -> UserError {
+    UserError::environment(error.to_string())
+}
+
+/// Carries a lab command out.
+pub fn lab(command: LabCommand) -> Result<u8, UserError> {
+    match command {
+        LabCommand::Up { hosts, system, ttl, name } => up(hosts, system.as_deref(), &ttl, name)?,
+        LabCommand::Ssh { host, name } => return ssh(&host, name.as_deref()),
+        LabCommand::Exec { host, name, command } => {
+            return exec(&host, name.as_deref(), &command);
+        }
+        LabCommand::List => {
+            for kept in lab::list() {
+                println!("{:<12} {} hosts  supervisor {}", kept.id, kept.hosts, kept.supervisor);
+            }
+        }
+        LabCommand::Down { name } => {
+            let kept = lab::down(name.as_deref()).map_err(fail)?;
+            println!("lab {} is down", kept.id);
+        }
+        LabCommand::Bench { hosts, rounds } => {
+            let bench = lab::bench(hosts, rounds.clamp(1, 1_000)).map_err(fail)?;
+            println!(
+                "{hosts} hosts, median of {rounds}: up with an SSH session to each in {:.1} ms, \
+                 down in {:.1} ms",
+                bench.up_ms, bench.down_ms
+            );
+        }
+    }
+    Ok(0)
+}
+
+fn up(hosts: usize, system: Option<&str>, ttl: &str, id: String) -> Result<(), UserError> {
+    if let Some(system) = system.filter(|system| *system != "store") {
+        return Err(UserError::usage(format!("unknown system \"{system}\"")).hint("systems: store"));
+    }
+    let ttl_s = duration("--ttl", ttl)?.div_ceil(1_000);
+    let spec = lab::LabSpec { hosts, id: id.clone() };
+    let kept = lab::up(&spec, ttl_s).map_err(fail)?;
+    println!("lab {} is up: {} hosts, for {ttl}", kept.id, kept.hosts);
+    println!("splitbrain lab exec n1 --name {id} -- hostname");
+    if system.is_some() {
+        lab::enter(Some(&id)).map_err(fail)?;
+        let test = TestSpec { hosts, lab: LabSpec::Kept(id), ..TestSpec::default() };
+        let up = Up::bring(&test, "kept")?;
+        println!("the store runs on {}, port 7000 of each data address", up.names.join(", "));
+    }
+    Ok(())
+}
+
+fn host_of(name: Option<&str>, host: &str) -> Result<cluster::HostAddress, UserError> {
+    let info = lab::enter(name).map_err(fail)?;
+    let names: Vec<String> = info.hosts.iter().map(|host| host.name.clone()).collect();
+    info.hosts.into_iter().find(|address| address.name == host).ok_or_else(|| {
+        UserError::usage(format!("lab {} has no host {host}", info.id))
+            .hint(format!("hosts are {}", names.join(", ")))
+    })
+}
+
+fn ssh(host: &str, name: Option<&str>) -> Result<u8, UserError> {
+    let address = host_of(name, host)?;
+    let mut ssh = Process::new("ssh");
+    ssh.arg("-i").arg(&address.key).args(["-o", "StrictHostKeyChecking=yes", "-o"]);
+    ssh.arg(format!("UserKnownHostsFile={}", address.known_hosts.display()));
+    ssh.arg(format!("{}@{}", address.user, address.address));
+    let error = ssh.exec();
+    Err(UserError::environment(format!("ssh: {error}")).hint("install openssh-client"))
+}
+
+fn exec(host: &str, name: Option<&str>, command: &[String]) -> Result<u8, UserError> {
+    use std::io::Write;
+    let address = host_of(name, host)?;
+    let env = |error: cluster::HostError| UserError::environment(error.to_string());
+    let host = SshHost::connect(address).map_err(env)?;
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let limit = std::time::Duration::from_secs(3_600);
+    let result = host.exec(Exec::argv(&words).timeout(limit)).map_err(env)?;
+    // A reader that has gone away is no error of the command.
+    let _ = std::io::stdout().write_all(&result.stdout);
+    let _ = std::io::stderr().write_all(&result.stderr);
+    Ok(result.status.clamp(0, 255) as u8)
+}

@@ -1,0 +1,115 @@
+//! The command line: what was typed, and which command carries it out.
+
+mod check;
+mod demo;
+mod lab;
+mod machine;
+mod output;
+mod run;
+mod run_flags;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::error::UserError;
+use crate::exit::{self, Exit};
+
+pub use run_flags::RunFlags;
+
+/// Breaks replicated data systems on purpose and says which promises they kept.
+#[derive(Debug, Parser)]
+#[command(name = "splitbrain", version, max_term_width = 100, after_help = exit::HELP)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows an asynchronous leader lose acknowledged writes, and a synchronous one keep them
+    Demo(demo::DemoFlags),
+    /// Runs a test: a cluster, a workload, faults, a verdict, a report
+    #[command(after_help = exit::HELP)]
+    Run(Box<RunFlags>),
+    /// Judges a run or a history file
+    #[command(after_help = exit::HELP)]
+    Check(check::CheckFlags),
+    /// Rebuilds a run's report from its folder
+    Report(check::ReportFlags),
+    /// Keeps a cluster of namespaced hosts to poke at
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
+    /// Says what this machine can do, and what is missing
+    Doctor(machine::DoctorFlags),
+    /// Lists the runs
+    List(check::ListFlags),
+    /// Undoes whatever faults are left on the hosts of an inventory
+    Heal(machine::HealFlags),
+    /// Prints a shell's completions
+    Completions(machine::CompletionsFlags),
+    /// Measures the runner itself with a client that does nothing
+    #[command(hide = true)]
+    BenchRunner(machine::BenchFlags),
+}
+
+/// Where runs are kept.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunsDir {
+    /// Folder that runs are kept in
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub runs_dir: PathBuf,
+}
+
+/// Parses the arguments and does what they say. Called on the main thread, before any other.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // A closed pipe is no error of ours.
+            let _ = error.print();
+            return ExitCode::from(if help { 0 } else { Exit::Usage.code() });
+        }
+    };
+    let json = cli.command.json();
+    match cli.command.carry_out() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("{error}");
+            if json {
+                println!("{}", error.json());
+            }
+            ExitCode::from(error.exit.code())
+        }
+    }
+}
+
+impl Command {
+    fn json(&self) -> bool {
+        match self {
+            Command::Run(flags) => flags.json,
+            Command::Check(flags) => flags.json,
+            Command::Doctor(flags) => flags.json,
+            _ => false,
+        }
+    }
+
+    fn carry_out(self) -> Result<u8, UserError> {
+        match self {
+            Command::Demo(flags) => demo::demo(&flags),
+            Command::Run(flags) => run::run(&flags),
+            Command::Check(flags) => check::check(&flags).map(Exit::code),
+            Command::Report(flags) => check::report(&flags).map(Exit::code),
+            Command::Lab(command) => lab::lab(command),
+            Command::Doctor(flags) => machine::doctor(&flags).map(Exit::code),
+            Command::List(flags) => check::list(&flags).map(Exit::code),
+            Command::Heal(flags) => machine::heal(&flags).map(Exit::code),
+            Command::Completions(flags) => machine::completions(&flags).map(Exit::code),
+            Command::BenchRunner(flags) => machine::bench_runner(&flags).map(Exit::code),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! `splitbrain run`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use checkers::Verdict;
+use cluster::lab;
+use serde_json::json;
+
+use super::RunFlags;
+use super::check::write_report;
+use super::output::ProgressLine;
+use crate::config::{LabSpec, TestSpec};
+use crate::engine::{self, StopFlag};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::judge::{Records, Selection, judge, verdict_json};
+use crate::run_folder::RunFolder;
+
+/// One run, judged and reported.
+pub struct Done {
+    /// Its folder.
+    pub folder: RunFolder,
+    /// What was found.
+    pub judgement: checkers::Judgement,
+    /// How it ends.
+    pub exit: Exit,
+}
+
+/// Runs one test or several seeds of it; enters a lab first if it needs one.
+pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
+    let spec = flags.spec()?;
+    let seeds = flags.seeds(&spec)?;
+    if let Some(status) = enter_lab(&spec)? {
+        return Ok(status);
+    }
+    let budget = match &flags.time_budget {
+        Some(text) => Some(Duration::from_millis(crate::config::duration("--time-budget", text)?)),
+        None => None,
+    };
+    let stop = StopFlag::install();
+    let started = Instant::now();
+    let (mut exit, mut runs, mut found) = (Exit::Valid, 0u64, 0u64);
+    let several = 1 < seeds.len();
+    for seed in seeds {
+        let spec = TestSpec { seed, ..spec.clone() };
+        let done = one(&spec, &flags.runs.runs_dir, &stop, !several)?;
+        runs += 1;
+        let invalid = observed_invalid(&done.judgement);
+        found += u64::from(invalid);
+        exit = exit.merge(done.exit);
+        if several {
+            eprintln!("{}", seed_line(seed, &done));
+        }
+        if flags.json {
+            println!("{}", json_line(&done));
+        }
+        let spent = budget.is_some_and(|budget| budget <= started.elapsed());
+        if stop.stopped() || spent || (flags.until_found && invalid) {
+            break;
+        }
+    }
+    if several {
+        let rate = runs as f64 / started.elapsed().as_secs_f64() * 60.0;
+        eprintln!("{found} of {runs} runs found a violation, {rate:.1} runs a minute");
+    }
+    Ok(exit.code())
+}
+
+/// Whether any checker found something, promised or not.
+pub fn observed_invalid(judgement: &checkers::Judgement) -> bool {
+    judgement.checkers.values().any(|outcome| outcome.verdict == Verdict::Invalid)
+}
+
+/// Runs this command inside a lab if it wants one and is in none; gives the status then.
+pub fn enter_lab(spec: &TestSpec) -> Result<Option<u8>, UserError> {
+    let fail = |error: lab::LabError| UserError::environment(error.to_string());
+    match &spec.lab {
+        LabSpec::Local if lab::current().is_none() => {
+            let id = format!("run-{}", std::process::id());
+            let lab = lab::LabSpec { hosts: spec.hosts, id };
+            lab::run_inside(&lab).map(Some).map_err(fail)
+        }
+        LabSpec::Kept(id) if lab::current().is_none() => {
+            lab::enter(Some(id)).map_err(fail)?;
+            Ok(None)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Runs, judges and reports one test.
+pub fn one(
+    spec: &TestSpec,
+    runs_dir: &Path,
+    stop: &StopFlag,
+    speak: bool,
+) -> Result<Done, UserError> {
+    let folder = RunFolder::create(runs_dir, &spec.name, spec.seed)?;
+    if speak {
+        eprintln!("run {}  seed {}", folder.id(), spec.seed);
+    }
+    let progress = ProgressLine::new();
+    let ended = engine::run(spec, &folder, stop, &progress);
+    progress.clear();
+    let end = match ended {
+        Ok(end) => end,
+        // A folder without a history holds nothing that could be read.
+        Err(error) if !folder.file("history.jsonl").exists() => {
+            let _ = std::fs::remove_dir_all(&folder.path);
+            return Err(error);
+        }
+        Err(error) => {
+            // What was recorded before is judged all the same, and both are said.
+            let done = finish(&folder, Vec::new(), speak)?;
+            eprintln!("{error}");
+            return Ok(Done { exit: done.exit.merge(error.exit), ..done });
+        }
+    };
+    let interrupted = end.interrupted;
+    let done = finish(&folder, end.notes, speak)?;
+    let exit = if interrupted { done.exit.merge(Exit::Interrupted) } else { done.exit };
+    Ok(Done { exit, ..done })
+}
+
+fn finish(folder: &RunFolder, notes: Vec<String>, speak: bool) -> Result<Done, UserError> {
+    let records = Records::of_run(folder)?;
+    let judgement = judge(&records, &Selection::default())?;
+    let text = serde_json::to_vec_pretty(&verdict_json(&judgement, &records));
+    let text = text.map_err(|error| UserError::environment(error.to_string()))?;
+    folder.write("verdict.json", &text)?;
+    let summary = write_report(folder, &records, &judgement, &notes)?;
+    if speak {
+        eprint!("{summary}");
+        eprintln!("report {}", folder.file("report.html").display());
+    }
+    let exit = Exit::from(judgement.verdict);
+    Ok(Done { folder: folder.clone(), judgement, exit })
+}
+
+fn seed_line(seed: u64, done: &Done) -> String {
+    let found: Vec<String> = done
+        .judgement
+        .checkers
+        .iter()
+        .filter(|(_, outcome)| outcome.verdict == Verdict::Invalid)
+        .map(|(name, outcome)| format!("{name} {}", outcome.count))
+        .collect();
+    let found = if found.is_empty() { "nothing found".to_owned() } else { found.join(", ") };
+    let missing = match &done.judgement.coverage {
+        Some(coverage) if !coverage.missing.is_empty() => {
+            format!("  missing: {}", coverage.missing.join("; "))
+        }
+        _ => String::new(),
+    };
+    let verdict = done.judgement.verdict.as_str();
+    format!("seed {seed:>4}  {verdict:<7}  {found}{missing}  {}", done.folder.path.display())
+}
+
+fn json_line(done: &Done) -> serde_json::Value {
+    json!({
+        "run": done.folder.path.display().to_string(),
+        "verdict": done.judgement.verdict,
+        "report": done.folder.file("report.html").display().to_string(),
+        "exit": done.exit.code(),
+    })
+}

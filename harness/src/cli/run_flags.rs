@@ -1,0 +1,251 @@
+//! Flags of `run`, and the test that they come to.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use nemesis::Selector;
+use workloads::{policy, workload};
+
+use super::RunsDir;
+use crate::config::{LabSpec, TestFile, TestSpec, parse_fault};
+use crate::error::UserError;
+use crate::names::nearest;
+
+/// See the module's doc. Flags win over the file, the file over defaults.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunFlags {
+    /// TOML test file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Names the run's folder
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Everything random is drawn from it
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Several seeds, one run each: 1..10
+    #[arg(long, value_name = "A..B", conflicts_with = "seed")]
+    pub seeds: Option<String>,
+    /// So many seeds from --seed on
+    #[arg(long, conflicts_with = "seeds")]
+    pub count: Option<u64>,
+    /// Stop at the first violation
+    #[arg(long)]
+    pub until_found: bool,
+    /// Start no further run after this long: 10m
+    #[arg(long, value_name = "DURATION")]
+    pub time_budget: Option<String>,
+    /// Where hosts come from: local, sim, or the name of a kept lab
+    #[arg(long, value_name = "LAB")]
+    pub lab: Option<String>,
+    /// Inventory of machines reachable by SSH
+    #[arg(long, value_name = "FILE", conflicts_with = "lab")]
+    pub hosts_file: Option<PathBuf>,
+    /// How many hosts, 3 to 9
+    #[arg(long)]
+    pub hosts: Option<usize>,
+    /// System under test: store
+    #[arg(long)]
+    pub system: Option<String>,
+    /// async, sync (a majority) or sync:K
+    #[arg(long)]
+    pub replication: Option<String>,
+    /// none, vote or timeout
+    #[arg(long)]
+    pub failover: Option<String>,
+    /// Independent logs
+    #[arg(long)]
+    pub shards: Option<u32>,
+    /// local or committed
+    #[arg(long)]
+    pub read: Option<String>,
+    /// ledger, profile, conversation or mixed
+    #[arg(long)]
+    pub workload: Option<String>,
+    /// leader, any-follower, sticky-follower or own-from-leader
+    #[arg(long)]
+    pub policy: Option<String>,
+    /// Logical users
+    #[arg(long)]
+    pub sessions: Option<usize>,
+    /// Operations a second; 0 is no limit
+    #[arg(long)]
+    pub rate: Option<u64>,
+    /// Length of the main phase: 8s
+    #[arg(long, value_name = "DURATION")]
+    pub time_limit: Option<String>,
+    /// Longest wait for convergence: 10s
+    #[arg(long, value_name = "DURATION")]
+    pub recovery: Option<String>,
+    /// Deadline of one operation: 1s
+    #[arg(long, value_name = "DURATION")]
+    pub op_timeout: Option<String>,
+    /// A fault, several times: FAULT[:WHOM][/SHARD][@START][+DURATION][xCOUNT], or leader-kill
+    #[arg(long = "fault", visible_alias = "faults", value_name = "FAULT", value_delimiter = ',')]
+    pub faults: Vec<String>,
+    /// One line of JSON at the end on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Where runs are kept
+    #[command(flatten)]
+    pub runs: RunsDir,
+}
+
+impl Default for RunsDir {
+    fn default() -> RunsDir {
+        RunsDir { runs_dir: PathBuf::from("runs") }
+    }
+}
+
+impl RunFlags {
+    /// The test that file and flags come to, checked.
+    pub fn spec(&self) -> Result<TestSpec, UserError> {
+        let mut spec = TestSpec::default();
+        if let Some(path) = &self.config {
+            let file = TestFile::load(path)?;
+            file.apply(&mut spec).map_err(|error| {
+                let field = error.place.clone().unwrap_or_default();
+                error.at(format!("{}: {field}", path.display()))
+            })?;
+        }
+        self.as_file()?.apply(&mut spec)?;
+        spec.lab = match (&self.hosts_file, self.lab.as_deref()) {
+            (Some(path), _) => LabSpec::Hosts(path.display().to_string()),
+            (None, None | Some("local")) => LabSpec::Local,
+            (None, Some("sim")) => LabSpec::Sim,
+            (None, Some(id)) => LabSpec::Kept(id.to_owned()),
+        };
+        validate(&spec)?;
+        Ok(spec)
+    }
+
+    fn as_file(&self) -> Result<TestFile, UserError> {
+        let mut file = TestFile {
+            name: self.name.clone(),
+            seed: self.seed,
+            hosts: self.hosts,
+            system: self.system.clone(),
+            workload: self.workload.clone(),
+            policy: self.policy.clone(),
+            sessions: self.sessions,
+            rate: self.rate,
+            op_timeout: self.op_timeout.clone(),
+            duration: self.time_limit.clone(),
+            recovery: self.recovery.clone(),
+            faults: (!self.faults.is_empty()).then(|| self.faults.clone()),
+            ..TestFile::default()
+        };
+        let mut store = crate::config::StoreFile {
+            failover: self.failover.clone(),
+            shards: self.shards,
+            read: self.read.clone(),
+            ..Default::default()
+        };
+        if let Some(replication) = &self.replication {
+            let (kind, k) = match replication.split_once(':') {
+                Some((kind, k)) => (kind, Some(k)),
+                None => (replication.as_str(), None),
+            };
+            store.replication = Some(kind.to_owned());
+            store.k = match k {
+                Some(k) => Some(k.parse().map_err(|_| {
+                    UserError::usage(format!("\"{replication}\" is not async, sync or sync:K"))
+                        .at("--replication")
+                })?),
+                None => None,
+            };
+        }
+        file.store = Some(store);
+        Ok(file)
+    }
+
+    /// The seeds to run.
+    pub fn seeds(&self, spec: &TestSpec) -> Result<Vec<u64>, UserError> {
+        if let Some(text) = &self.seeds {
+            let parse = || {
+                let (from, to) = text.split_once("..")?;
+                Some((from.parse::<u64>().ok()?, to.parse::<u64>().ok()?))
+            };
+            let (from, to) = parse()
+                .filter(|(from, to)| from <= to && to - from < 1_000_000)
+                .ok_or_else(|| {
+                    UserError::usage(format!("\"{text}\" is not a range such as 1..10"))
+                        .at("--seeds")
+                })?;
+            return Ok((from..=to).collect());
+        }
+        Ok((spec.seed..spec.seed.saturating_add(self.count.unwrap_or(1).max(1))).collect())
+    }
+}
+
+/// Everything that can be said before anything runs.
+fn validate(spec: &TestSpec) -> Result<(), UserError> {
+    if !(3..=9).contains(&spec.hosts) {
+        let what = format!("a cluster has 3 to 9 hosts, not {}", spec.hosts);
+        return Err(UserError::usage(what).at("hosts"));
+    }
+    if let crate::config::ReplicationSpec::Sync { k } = spec.store.replication
+        && !(1..spec.hosts).contains(&k)
+    {
+        let what = format!("{k} followers of {} hosts cannot confirm a write", spec.hosts);
+        let hint = format!("k is 1 to {}: the leader is not counted", spec.hosts - 1);
+        return Err(UserError::usage(what).at("replication").hint(hint));
+    }
+    let limits = [
+        ("shards", u64::from(spec.store.shards), 1, 64),
+        ("sessions", spec.workload.sessions as u64, 1, 10_000),
+        ("time-limit", spec.duration_ms, 500, 24 * 3_600_000),
+        ("op-timeout", spec.workload.op_timeout_ms, 10, 600_000),
+    ];
+    for (field, value, least, most) in limits {
+        if !(least..=most).contains(&value) {
+            let what = format!("{value} is not between {least} and {most}");
+            return Err(UserError::usage(what).at(field));
+        }
+    }
+    let workloads: Vec<&str> = workload::all().iter().map(|workload| workload.name).collect();
+    known("workload", &spec.workload.name, &workloads)?;
+    known("policy", &spec.workload.policy, &policy::NAMES.map(|(name, _)| name))?;
+    if spec.name.is_empty() || spec.name.contains(['/', '\\']) || spec.name.starts_with('.') {
+        return Err(UserError::usage("a name is one plain word").at("name"));
+    }
+    validate_faults(spec)
+}
+
+fn validate_faults(spec: &TestSpec) -> Result<(), UserError> {
+    let names = crate::engine::plan::node_names(spec.hosts);
+    for fault in &spec.faults {
+        Selector::parse(&fault.selector, &names)
+            .map_err(|error| UserError::usage(error.to_string()).at("fault"))?;
+        if spec.store.shards <= fault.shard {
+            let what = format!("there is no shard {}: they count from 0", fault.shard);
+            return Err(UserError::usage(what).at("fault"));
+        }
+        if fault.start_ms.is_some_and(|start| spec.duration_ms <= start) {
+            let what = format!("{} would start after the run's end", fault.fault);
+            return Err(UserError::usage(what)
+                .at("fault")
+                .hint(format!("the main phase lasts {} ms: see --time-limit", spec.duration_ms)));
+        }
+        if !(1..=1_000).contains(&fault.count) {
+            return Err(UserError::usage("a fault comes 1 to 1000 times").at("fault"));
+        }
+    }
+    Ok(())
+}
+
+fn known(field: &str, name: &str, names: &[&str]) -> Result<(), UserError> {
+    if names.contains(&name) {
+        return Ok(());
+    }
+    let near = nearest(name, names);
+    let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+    Err(UserError::usage(format!("unknown {field} \"{name}\""))
+        .at(format!("--{field}"))
+        .hint(format!("{near}valid are {}", names.join(", "))))
+}
+
+/// A fault written by us.
+pub fn fault(text: &str) -> crate::config::FaultSpec {
+    parse_fault(text).expect("the harness's own faults are well-formed")
+}
