@@ -4,7 +4,7 @@
 //! graph ([`crate::prefix_graph`]) in time linear in what the history shows. One finding a knot of
 //! the graph, and one for every read that shows an element twice.
 
-use history::{History, MopKind, Op};
+use history::{History, Mop, MopKind, Op, Shown};
 use rustc_hash::FxHashSet;
 
 use crate::elements::Elements;
@@ -155,22 +155,37 @@ fn subset(
     }
 }
 
-fn note(history: &History, op: &Op) -> String {
-    let mops = history.mops_of(op);
+/// What an operation did, in words: of lists the end, where what matters is.
+fn note(history: &History, mops: &[&Mop]) -> String {
+    const END: usize = 4;
     let words = mops.iter().map(|mop| {
         let key = &history.keys[mop.key as usize];
-        match (mop.kind, history.micro_op(mop)) {
-            (MopKind::Read, history::MicroOp::Read { value: None, .. }) => {
-                format!("read key {key}: nothing")
+        match (mop.kind, mop.shown) {
+            (MopKind::Read, Shown::Nothing) => format!("read key {key}: nothing"),
+            (MopKind::Read, Shown::Int) => format!("read key {key}: {}", mop.value),
+            (MopKind::Read, Shown::List(..)) => {
+                let list = history.list(mop);
+                let end: Vec<String> =
+                    list.iter().skip(list.len().saturating_sub(END)).map(i64::to_string).collect();
+                let before = if END < list.len() { ".. " } else { "" };
+                format!("read key {key}: [{before}{}]", end.join(" "))
             }
-            (MopKind::Read, history::MicroOp::Read { value: Some(value), .. }) => match value {
-                history::Observed::Int(value) => format!("read key {key}: {value}"),
-                history::Observed::List(list) => format!("read key {key}: {list:?}"),
-            },
-            (_, _) => format!("wrote {} to key {key}", mop.value),
+            _ => format!("wrote {} to key {key}", mop.value),
         }
     });
     words.collect::<Vec<_>>().join(", ")
+}
+
+/// The same operation with only the micro-operations on keys that another of the witness touches,
+/// if any are: a final read of many keys would hide what it proves.
+fn deciding<'a>(history: &'a History, op: &Op, ops: &[&Op]) -> Vec<&'a Mop> {
+    let elsewhere = |mop: &Mop| {
+        let others = ops.iter().filter(|other| other.index != op.index);
+        others.flat_map(|other| history.mops_of(other)).any(|other| other.key == mop.key)
+    };
+    let all = history.mops_of(op);
+    let shared: Vec<&Mop> = all.iter().filter(|mop| elsewhere(mop)).collect();
+    if shared.is_empty() { all.iter().collect() } else { shared }
 }
 
 fn knot_finding(elements: &Elements<'_>, context: &Context, ops: &[u32]) -> Finding {
@@ -180,13 +195,14 @@ fn knot_finding(elements: &Elements<'_>, context: &Context, ops: &[u32]) -> Find
         .iter()
         .map(|op| {
             let at = seconds(op.completed.unwrap_or(op.invoked));
-            format!("session {} {} at {at}{}", op.session, note(history, op), on_node(history, op))
+            let did = note(history, &deciding(history, op, &ops));
+            format!("session {} {did} at {at}{}", op.session, on_node(history, op))
         })
         .collect();
     let sentence = format!("no order of the writes explains these together: {}", said.join("; "));
     let proof = ops.iter().map(|op| {
-        let mops: Vec<&history::Mop> = history.mops_of(op).iter().collect();
-        witness(history, op, &mops, note(history, op))
+        let mops = deciding(history, op, &ops);
+        witness(history, op, &mops, note(history, &mops))
     });
     let from = ops.iter().map(|op| op.invoked).min().unwrap_or(0);
     let to = ops.iter().filter_map(|op| op.completed).max().unwrap_or(from);
@@ -210,7 +226,7 @@ fn repeat_finding(elements: &Elements<'_>, context: &Context, op: u32) -> Findin
             op.session,
             seconds(at),
             on_node(history, op),
-            note(history, op)
+            note(history, &mops)
         ),
         ops: lines(&[op]),
         witness: vec![witness(history, op, &mops, "saw a value twice".to_owned())],

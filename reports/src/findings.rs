@@ -1,5 +1,6 @@
 //! Findings: a sentence, a drawn witness, and the same as a table.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use checkers::{Finding, Outcome, Role, Verdict, WitnessOp};
@@ -15,7 +16,9 @@ const DRAWN: usize = 3;
 pub fn findings(input: &ReportInput<'_>) -> Markup {
     let mut outcomes: Vec<(&String, &Outcome)> = input.judgement.checkers.iter().collect();
     outcomes.sort_by_key(|(name, outcome)| {
-        (std::cmp::Reverse(outcome.verdict), outcome.role != Some(Role::Promised), *name)
+        let (found, promised) = (outcome.verdict, outcome.role == Some(Role::Promised));
+        // What was lost explains the rest.
+        (Reverse(found), !promised, *name != "lost-writes", *name)
     });
     html! {
         @if let Some(partial) = &input.judgement.partial { p.note { "Partial: " (partial) } }

@@ -5,7 +5,7 @@ use history::EventKind;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::findings::findings;
-use crate::plots::{latency, throughput};
+use crate::plots::{Legend, OUTCOMES, QUANTILES, latency, throughput};
 use crate::sections::{checkers, configuration, coverage, faults, nodes};
 use crate::{ReportInput, lanes, seconds};
 
@@ -122,16 +122,26 @@ fn timeline(input: &ReportInput<'_>) -> Markup {
             h2 { "What was happening" }
             p.quiet { "Shaded bands are faults in force." }
             figure {
-                figcaption { "Operations a second, by outcome" }
+                figcaption { "Operations a second, by outcome. " (legend(&OUTCOMES)) }
                 (PreEscaped(throughput(input)))
             }
             figure {
-                figcaption { "Latency of ok operations, ms: median, 95th percentile, largest" }
+                figcaption { "Latency of ok operations. " (legend(&QUANTILES)) }
                 (PreEscaped(latency(input)))
             }
             figure {
                 figcaption { "Roles over time" }
                 (lanes::roles(input))
+            }
+        }
+    }
+}
+
+fn legend(legend: &Legend) -> Markup {
+    html! {
+        span.legend {
+            @for (name, colour) in legend {
+                span { i.swatch style={ "background:" (colour) } {} " " (name) }
             }
         }
     }

@@ -28,6 +28,16 @@ const MARKS: [(RGBColor, &str); 6] = [
 
 type Line = (&'static str, RGBColor, Vec<(f64, f64)>);
 
+/// What the lines of a plot are, with the CSS variables of their colours.
+pub type Legend = [(&'static str, &'static str); 3];
+
+/// Of [`throughput`].
+pub const OUTCOMES: Legend =
+    [("ok", "var(--ok)"), ("fail", "var(--neutral)"), ("info", "var(--unknown)")];
+/// Of [`latency`].
+pub const QUANTILES: Legend =
+    [("median", "var(--ok)"), ("95th percentile", "var(--unknown)"), ("largest", "var(--neutral)")];
+
 /// Operations a second by outcome.
 pub fn throughput(input: &ReportInput<'_>) -> String {
     let width = bucket_s(input);
@@ -111,7 +121,7 @@ fn try_draw(
     let mut chart = ChartBuilder::on(&root)
         .margin(8)
         .x_label_area_size(26)
-        .y_label_area_size(52)
+        .y_label_area_size(78)
         .build_cartesian_2d(0.0..end, 0.0..top)?;
     chart
         .configure_mesh()
@@ -129,18 +139,9 @@ fn try_draw(
         let corners = [(band.start as f64 / 1e9, 0.0), (band.end as f64 / 1e9, top)];
         chart.draw_series([Rectangle::new(corners, BAND.mix(0.13).filled())])?;
     }
-    for (name, colour, points) in lines {
-        let colour = *colour;
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
-            .label(*name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour.stroke_width(2)));
+    for (_, colour, points) in lines {
+        chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .label_font(font(11))
-        .draw()?;
     root.present()?;
     drop(chart);
     drop(root);

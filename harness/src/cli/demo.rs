@@ -26,7 +26,8 @@ pub fn demo(flags: &DemoFlags) -> Result<u8, UserError> {
     let mut lossy = TestSpec {
         name: "demo-async".to_owned(),
         seed: flags.seed,
-        faults: vec![fault("kill:leader")],
+        faults: vec![fault("kill:leaderx2")],
+        duration_ms: 10_000,
         ..TestSpec::default()
     };
     lossy.workload.rate = 600;
@@ -36,12 +37,12 @@ pub fn demo(flags: &DemoFlags) -> Result<u8, UserError> {
     let mut safe = TestSpec { name: "demo-sync".to_owned(), ..lossy.clone() };
     safe.store.replication = ReplicationSpec::Sync { k: safe.hosts / 2 };
     let stop = StopFlag::install();
-    println!("1. Three hosts, asynchronous replication. The leader is killed under load.\n");
+    println!("1. Three hosts, asynchronous replication. The leader is killed under load, twice.\n");
     let first = one(&lossy, &flags.runs.runs_dir, &stop, true)?;
     if stop.stopped() {
         return Ok(Exit::Interrupted.code());
     }
-    println!("\n2. The same seed and fault, synchronous to a majority, failover by vote.\n");
+    println!("\n2. The same seed and faults, synchronous to a majority, failover by vote.\n");
     let second = one(&safe, &flags.runs.runs_dir, &stop, true)?;
     let lost = &first.judgement.checkers["lost-writes"];
     let kept = &second.judgement.checkers["lost-writes"];

@@ -150,7 +150,7 @@ impl Default for TestSpec {
                 fsync: true,
                 heartbeat_ms: 50,
                 election_timeout_ms: 300,
-                ship_ms: 25,
+                ship_ms: 50,
             },
             workload: WorkloadSpec {
                 name: "ledger".to_owned(),

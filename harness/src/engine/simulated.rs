@@ -1,9 +1,224 @@
-//! Being written.
+//! The driver for the simulator: the same core, on virtual time, with the store's simulated world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use history::{Evidence, TelemetryEvent};
+use nemesis::{Act, ActReport};
+use store::sim::World;
+use store::wire::TxnRequest;
+use systems::StepReply;
+use systems::bundled::translate;
+
+use super::core::{Core, Input, Output};
+use super::plan;
+use super::recorder::{Line, Recorder};
 use super::{EngineEnd, Progress};
 use crate::config::TestSpec;
 use crate::error::UserError;
 use crate::run_folder::RunFolder;
-/// x
-pub fn run(_: &TestSpec, _: &RunFolder, _: &dyn Progress) -> Result<EngineEnd, UserError> {
-    Ok(EngineEnd::default())
+use crate::run_info;
+
+/// Virtual time after which a run is given up, ns: something waits for what never comes.
+const LIMIT: u64 = 3_600_000_000_000;
+
+/// Runs a test in the simulator.
+pub fn run(
+    spec: &TestSpec,
+    folder: &RunFolder,
+    _progress: &dyn Progress,
+) -> Result<EngineEnd, UserError> {
+    let names = plan::node_names(spec.hosts);
+    let schedule = plan::plan_faults(spec, &names)?;
+    let info = run_info::build(spec, folder, &names, BTreeMap::new());
+    folder.write("run.json", &run_info::to_json(&info)?)?;
+    let disk = |error: std::io::Error| {
+        UserError::environment(format!("the run cannot be recorded: {error}"))
+    };
+    let recorder = Recorder::create(&folder.path).map_err(disk)?;
+    let core = plan::core_config(spec, &names, schedule, store::shard_of)?;
+    let mut simulation = Simulation {
+        core: Core::new(core),
+        world: World::new(plan::store_config(spec, &names), spec.seed),
+        names,
+        recorder: &recorder,
+        now: 0,
+        requests: BTreeMap::new(),
+        deadlines: BTreeSet::new(),
+        next_request: 0,
+        sample_every: plan::ns(spec.sample_ms),
+        next_sample: 0,
+    };
+    let ended = simulation.run().map_err(disk);
+    let mut notes = simulation.core.notes().to_vec();
+    let counters = simulation.world.counters();
+    notes.push(format!(
+        "simulated: {} messages, {} delivered out of send order, {} dropped, {} leader changes",
+        counters.sent,
+        counters.reordered,
+        counters.dropped,
+        simulation.core.leader_changes()
+    ));
+    recorder.finish().map_err(disk)?;
+    ended?;
+    Ok(EngineEnd { interrupted: false, notes })
+}
+
+struct Simulation<'a> {
+    core: Core,
+    world: World,
+    names: Vec<String>,
+    recorder: &'a Recorder,
+    now: u64,
+    /// Requests under way: whose they are, by the world's number.
+    requests: BTreeMap<u64, (usize, u64)>,
+    /// When each is given up.
+    deadlines: BTreeSet<(u64, u64)>,
+    next_request: u64,
+    sample_every: u64,
+    next_sample: u64,
+}
+
+impl Simulation<'_> {
+    fn run(&mut self) -> std::io::Result<()> {
+        let mut out = Vec::new();
+        self.core.step(0, Input::Wake, &mut out);
+        while !self.core.finished() && self.now < LIMIT {
+            self.carry_out(&mut out)?;
+            let moments = [
+                self.core.next_wake(),
+                self.world.next_event_at(),
+                self.deadlines.first().map(|(at, _)| *at),
+                Some(self.next_sample),
+            ];
+            let next = moments.into_iter().flatten().min().unwrap_or(LIMIT);
+            self.now = self.now.max(next);
+            // One fixed order at a moment: the world, deadlines, samples, the core's own wake.
+            self.world.advance_to(self.now);
+            for (id, outcome) in self.world.take_replies() {
+                self.answer(id, translate(outcome, &self.names), &mut out);
+            }
+            while let Some((at, id)) = self.deadlines.first().copied() {
+                if self.now < at {
+                    break;
+                }
+                let reason = "no answer in time".to_owned();
+                self.answer(id, StepReply::Unknown { reason }, &mut out);
+            }
+            if self.next_sample <= self.now {
+                self.sample(&mut out);
+                self.next_sample = self.now + self.sample_every;
+            }
+            self.core.step(self.now, Input::Wake, &mut out);
+        }
+        self.carry_out(&mut out)
+    }
+
+    /// Answers a request that is still open; a late answer finds none.
+    fn answer(&mut self, id: u64, reply: StepReply, out: &mut Vec<Output>) {
+        self.deadlines.retain(|(_, open)| *open != id);
+        if let Some((session, op)) = self.requests.remove(&id) {
+            self.core.step(self.now, Input::Reply { session, op, reply }, out);
+        }
+    }
+
+    fn sample(&mut self, out: &mut Vec<Output>) {
+        for node in 0..self.names.len() {
+            let status = self.world.status(node);
+            let event = TelemetryEvent {
+                sent: self.now as i64,
+                received: self.now as i64,
+                node: self.names[node].clone(),
+                alive: status.is_some(),
+                error: status.is_none().then(|| self.world.process(node).to_owned()),
+                shards: status.map(|status| status.shards).unwrap_or_default(),
+            };
+            self.core.step(self.now, Input::Telemetry(event), out);
+        }
+    }
+
+    fn carry_out(&mut self, out: &mut Vec<Output>) -> std::io::Result<()> {
+        // Reports of acts are inputs, and may bring more to carry out.
+        let mut queue: std::collections::VecDeque<Output> = out.drain(..).collect();
+        while let Some(output) = queue.pop_front() {
+            let mut more = Vec::new();
+            match output {
+                Output::Record(event) => self.recorder.record(Line::Event(event))?,
+                Output::RecordFault(event) => self.recorder.record(Line::Fault(event))?,
+                Output::RecordTelemetry(event) => self.recorder.record(Line::Telemetry(event))?,
+                Output::Send { session, op, node, request, deadline } => {
+                    let id = self.next_request;
+                    self.next_request += 1;
+                    self.requests.insert(id, (session, op));
+                    self.deadlines.insert((deadline, id));
+                    let txn = TxnRequest { ops: request.mops, leader: request.leader };
+                    self.world.submit(node, id, txn);
+                }
+                Output::Inject { id, act } => {
+                    let report = self.act(&act, true);
+                    self.core.step(self.now, Input::Acted { id, report }, &mut more);
+                }
+                Output::Undo { id, act } => {
+                    let report = self.act(&act, false);
+                    self.core.step(self.now, Input::Undone { id, report }, &mut more);
+                }
+            }
+            queue.extend(more);
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, act: &Act, inject: bool) -> ActReport {
+        match act {
+            Act::Kill { nodes } => nodes.iter().for_each(|node| match inject {
+                true => self.world.kill(*node),
+                false => self.world.start(*node),
+            }),
+            Act::Pause { nodes } => nodes.iter().for_each(|node| match inject {
+                true => self.world.pause(*node),
+                false => self.world.resume(*node),
+            }),
+            Act::Slow { nodes, stopped_percent } => nodes.iter().for_each(|node| match inject {
+                true => self.world.slow(*node, *stopped_percent),
+                false => self.world.resume(*node),
+            }),
+            Act::Drop { links } => links.iter().for_each(|link| match inject {
+                true => self.world.cut(link.at, link.from),
+                false => self.world.restore(link.at, link.from),
+            }),
+        }
+        let evidence = self.evidence(act, inject);
+        let result = ActReport::judge(&evidence);
+        let mechanism = "simulated".to_owned();
+        ActReport { mechanism, result, evidence, took: 0, error: None }
+    }
+
+    /// Looks at the world, as probes do on hosts.
+    fn evidence(&self, act: &Act, inject: bool) -> Vec<Evidence> {
+        let evidence = |probe: String, expected: &str, observed: &str| Evidence {
+            probe,
+            expected: expected.to_owned(),
+            observed: observed.to_owned(),
+            holds: expected == observed,
+        };
+        if let Act::Drop { links } = act {
+            let expected = if inject { "unreachable" } else { "reachable" };
+            let link = |link: &nemesis::Link| {
+                let cut = self.world.is_cut(link.at, link.from);
+                let seen = if cut { "unreachable" } else { "reachable" };
+                let probe = format!("{} -> {}", self.names[link.from], self.names[link.at]);
+                evidence(probe, expected, seen)
+            };
+            return links.iter().map(link).collect();
+        }
+        let expected = match (act, inject) {
+            (_, false) => "running",
+            (Act::Kill { .. }, true) => "absent",
+            _ => "stopped",
+        };
+        let process = |node: &usize| {
+            let probe = format!("{} process", self.names[*node]);
+            evidence(probe, expected, self.world.process(*node))
+        };
+        act.nodes().iter().map(process).collect()
+    }
 }

@@ -1,0 +1,89 @@
+//! Bad input: one clear message, the right exit code, nothing run.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use std::path::Path;
+
+use support::{errors, run};
+
+fn told(arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
+    let output = run(arguments, folder);
+    (output.status.code(), errors(&output))
+}
+
+#[test]
+fn mistakes_are_named_with_what_to_try() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, part) in [
+        (&["run", "--workload", "leger"][..], "did you mean ledger?"),
+        (&["run", "--policy", "laeder"][..], "did you mean leader?"),
+        (&["run", "--fault", "kil"][..], "did you mean kill?"),
+        (&["run", "--fault", "kill:n7"][..], "unknown selector \"n7\""),
+        (&["run", "--fault", "kill@20s"][..], "would start after the run's end"),
+        (&["run", "--system", "oracle"][..], "systems are store"),
+        (&["run", "--hosts", "2"][..], "a cluster has 3 to 9 hosts, not 2"),
+        (&["run", "--replication", "sync:3"][..], "k is 1 to 2"),
+        (&["run", "--time-limit", "soon"][..], "\"soon\" is not a duration"),
+        (&["run", "--seeds", "9..1"][..], "is not a range"),
+        (&["check", "nowhere"][..], "no run and no file is called nowhere"),
+        (&["check", "nowhere", "--checker", "lost-write"][..], "no run and no file"),
+        (&["lab", "exec", "n1", "--name", "none", "--", "true"][..], "there is no lab none"),
+    ] {
+        let (code, said) = told(arguments, folder.path());
+        assert!(said.contains(part), "{arguments:?}: {said}");
+        let environment = arguments[0] == "lab";
+        assert_eq!(code, Some(if environment { 75 } else { 64 }), "{arguments:?}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    assert!(!folder.path().join("runs").exists(), "nothing has run");
+}
+
+#[test]
+fn a_test_file_is_wrong_at_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.toml");
+    for (text, part) in [
+        ("seed = 1\nworkloda = \"ledger\"\n", "test.toml:2: unknown field `workloda`"),
+        ("seed = 1\n\nhosts = \"three\"\n", "test.toml:3: invalid type"),
+        ("[store]\nfailover = \"maybe\"\n", "store.failover: unknown value \"maybe\""),
+        ("faults = [\"kill+x\"]\n", "\"x\" is not a duration"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let (code, said) = told(&["run", "--config", "test.toml"], folder.path());
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn a_damaged_history_is_judged_up_to_the_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../checkers/tests/goldens/sessions/A/mr-element-disappears-invalid.jsonl");
+    let mut text = std::fs::read_to_string(golden).unwrap();
+    text.push_str("{\"index\": 99, \"type\": \"inv");
+    std::fs::write(folder.path().join("cut.jsonl"), &text).unwrap();
+    let output = run(&["check", "cut.jsonl", "--json"], folder.path());
+    assert_eq!(output.status.code(), Some(1), "what was found before the damage counts");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let line = text.lines().count();
+    let partial = value["partial"].as_str().unwrap();
+    assert!(partial.contains(&format!("line {line}")), "{partial}");
+    std::fs::write(folder.path().join("other.txt"), "hello\n").unwrap();
+    let (code, said) = told(&["check", "other.txt"], folder.path());
+    assert_eq!(code, Some(64));
+    assert!(said.contains("is not a history: line 1"), "{said}");
+}
+
+#[test]
+fn a_checker_of_the_contract_that_is_not_built_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("h.jsonl"), "").unwrap();
+    let (code, said) = told(&["check", "h.jsonl", "--checker", "bank"], folder.path());
+    assert_eq!(code, Some(64));
+    assert!(said.contains("checker bank is not built yet"), "{said}");
+    let (_, said) = told(&["check", "h.jsonl", "--checker", "lost-write"], folder.path());
+    assert!(said.contains("did you mean lost-writes?"), "{said}");
+}

@@ -1,0 +1,59 @@
+//! The main job on real hosts: sshd, agents, the store's real nodes, a real kill, a real report.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use support::{errors, lab_works, only_run, run};
+
+/// Runs a test on the lab; gives its exit code and verdict.
+fn judged(name: &str, flags: &[&str]) -> (Option<i32>, serde_json::Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = vec!["run", "--name", name];
+    arguments.extend(flags);
+    let output = run(&arguments, folder.path());
+    let path = only_run(folder.path(), name).join("verdict.json");
+    let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
+    (output.status.code(), serde_json::from_slice(&text).unwrap())
+}
+
+fn verdict<'a>(value: &'a serde_json::Value, checker: &str) -> &'a str {
+    value["checkers"][checker]["verdict"].as_str().unwrap()
+}
+
+#[test]
+fn an_asynchronous_leader_loses_and_a_majority_keeps() {
+    if !lab_works() {
+        return;
+    }
+    let flags = ["--fault", "kill:leaderx3", "--rate", "800", "--time-limit", "10s"];
+    let (code, lossy) = judged("async", &flags);
+    assert_eq!(verdict(&lossy, "lost-writes"), "invalid", "{lossy}");
+    assert_eq!(code, Some(1));
+    let lost = &lossy["checkers"]["lost-writes"];
+    let named = lost["findings"].as_array().unwrap().iter().filter(|finding| {
+        let sentence = finding["sentence"].as_str().unwrap();
+        sentence.contains("kill of n")
+    });
+    assert_eq!(named.count(), lost["lost"].as_array().unwrap().len(), "each names its window");
+
+    let sync = [&flags[..], &["--replication", "sync"]].concat();
+    let (code, kept) = judged("sync", &sync);
+    assert_eq!((code, verdict(&kept, "lost-writes")), (Some(0), "valid"), "{kept}");
+    assert_eq!(kept["coverage"]["missing"], serde_json::json!([]));
+}
+
+#[test]
+fn a_cut_follower_shows_stale_reads_and_the_leader_does_not() {
+    if !lab_works() {
+        return;
+    }
+    let flags = ["--workload", "profile", "--failover", "none", "--fault", "isolate:a-follower"];
+    let (_, any) = judged("any", &[&flags[..], &["--policy", "any-follower"]].concat());
+    assert_eq!(verdict(&any, "read-your-writes"), "invalid", "{any}");
+    assert_eq!(verdict(&any, "monotonic-reads"), "invalid", "{any}");
+    let (code, leader) = judged("leader", &flags);
+    assert_eq!(verdict(&leader, "read-your-writes"), "valid", "{leader}");
+    assert_eq!(verdict(&leader, "monotonic-reads"), "valid", "{leader}");
+    assert_ne!(code, Some(1));
+}

@@ -1,0 +1,120 @@
+//! The simulator: the same seed gives the same bytes wherever and whenever it runs, and the must
+//! shows hold there too.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use std::path::Path;
+
+use support::{errors, only_run, run, splitbrain};
+
+const STREAMS: [&str; 5] =
+    ["history.jsonl", "faults.jsonl", "telemetry.jsonl", "verdict.json", "run.json"];
+
+fn simulate(folder: &Path, seed: u64, zone: &str, locale: &str) -> Vec<Vec<u8>> {
+    let output = splitbrain()
+        .args(["run", "--lab", "sim", "--fault", "kill:leaderx4", "--name", "twice"])
+        .args(["--rate", "800", "--seed", &seed.to_string()])
+        .current_dir(folder)
+        .envs([("TZ", zone), ("LC_ALL", locale), ("HOME", "/nonexistent")])
+        .output()
+        .unwrap();
+    assert!(output.status.code().is_some_and(|code| code <= 2), "{}", errors(&output));
+    let run = only_run(folder, "twice");
+    STREAMS.iter().map(|name| std::fs::read(run.join(name)).unwrap()).collect()
+}
+
+#[test]
+fn a_seed_is_a_run_and_another_seed_another() {
+    let mut last: Option<Vec<Vec<u8>>> = None;
+    for seed in 1..=5 {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = simulate(one.path(), seed, "UTC", "C");
+        let second = simulate(other.path(), seed, "Pacific/Auckland", "de_DE.UTF-8");
+        for (name, (first, second)) in STREAMS.iter().zip(first.iter().zip(&second)) {
+            assert!(first == second, "seed {seed}: {name} differs");
+        }
+        let verdict: serde_json::Value = serde_json::from_slice(&first[3]).unwrap();
+        let lost = verdict["checkers"]["lost-writes"]["verdict"].as_str();
+        assert_eq!(lost, Some("invalid"), "seed {seed}: the async leader kill shows");
+        let changes = verdict["coverage"]["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|item| item["what"] == "leader changes");
+        assert!(changes.unwrap()["have"].as_u64() >= Some(3), "seed {seed}: {changes:?}");
+        if let Some(last) = last {
+            assert!(last[0] != first[0], "seeds {seed} and {} are the same", seed - 1);
+        }
+        last = Some(first);
+    }
+}
+
+#[test]
+fn messages_overtake_each_other() {
+    for seed in 1..=5 {
+        let folder = tempfile::tempdir().unwrap();
+        let seed = seed.to_string();
+        let flags = ["run", "--lab", "sim", "--fault", "kill:leaderx4", "--rate", "800"];
+        let output = run(&[&flags[..], &["--seed", &seed]].concat(), folder.path());
+        let said = errors(&output);
+        let note = said.lines().find(|line| line.contains("simulated:")).unwrap();
+        let number = |before: &str| -> u64 {
+            let words: Vec<&str> = note.split([' ', ',']).filter(|w| !w.is_empty()).collect();
+            let at = words.iter().position(|word| *word == before).unwrap();
+            words[at - 1].parse().unwrap()
+        };
+        let (sent, overtaken) = (number("messages"), number("delivered"));
+        assert!(sent <= 100 * overtaken, "seed {seed}: {overtaken} of {sent} out of order");
+    }
+}
+
+/// Finds of checkers over seeds 1 to 5.
+fn finds(flags: &[&str]) -> Vec<serde_json::Value> {
+    let one = |seed: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        let seed = seed.to_string();
+        let all = [&["run", "--lab", "sim", "--name", "one", "--seed", &seed], flags].concat();
+        let output = run(&all, folder.path());
+        let path = only_run(folder.path(), "one").join("verdict.json");
+        let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
+        serde_json::from_slice(&text).unwrap()
+    };
+    (1..=5).map(one).collect()
+}
+
+#[test]
+fn a_majority_that_votes_keeps_what_it_acknowledged() {
+    for verdict in finds(&["--fault", "kill:leaderx2", "--replication", "sync"]) {
+        assert_eq!(verdict["checkers"]["lost-writes"]["verdict"], "valid", "{verdict}");
+        assert_eq!(verdict["verdict"], "valid", "{}", verdict["coverage"]);
+    }
+}
+
+#[test]
+fn stale_followers_show_in_profiles_and_leaders_do_not() {
+    let base = ["--workload", "profile", "--failover", "none", "--fault", "isolate:a-follower"];
+    for verdict in finds(&[&base[..], &["--policy", "any-follower"]].concat()) {
+        assert_eq!(verdict["checkers"]["read-your-writes"]["verdict"], "invalid");
+        assert_eq!(verdict["checkers"]["monotonic-reads"]["verdict"], "invalid");
+    }
+    for verdict in finds(&base) {
+        assert_eq!(verdict["checkers"]["read-your-writes"]["verdict"], "valid", "{verdict}");
+        assert_eq!(verdict["checkers"]["monotonic-reads"]["verdict"], "valid", "{verdict}");
+    }
+}
+
+#[test]
+fn an_answer_before_its_question_shows_on_a_slow_shard() {
+    let base =
+        ["--workload", "conversation", "--shards", "2", "--failover", "none", "--fault", "cut"];
+    for verdict in finds(&[&base[..], &["--policy", "any-follower"]].concat()) {
+        let outcome = &verdict["checkers"]["consistent-prefix"];
+        assert_eq!(outcome["verdict"], "invalid", "{verdict}");
+        assert_eq!(outcome["reads"], "ordered");
+    }
+    for verdict in finds(&base) {
+        assert_eq!(verdict["checkers"]["consistent-prefix"]["verdict"], "valid", "{verdict}");
+    }
+}
