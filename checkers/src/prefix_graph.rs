@@ -271,7 +271,7 @@ impl Builder<'_, '_> {
     fn order_list(&mut self, key: u32, reads: &[Read], written: &[Element]) {
         let longest = reads.iter().max_by_key(|read| read.shown.len());
         if let Some(read) = longest {
-            self.graph.orders.insert(key, vec![read.op]);
+            self.graph.orders.entry(key).or_default().push(read.op);
         }
         let longest: Vec<Element> = longest.map(|read| read.shown.clone()).unwrap_or_default();
         let listed: FxHashSet<Element> = longest.iter().copied().collect();
@@ -305,9 +305,11 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn chain(&mut self, before: Element, after: Element) {
-        let (before, after) = (self.of(before), self.of(after));
-        if before != after {
+    fn chain(&mut self, first: Element, second: Element) {
+        let (before, after) = (self.of(first), self.of(second));
+        // One transaction's elements stand in the order in which it wrote them; shown otherwise,
+        // they are the state of no order, which a node before itself says as well.
+        if before != after || second < first {
             self.edge(before, after);
         }
     }
