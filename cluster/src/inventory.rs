@@ -74,7 +74,7 @@ impl Inventory {
         let fail = |why: String| InventoryError { path: path.to_owned(), why };
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
         let file: File = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start].lines().count().max(1));
+            let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
             let line = line.map_or(String::new(), |line| format!("line {line}: "));
             fail(format!("{line}{}", error.message()))
         })?;

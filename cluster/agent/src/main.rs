@@ -4,7 +4,8 @@ use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 
-use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe, setsid};
+use nix::fcntl::OFlag;
+use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 use splitbrain_agent::guardian;
 use splitbrain_agent::journal::Journal;
 use splitbrain_agent::process;
@@ -33,8 +34,10 @@ fn main() -> ExitCode {
 
 fn serve(dir: &Path, lease_ms: u64) -> Result<(), String> {
     let text = |error: nix::Error| error.to_string();
-    let (renewals_read, renewals_write) = pipe().map_err(text)?;
-    let (alive_read, alive_write) = pipe().map_err(text)?;
+    // Closed on exec: a process started by the worker must not keep its end of a pipe open, or the
+    // worker's death would go unseen.
+    let (renewals_read, renewals_write) = pipe2(OFlag::O_CLOEXEC).map_err(text)?;
+    let (alive_read, alive_write) = pipe2(OFlag::O_CLOEXEC).map_err(text)?;
     // SAFETY: no thread has been started yet, so the child may do anything.
     match unsafe { fork() }.map_err(text)? {
         ForkResult::Child => {

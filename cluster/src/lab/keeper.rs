@@ -71,12 +71,13 @@ fn folder(id: &str) -> Result<PathBuf, LabError> {
 
 fn keeper(spec: &LabSpec, ttl_s: u64, folder: &Path, mut report: UnixStream) {
     let _ = setsid();
+    // Before anything else is started: whoever reads our output must not wait for the lab's end.
+    detach();
     match keep_up(spec, ttl_s, folder) {
         Ok((control, listener, kept)) => {
             let text = serde_json::to_vec(&kept).unwrap_or_default();
             let _ = report.write_all(&text);
             drop(report);
-            detach();
             serve(&listener, control, kept.supervisor);
         }
         Err(error) => drop(report.write_all(error.to_string().as_bytes())),

@@ -1,0 +1,216 @@
+//! The agent as a process: whatever becomes of harness, worker or guardian, the host is healed.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+use std::fs;
+use std::io::Write;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use agent::frame;
+use agent::process;
+use agent::proto::{Answer, Ask, ProcessState, Request, Response, Start};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The static agent that was built with this crate.
+const AGENT: &str = env!("SPLITBRAIN_AGENT");
+/// Shorter than the leases of tests that are not about leases.
+const GONE: Duration = Duration::from_secs(8);
+
+struct Agent {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: ChildStdout,
+    folder: tempfile::TempDir,
+    next: u64,
+}
+
+impl Agent {
+    fn start(lease_ms: u64) -> Agent {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(AGENT)
+            .args(["serve", &folder.path().join("agent").display().to_string()])
+            .arg(lease_ms.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().unwrap());
+        Agent { child, stdin, stdout, folder, next: 0 }
+    }
+
+    fn ask(&mut self, ask: Ask) -> Result<Answer, String> {
+        self.next += 1;
+        let request = Request { id: self.next, body: ask };
+        self.stdin.as_mut().unwrap().write_all(&frame::encode(&request).unwrap()).unwrap();
+        let response: Response = frame::read(&mut self.stdout).unwrap().unwrap();
+        assert_eq!(response.id, self.next);
+        response.body
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// A process under the agent's care.
+    fn sleeper(&mut self) -> Start {
+        let start = Start {
+            argv: vec!["/bin/sleep".to_owned(), "300".to_owned()],
+            log: self.path("log"),
+            pidfile: self.path("pid"),
+        };
+        self.ask(Ask::Start { start: start.clone(), settle_ms: 20 }).unwrap();
+        start
+    }
+
+    fn pause(&mut self, start: &Start) {
+        let pidfile = start.pidfile.clone();
+        let answer = self.ask(Ask::Pause { fault: "f1".to_owned(), pidfile }).unwrap();
+        assert!(matches!(answer, Answer::Process { state: ProcessState::Stopped, .. }));
+    }
+
+    fn worker(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// The other process that serves this agent's folder.
+    fn guardian(&self) -> Pid {
+        let mark = self.path("agent");
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let numbers = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+        let mut ours = numbers.filter(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            *pid != self.worker().as_raw() && String::from_utf8_lossy(&line).contains(&mark)
+        });
+        Pid::from_raw(ours.next().unwrap())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(process) = process::from_pidfile(&self.path("pid")) {
+            let _ = process::signal(&process, Signal::SIGKILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn state(start: &Start) -> ProcessState {
+    process::from_pidfile(&start.pidfile).map_or(ProcessState::Absent, |p| process::state(&p))
+}
+
+fn wait_for(start: &Start, wanted: ProcessState) {
+    let until = Instant::now() + GONE;
+    while state(start) != wanted {
+        assert!(Instant::now() < until, "{:?}, should be {wanted:?}", state(start));
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_fault_is_healed_when_asked_twice_if_you_like() {
+    let mut agent = Agent::start(60_000);
+    let start = agent.sleeper();
+    agent.pause(&start);
+    let heal = || Ask::Heal { fault: "f1".to_owned() };
+    let Ok(Answer::Healed { undone }) = agent.ask(heal()) else { panic!("not healed") };
+    assert_eq!(undone.len(), 1);
+    wait_for(&start, ProcessState::Running);
+    assert_eq!(agent.ask(heal()), Ok(Answer::Healed { undone: Vec::new() }));
+}
+
+#[test]
+fn the_end_of_the_channel_heals() {
+    let mut agent = Agent::start(60_000);
+    let start = agent.sleeper();
+    agent.pause(&start);
+    agent.stdin = None;
+    wait_for(&start, ProcessState::Running);
+}
+
+#[test]
+fn a_lease_that_is_not_renewed_heals() {
+    let mut agent = Agent::start(600);
+    let start = agent.sleeper();
+    agent.pause(&start);
+    wait_for(&start, ProcessState::Running);
+}
+
+#[test]
+fn the_guardian_heals_after_the_worker() {
+    let mut agent = Agent::start(60_000);
+    let start = agent.sleeper();
+    agent.pause(&start);
+    kill(agent.worker(), Signal::SIGKILL).unwrap();
+    wait_for(&start, ProcessState::Running);
+}
+
+#[test]
+fn the_guardian_heals_for_a_worker_that_is_stuck() {
+    let mut agent = Agent::start(800);
+    let start = agent.sleeper();
+    agent.pause(&start);
+    kill(agent.worker(), Signal::SIGSTOP).unwrap();
+    wait_for(&start, ProcessState::Running);
+}
+
+#[test]
+fn the_worker_heals_after_the_guardian() {
+    let mut agent = Agent::start(60_000);
+    let start = agent.sleeper();
+    agent.pause(&start);
+    kill(agent.guardian(), Signal::SIGKILL).unwrap();
+    wait_for(&start, ProcessState::Running);
+}
+
+#[test]
+fn a_killed_process_is_started_again() {
+    let mut agent = Agent::start(60_000);
+    let start = agent.sleeper();
+    let first = process::from_pidfile(&start.pidfile).unwrap();
+    let (fault, pidfile) = ("f2".to_owned(), start.pidfile.clone());
+    let ask = Ask::Kill { fault: fault.clone(), pidfile, restart: Some(start.clone()) };
+    agent.ask(ask).unwrap();
+    agent.ask(Ask::Heal { fault }).unwrap();
+    wait_for(&start, ProcessState::Running);
+    assert_ne!(process::from_pidfile(&start.pidfile).unwrap(), first);
+}
+
+#[test]
+fn a_slowed_process_stops_and_goes_on() {
+    let mut agent = Agent::start(60_000);
+    let start = agent.sleeper();
+    let (fault, pidfile) = ("f3".to_owned(), start.pidfile.clone());
+    agent.ask(Ask::Slow { fault: fault.clone(), pidfile, stopped_percent: 50 }).unwrap();
+    wait_for(&start, ProcessState::Stopped);
+    wait_for(&start, ProcessState::Running);
+    wait_for(&start, ProcessState::Stopped);
+    agent.ask(Ask::Heal { fault }).unwrap();
+    wait_for(&start, ProcessState::Running);
+}
+
+#[test]
+fn the_agent_never_signals_itself() {
+    let mut agent = Agent::start(60_000);
+    let own = process::by_pid(agent.worker().as_raw()).unwrap();
+    let pidfile = agent.path("own");
+    fs::write(&pidfile, format!("{} {}\n", own.pid, own.start)).unwrap();
+    let refused = agent.ask(Ask::Pause { fault: "f4".to_owned(), pidfile }).unwrap_err();
+    assert!(refused.contains("is not the system's"), "{refused}");
+}
+
+#[test]
+fn the_agent_is_static() {
+    let bytes = fs::read(AGENT).unwrap();
+    let word = |at: usize, length: usize| {
+        bytes[at..at + length].iter().rev().fold(0_usize, |word, byte| word << 8 | *byte as usize)
+    };
+    // ELF64: the program headers, none of which may name an interpreter (type 3).
+    let (offset, size, count) = (word(0x20, 8), word(0x36, 2), word(0x38, 2));
+    let kinds: Vec<usize> = (0..count).map(|header| word(offset + header * size, 4)).collect();
+    assert!(kinds.contains(&1), "no program in {AGENT}");
+    assert!(!kinds.contains(&3), "{AGENT} wants an interpreter: it is dynamic");
+}
