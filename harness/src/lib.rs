@@ -7,6 +7,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod exit;
+pub mod gate;
 pub mod judge;
 pub mod names;
 pub mod run_folder;

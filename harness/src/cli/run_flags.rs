@@ -115,7 +115,13 @@ impl RunFlags {
             (None, Some("sim")) => LabSpec::Sim,
             (None, Some(id)) => LabSpec::Kept(id.to_owned()),
         };
+        if let LabSpec::Hosts(path) = &spec.lab {
+            let there = crate::gate::load(path)?.hosts.len();
+            let asked = self.hosts.is_some() || self.config.is_some();
+            spec.hosts = if asked { spec.hosts } else { there };
+        }
         validate(&spec)?;
+        crate::gate::check(&spec)?;
         Ok(spec)
     }
 
@@ -213,7 +219,7 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
 }
 
 fn validate_faults(spec: &TestSpec) -> Result<(), UserError> {
-    let names = crate::engine::plan::node_names(spec.hosts);
+    let names = crate::gate::names(spec)?;
     for fault in &spec.faults {
         Selector::parse(&fault.selector, &names)
             .map_err(|error| UserError::usage(error.to_string()).at("fault"))?;

@@ -27,7 +27,7 @@ pub fn run(
     stop: &StopFlag,
     progress: &dyn Progress,
 ) -> Result<EngineEnd, UserError> {
-    let names = plan::node_names(spec.hosts);
+    let names = crate::gate::names(spec)?;
     let schedule = plan::plan_faults(spec, &names)?;
     let up = Up::bring(spec, &folder.id())?;
     let info = run_info::build(spec, folder, &up.names, up.facts());
