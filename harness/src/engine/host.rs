@@ -33,6 +33,7 @@ pub fn run(
     let info = run_info::build(spec, folder, &up.names, up.facts());
     folder.write("run.json", &run_info::to_json(&info)?)?;
     let client: Arc<dyn Client> = Arc::new(up.system.client());
+    plan::check_needs(plan::workload_of(spec)?, &client.capabilities())?;
     let core = plan::core_config(spec, &up.names, schedule, client.shard_of())?;
     let recorder = Recorder::create(&folder.path).map_err(|error| {
         UserError::environment(error.to_string()).at(folder.path.display().to_string())

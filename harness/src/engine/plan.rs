@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use history::Key;
 use nemesis::{Fault, FaultRequest, PlannedFault, Selector, Timeline, schedule};
 use store::config::{CoreConfig as StoreConfig, Failover, Replication};
+use systems::Capabilities;
 use workloads::generator::{Stagger, TimeLimit};
 use workloads::rng::{Stream, stream};
 use workloads::workload::Settings;
@@ -110,9 +111,37 @@ pub fn core_config(
     })
 }
 
+/// Refuses a workload that asks for what the client cannot express, saying what is missing.
+pub fn check_needs(workload: &Workload, capabilities: &Capabilities) -> Result<(), UserError> {
+    let has = |need: &&&str| capabilities.micro_ops.contains(*need);
+    let missing: Vec<&str> =
+        workload.needs.micro_ops.iter().filter(|need| !has(need)).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what = format!("the workload {} needs {}", workload.name, missing.join(", "));
+    Err(UserError::usage(what)
+        .hint(format!("this client has {}", capabilities.micro_ops.join(", "))))
+}
+
 /// Names of keys for people.
 pub fn labels(spec: &TestSpec) -> BTreeMap<String, String> {
     workload::by_name(&spec.workload.name)
         .map(|workload| (workload.labels)(&settings(spec)))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_that_cannot_be_expressed_is_refused_with_what_is_missing() {
+        let workload = workload::by_name("profile").unwrap();
+        let able = Capabilities { micro_ops: &["r", "w"], atomic: "key", reads: "atomic" };
+        assert_eq!(check_needs(workload, &able), Ok(()));
+        let unable = Capabilities { micro_ops: &["r", "append"], ..able };
+        let error = check_needs(workload, &unable).unwrap_err();
+        assert_eq!(error.what, "the workload profile needs w");
+    }
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod chromium;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
