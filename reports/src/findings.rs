@@ -47,19 +47,27 @@ fn meaning(input: &ReportInput<'_>, name: &str, outcome: &Outcome) -> Markup {
             } @else if let Some(what) = system.not_promised.get(name) {
                 "This configuration never promised it; what would: " (what) "."
             }
-            @if outcome.verdict == Verdict::Invalid
-                && name != "lost-writes"
-                && lost_too(input) {
-                " Acknowledged writes were lost in this run (see lost-writes): what was read of \
-                 them is gone too, which shows here even where reads come from the leader."
-            }
+            @if outcome.verdict == Verdict::Invalid && name != "lost-writes" { (cause(input)) }
         }
     }
 }
 
-fn lost_too(input: &ReportInput<'_>) -> bool {
+/// What explains stale or vanished reads even where they come from the leader.
+fn cause(input: &ReportInput<'_>) -> Markup {
     let lost = input.judgement.checkers.get("lost-writes");
-    lost.is_some_and(|outcome| outcome.verdict == Verdict::Invalid)
+    let lost = lost.is_some_and(|outcome| outcome.verdict == Verdict::Invalid);
+    let cut = input.cut_off();
+    let acknowledged = input.run.system.settings.get("replication") == Some(&"async".into());
+    html! {
+        @if lost {
+            " Acknowledged writes were lost in this run (see lost-writes): what was read of them \
+             is gone too, which shows here even where reads come from the leader."
+        } @else if cut != 0 && acknowledged {
+            " In this run " (cut) " entries were cut off the log of a deposed leader, which had \
+             acknowledged them on its own (asynchronous replication): acknowledged writes were \
+             lost, which shows here even where reads come from the leader."
+        }
+    }
 }
 
 fn kinds(outcome: &Outcome) -> Markup {

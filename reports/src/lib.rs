@@ -12,6 +12,8 @@ mod plots;
 mod sections;
 mod terminal;
 
+use std::collections::BTreeMap;
+
 use checkers::Judgement;
 use history::{EventKind, FaultEvent, History, MopKind, RunInfo, TelemetryEvent};
 
@@ -79,6 +81,17 @@ impl ReportInput<'_> {
         let ops = self.ops.iter().map(|op| op.completed.unwrap_or(op.invoked)).max();
         let samples = self.telemetry.iter().map(|sample| sample.received).max();
         ops.max(samples).unwrap_or(0).max(1)
+    }
+
+    /// Entries cut off the logs of deposed leaders, as their nodes last said.
+    fn cut_off(&self) -> u64 {
+        let mut last: BTreeMap<(&str, u32), u64> = BTreeMap::new();
+        for sample in self.telemetry {
+            for shard in &sample.shards {
+                last.insert((&sample.node, shard.shard), shard.aside);
+            }
+        }
+        last.values().sum()
     }
 
     /// Faults that were injected.

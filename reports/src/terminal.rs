@@ -17,6 +17,10 @@ pub fn terminal_summary(input: &ReportInput<'_>) -> String {
         let (from, to) = (seconds(band.start), seconds(band.end));
         let _ = writeln!(text, "  fault  {} from {from} to {to}", band.label);
     }
+    if input.cut_off() != 0 {
+        let cut = input.cut_off();
+        let _ = writeln!(text, "  note   {cut} entries were cut off a deposed leader's log");
+    }
     for note in input.notes {
         let _ = writeln!(text, "  note   {note}");
     }
