@@ -24,7 +24,10 @@ pub fn promises(config: &CoreConfig, policy: &str) -> Promises {
         }
         ("leader", _) => Err(match keeps {
             Err(missing) => format!("{missing}, and a lease so that a deposed leader is silent"),
-            Ok(_) => "a lease, so that a deposed leader answers no reads".to_owned(),
+            Ok(_) if config.committed_reads => {
+                "a lease, so that a deposed leader answers no reads".to_owned()
+            }
+            Ok(_) => "--read committed, and a lease so that a deposed leader is silent".to_owned(),
         }),
         _ => Err("reads from the leader (--policy leader), without failover".to_owned()),
     };
