@@ -45,6 +45,26 @@ fn a_lab_stays_until_it_is_taken_down() {
 }
 
 #[test]
+fn a_kept_lab_runs_the_store_and_serves_a_test() {
+    if !lab_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("store-{}", std::process::id());
+    let flags = ["lab", "up", "--hosts", "3", "--name", &name, "--ttl", "5m"];
+    let up = run(&[&flags[..], &["--system", "store"]].concat(), folder.path());
+    assert!(up.status.success(), "{}", errors(&up));
+    let exec = ["lab", "exec", "n2", "--name", &name, "--", "ps", "-e", "-o", "args"];
+    let processes = run(&exec, folder.path());
+    assert!(String::from_utf8_lossy(&processes.stdout).contains("--config"), "a node runs");
+    let flags = ["run", "--lab", &name, "--fault", "pause:a-follower", "--replication", "sync"];
+    let ran = run(&flags, folder.path());
+    let down = run(&["lab", "down", &name], folder.path());
+    assert!(down.status.success(), "{}", errors(&down));
+    assert_eq!(ran.status.code(), Some(0), "{}", errors(&ran));
+}
+
+#[test]
 fn a_lab_ends_with_its_time_to_live() {
     if !lab_works() {
         return;

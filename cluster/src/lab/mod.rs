@@ -17,14 +17,29 @@ mod spec;
 mod supervisor;
 mod sys;
 
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
 pub use keeper::{Kept, down, enter, list, up};
 pub use outer::{bench, run_inside};
 pub use spec::{LabError, LabInfo, LabSpec, current};
+
+static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
+
+/// This binary. Remembered from the start: inside a kept lab `/proc` is the lab's own, and does not
+/// know this process.
+pub fn executable() -> Option<&'static Path> {
+    EXECUTABLE.get().map(PathBuf::as_path)
+}
 
 /// First thing in `main`: takes over when this process is one of the lab's own.
 ///
 /// Returns only in processes that are not. Must be called before any thread is started.
 pub fn maybe_reenter() {
+    if let Ok(path) = std::env::current_exe() {
+        // The first call wins; a second finds the same.
+        let _ = EXECUTABLE.set(path);
+    }
     let arguments: Vec<String> = std::env::args().collect();
     let mode = arguments.get(1).map(String::as_str);
     match mode {

@@ -58,7 +58,8 @@ pub fn hosts_of(spec: &TestSpec) -> Result<Vec<HostAddress>, UserError> {
 
 /// The store's node binary: beside this one.
 pub fn store_binary() -> Result<Vec<u8>, UserError> {
-    let own = std::env::current_exe().map_err(|e| UserError::environment(e.to_string()))?;
+    let own = lab::executable()
+        .ok_or_else(|| UserError::environment("this binary's own path is not known"))?;
     let path = own.with_file_name("splitbrain-store");
     std::fs::read(&path).map_err(|error| {
         UserError::environment(format!("the store's node binary cannot be read: {error}"))
