@@ -23,7 +23,7 @@ pub struct Op {
     pub process: i64,
     /// Its session.
     pub session: i64,
-    /// Its node, by number.
+    /// The node that answered, else the one it was sent to, by number.
     pub node: Option<u32>,
     /// ns since the run's start.
     pub invoked: i64,
@@ -137,7 +137,10 @@ impl History {
                 }
             }
         }
+        // A redirected operation was answered by another node than it was first sent to.
+        let node = event.node.as_ref().map(|node| self.node_number(node));
         let op = &mut self.ops[place];
+        op.node = node.or(op.node);
         op.kind = event.kind;
         op.completed_index = Some(event.index);
         op.completed = Some(event.time);

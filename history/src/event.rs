@@ -64,7 +64,7 @@ pub struct Event {
     /// The logical user; absent means the one named by `process`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<i64>,
-    /// The node that the operation was first sent to.
+    /// The node that the operation was first sent to; in a completion, the one that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Arc<str>>,
     /// Nanoseconds since the run's start.

@@ -98,8 +98,14 @@ impl ClusterView {
                 let Some(replica) = event.shards.iter().find(|s| s.shard == shard) else {
                     return Err(format!("{name} has no replica of shard {shard}"));
                 };
-                if replica.term != term || Some(replica.position) != position || replica.lag != 0 {
+                let level = replica.term == term && Some(replica.position) == position;
+                if !level || replica.lag != 0 {
                     return Err(format!("{name} has not caught up with {leader}"));
+                }
+                // Where reads show only what is committed, a replica that does not know yet that
+                // an entry is would be read without it.
+                if Some(replica.committed) != position {
+                    return Err(format!("{name} does not know yet that all of it is committed"));
                 }
             }
         }

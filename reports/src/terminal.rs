@@ -55,7 +55,7 @@ pub fn judgement_text(judgement: &Judgement) -> String {
 }
 
 fn checker_line(name: &str, outcome: &Outcome) -> String {
-    let mut line = format!("{} {:<18} {:<8}", symbol(outcome.verdict), name, word(outcome));
+    let mut line = format!("{} {:<18} {:<10} ", symbol(outcome.verdict), name, word(outcome));
     match outcome.role {
         Some(Role::Promised) => line.push_str("promised"),
         Some(Role::Observation) => line.push_str("not promised"),

@@ -42,6 +42,11 @@ impl Core {
                 let leader = replica.leader.map(|node| self.config.names[node].clone());
                 return Err(TxnReply::Refused { reason: "not-leader".to_owned(), leader });
             }
+            let fresh = replica.term_at(replica.commit) != Some(replica.term);
+            if txn.leader && self.config.committed_reads && mop.is_read() && fresh {
+                // It does not know yet how far its predecessor had committed (Raft, section 8).
+                return Err(refused("no entry of the leader's own term is committed yet"));
+            }
             if mop.is_read() {
                 continue;
             }

@@ -218,6 +218,10 @@ impl Core {
             // Reads of what failed or is unknown show nothing; writes keep their values.
             _ => op.mops.clone(),
         };
+        // The node that answered, or was asked last; the invocation names the first.
+        if let Some(hop) = op.hops.last() {
+            op.node = Arc::clone(&hop.node);
+        }
         let mut event = self.event(session, &op, kind, value);
         event.error = error;
         event.position = op.position.take();
