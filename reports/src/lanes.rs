@@ -41,10 +41,11 @@ pub fn witness(ops: &[WitnessOp]) -> Markup {
                 @let top = y(op.session);
                 @let node = op.node.as_deref().unwrap_or("");
                 g {
+                    title { (op.note) }
                     rect class={ "op " (op.kind.as_str()) } x=(from) y=(top + 4.0)
                         width=((to - from).max(14.0)) height="28" rx="4" {}
                     text.note x=(note_x(from)) y=(top + 22.0) text-anchor=(anchor(from)) {
-                        (op.note)
+                        (fitted(&op.note, room(ops, op, from, &x)))
                     }
                     text.when x=(note_x(from)) y=(top + 45.0) text-anchor=(anchor(from)) {
                         (seconds(op.invoked)) " " (node)
@@ -53,6 +54,29 @@ pub fn witness(ops: &[WitnessOp]) -> Markup {
             }
         }
     }
+}
+
+/// Room for an operation's note, px: up to its neighbour in the lane, or the page's edge.
+fn room(ops: &[WitnessOp], op: &WitnessOp, from: f64, x: &impl Fn(i64) -> f64) -> f64 {
+    let lane = ops.iter().filter(|other| other.session == op.session && other.index != op.index);
+    if anchor(from) == "end" {
+        let ends = lane.map(|other| x(other.completed.unwrap_or(i64::MAX)));
+        let before = ends.filter(|end| *end <= from).fold(LEFT, f64::max);
+        return from - before;
+    }
+    let starts = lane.map(|other| x(other.invoked)).filter(|start| from < *start);
+    starts.fold(WIDTH, f64::min) - from
+}
+
+/// A text cut to what fits; the whole is in the table and in the drawing's title.
+fn fitted(text: &str, room: f64) -> String {
+    const CHARACTER: f64 = 6.6;
+    let most = ((room - 12.0) / CHARACTER).max(0.0) as usize;
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let short: String = text.chars().take(most.saturating_sub(1)).collect();
+    if short.is_empty() { short } else { format!("{short}…") }
 }
 
 /// Text of boxes on the right half ends at the box's start, so that it stays on the page.

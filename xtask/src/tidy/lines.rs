@@ -195,4 +195,15 @@ mod tests {
         let dead = "//! Doc.\n// let a = 1;\n// if you must; do\n";
         assert_eq!(rules("a/src/a.rs", dead), ["dead-code"]);
     }
+
+    #[test]
+    fn machine_paths_and_titles_are_found_and_others_are_not() {
+        let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+        let path = concat!("see /wo", "rk/x\n");
+        assert_eq!(machine_paths(&source("a.md", path)).len(), 1);
+        assert_eq!(machine_paths(&source("a.md", "see ./workbook\n")), []);
+        assert_eq!(one_title(&source("a.md", "# A\n\n```\n# not a title\n```\n")), []);
+        assert_eq!(one_title(&source("a.md", "# A\n# B\n")).len(), 1);
+        assert_eq!(one_title(&source("a.md", "A\n")).len(), 1);
+    }
 }
