@@ -121,7 +121,7 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
             _ => Some(Role::Named),
         });
     }
-    let coverage = records.info.as_ref().map(|info| gate(records, info, &spans));
+    let mut coverage = records.info.as_ref().map(|info| gate(records, info, &spans));
     let gate_missed = coverage.as_ref().is_some_and(|coverage| !coverage.missing.is_empty());
     let partial = records
         .damage
@@ -133,6 +133,9 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
     // A configuration that promises nothing is told what was seen, and may not pass for valid.
     if !decided {
         verdict = verdict.max(observed(&outcomes));
+        if let Some(coverage) = coverage.as_mut().filter(|_| verdict == Verdict::Unknown) {
+            coverage.missing.push("a promise: this configuration makes none to hold it to".into());
+        }
     }
     Ok(Judgement { verdict, checkers: outcomes, coverage, partial })
 }
