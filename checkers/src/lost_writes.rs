@@ -18,6 +18,10 @@ use crate::registry::Checker;
 use crate::sentences::{key_name, lines, on_node, placed, seconds, windows, witness};
 use crate::verdict::{Context, Finding, Outcome, Verdict};
 
+/// Findings written out unless asked otherwise: more than other checkers', because each lost value
+/// is to be named with the window that it fell in.
+const FINDINGS_MAX: usize = 1_000;
+
 /// See the module's doc.
 pub struct LostWrites;
 
@@ -218,7 +222,7 @@ impl<'a> Check<'a> {
     }
 
     fn full(&self) -> bool {
-        self.context.findings_max.unwrap_or(50) <= self.findings.len()
+        self.context.findings_max.unwrap_or(FINDINGS_MAX) <= self.findings.len()
     }
 
     fn report(&mut self, key: u32, value: i64, writer: &'a Op, fate: &str) {

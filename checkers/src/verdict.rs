@@ -80,7 +80,8 @@ pub struct Context {
     pub windows: Vec<Window>,
     /// Names of keys for people.
     pub labels: BTreeMap<String, String>,
-    /// At most this many findings are written out; `None` means 50. `count` has them all.
+    /// At most this many findings are written out; `None` means 50, for lost
+    /// writes 1,000. `count` has them all.
     pub findings_max: Option<usize>,
 }
 
