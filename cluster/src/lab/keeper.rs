@@ -49,8 +49,7 @@ pub fn up(spec: &LabSpec, ttl_s: u64) -> Result<Kept, LabError> {
     match unsafe { fork() }.map_err(|error| setup(error.to_string()))? {
         ForkResult::Child => {
             drop(ready);
-            keeper(spec, ttl_s, &folder, report);
-            std::process::exit(0) // tidy: allow(exit) the keeper's own main
+            keeper(spec, ttl_s, &folder, report)
         }
         ForkResult::Parent { .. } => {
             drop(report);
@@ -69,20 +68,26 @@ fn folder(id: &str) -> Result<PathBuf, LabError> {
     Ok(Path::new(LABS).join(id))
 }
 
-fn keeper(spec: &LabSpec, ttl_s: u64, folder: &Path, mut report: UnixStream) {
+fn keeper(spec: &LabSpec, ttl_s: u64, folder: &Path, mut report: UnixStream) -> ! {
     let _ = setsid();
     // Before anything else is started: whoever reads our output must not wait for the lab's end.
     detach();
-    match keep_up(spec, ttl_s, folder) {
+    // Whoever asked for the end waits for the end of its connection, which the kernel closes when
+    // this process, the lab's last, is gone.
+    let _asked = match keep_up(spec, ttl_s, folder) {
         Ok((control, listener, kept)) => {
             let text = serde_json::to_vec(&kept).unwrap_or_default();
             let _ = report.write_all(&text);
             drop(report);
-            serve(&listener, control, kept.supervisor);
+            serve(&listener, control, kept.supervisor)
         }
-        Err(error) => drop(report.write_all(error.to_string().as_bytes())),
-    }
+        Err(error) => {
+            let _ = report.write_all(error.to_string().as_bytes());
+            None
+        }
+    };
     let _ = fs::remove_dir_all(folder);
+    std::process::exit(0) // tidy: allow(exit) the keeper's own main
 }
 
 fn keep_up(
@@ -119,7 +124,8 @@ fn detach() {
 }
 
 /// Until somebody connects to the control socket (that is the order to go) or the lab is gone.
-fn serve(listener: &UnixListener, control: UnixStream, supervisor: i32) {
+/// Gives the connection.
+fn serve(listener: &UnixListener, control: UnixStream, supervisor: i32) -> Option<UnixStream> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
     loop {
@@ -128,16 +134,14 @@ fn serve(listener: &UnixListener, control: UnixStream, supervisor: i32) {
             PollFd::new(control.as_fd(), PollFlags::POLLIN),
         ];
         let _ = poll(&mut fds, PollTimeout::from(5_000u16));
-        let asked = listener.accept().ok();
+        let asked = listener.accept().ok().map(|(stream, _)| stream);
         let ended = fds[1].revents().is_some_and(|events| !events.is_empty());
         if asked.is_none() && !ended {
             continue;
         }
         drop(control);
         let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(supervisor), None);
-        // Whoever asked waits for the end of its connection.
-        drop(asked);
-        return;
+        return asked;
     }
 }
 
