@@ -5,7 +5,9 @@ use std::path::Path;
 use cluster::Inventory;
 use nemesis::{Family, Fault};
 
-use crate::config::{LabSpec, ReplicationSpec, TestSpec};
+use systems::postgres::spec::Replication;
+
+use crate::config::{LabSpec, ReplicationSpec, SystemKind, TestSpec};
 use crate::error::UserError;
 
 /// The nodes' names: an inventory's own, or n1 to nN.
@@ -36,7 +38,10 @@ pub fn check(spec: &TestSpec) -> Result<(), UserError> {
                 .at(path.clone())
                 .hint(format!("{hint} the workload runs and is checked")));
         }
-        let loses = spec.store.replication == ReplicationSpec::Async;
+        let loses = match spec.system {
+            SystemKind::Store => spec.store.replication == ReplicationSpec::Async,
+            SystemKind::Postgres => spec.postgres.replication == Replication::Async,
+        };
         let deadly = kind == Fault::Kill || kind.family() == Family::Network;
         if loses && deadly && !inventory.data_is_disposable {
             let what = format!("{} without synchronous replication may lose data", kind.name());

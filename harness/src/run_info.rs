@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use history::{RunInfo, SystemInfo};
-use store::promises::promises;
-use systems::bundled::reads_mode;
 
 use crate::config::{LabSpec, TestSpec};
 use crate::engine::plan;
@@ -17,10 +15,10 @@ pub fn build(
     folder: &RunFolder,
     names: &[String],
     host_facts: BTreeMap<String, String>,
+    system: SystemInfo,
 ) -> RunInfo {
     let sim = spec.lab == LabSpec::Sim;
     let config = crate::config::to_toml(spec);
-    let promised = promises(&plan::store_config(spec, names), &spec.workload.policy);
     RunInfo {
         format: 1,
         // The simulator's records must not know where or when they were made.
@@ -36,26 +34,13 @@ pub fn build(
         started: (!sim).then(rfc3339),
         command: crate::config::command(spec),
         nodes: names.to_vec(),
-        system: SystemInfo {
-            name: "store".to_owned(),
-            settings: settings(&spec.store),
-            reads: reads_mode(spec.store.shards).to_owned(),
-            promises: promised.made,
-            not_promised: promised.not_made,
-        },
+        system,
         workload: spec.workload.name.clone(),
-        workload_settings: settings(&spec.workload),
+        workload_settings: systems::promises::settings(&spec.workload),
         policy: spec.workload.policy.clone(),
         labels: plan::labels(spec),
         config,
         host_facts,
-    }
-}
-
-fn settings<T: serde::Serialize>(value: &T) -> BTreeMap<String, serde_json::Value> {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::Object(map)) => map.into_iter().collect(),
-        _ => BTreeMap::new(),
     }
 }
 

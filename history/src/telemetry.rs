@@ -2,6 +2,8 @@
 //!
 //! Format version 1. `sent` and `received` bound the moment of the sample on the harness's clock.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A replica's role in one shard.
@@ -59,4 +61,7 @@ pub struct TelemetryEvent {
     /// Why it did not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What else the system says of itself, by the system's own names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, serde_json::Value>,
 }

@@ -243,6 +243,7 @@ mod tests {
                     aside: 0,
                 }],
                 error: None,
+                details: Default::default(),
             });
         }
         view

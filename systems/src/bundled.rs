@@ -1,19 +1,21 @@
 //! The bundled store as a system under test: put on hosts, started, sampled, asked.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask, Start};
-use cluster::{AgentLink, Exec, Host, HostError, SshHost, shell_quote};
-use history::{Key, TelemetryEvent};
+use cluster::{Exec, Host, HostError, SshHost, shell_quote};
+use history::{Key, Role, SystemInfo, TelemetryEvent};
 use store::client::{Outcome, StoreClient};
-use store::config::{CoreConfig, Failover};
+use store::config::CoreConfig;
 use store::node::NodeConfig;
 use store::wire::{NodeStatus, TxnReply, TxnRequest};
 
-use crate::client::{Capabilities, Client, ReplyFuture, StepReply, StepRequest};
+use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
+use crate::system::{LogFile, Nodes, System, SystemError, silent};
 
 /// Where every node listens.
 const PORT: u16 = 7000;
@@ -24,40 +26,53 @@ const LOG: &str = "/var/log/splitbrain-store.log";
 /// Where a node's process is named.
 const PIDFILE: &str = "/run/splitbrain/store.pid";
 
+/// How long a cluster may take to have its leaders.
+const LEADERS_LIMIT: Duration = Duration::from_secs(15);
+/// How long a started node must live to count as started, ms.
+const SETTLE_MS: u64 = 60;
+
 /// See the module's doc.
-#[derive(Clone, Debug)]
 pub struct StoreSystem {
+    nodes: Arc<Nodes>,
+    settings: StoreSettings,
+    addresses: Vec<SocketAddr>,
+    binary: Vec<u8>,
+}
+
+/// What a store is set to.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
     /// Settings shared by all nodes; `node` is set for each.
     pub core: CoreConfig,
     /// Whether nodes sync their logs.
     pub fsync: bool,
-    /// Where each node listens, by number.
-    pub addresses: Vec<SocketAddr>,
+    /// The settings as they are recorded.
+    pub recorded: BTreeMap<String, serde_json::Value>,
 }
 
 impl StoreSystem {
-    /// The store on hosts with these data addresses.
-    pub fn new(core: CoreConfig, fsync: bool, hosts: &[Arc<SshHost>]) -> StoreSystem {
-        let addresses = hosts.iter().map(|host| SocketAddr::new(host.data_address(), PORT));
-        StoreSystem { core, fsync, addresses: addresses.collect() }
+    /// The store on these nodes, with this node binary.
+    pub fn new(nodes: Arc<Nodes>, settings: StoreSettings, binary: Vec<u8>) -> StoreSystem {
+        let addresses = nodes.hosts.iter().map(|host| SocketAddr::new(host.data_address(), PORT));
+        StoreSystem { addresses: addresses.collect(), nodes, settings, binary }
     }
 
     /// Puts binary and configuration on a host, with an empty log.
-    pub fn provision(&self, node: usize, host: &SshHost, binary: &[u8]) -> Result<(), HostError> {
-        let program = program(binary);
+    fn provision(&self, node: usize, host: &SshHost) -> Result<(), HostError> {
+        let program = program(&self.binary);
         let (quoted, folder) = (shell_quote(&program), shell_quote(FOLDER));
         let there = host.exec(Exec::shell(format!(
             "mkdir -p {folder} && rm -rf {folder}/data {LOG}; stat -c %s {quoted} 2>/dev/null"
         )))?;
-        if there.text().trim() != binary.len().to_string() {
-            host.upload(binary, &program, 0o755)?;
+        if there.text().trim() != self.binary.len().to_string() {
+            host.upload(&self.binary, &program, 0o755)?;
         }
         let config = NodeConfig {
-            core: CoreConfig { node, ..self.core.clone() },
+            core: CoreConfig { node, ..self.settings.core.clone() },
             listen: self.addresses[node],
             peers: self.addresses.clone(),
             data_dir: PathBuf::from(FOLDER).join("data"),
-            fsync: self.fsync,
+            fsync: self.settings.fsync,
         };
         let text = serde_json::to_vec_pretty(&config).map_err(|error| HostError::Local {
             host: host.name().to_owned(),
@@ -66,40 +81,81 @@ impl StoreSystem {
         host.upload(&text, &format!("{FOLDER}/node.json"), 0o644)
     }
 
-    /// How a node is started on its host.
-    pub fn start_command(&self, binary: &[u8]) -> Start {
+    fn wait_for_leaders(&self) -> Result<(), SystemError> {
+        let started = Instant::now();
+        loop {
+            let samples = self.nodes.each(|node, _| Ok(self.sample(node, &|| 0)))?;
+            let led = |shard: u32| {
+                samples
+                    .iter()
+                    .flat_map(|sample| &sample.shards)
+                    .any(|replica| replica.shard == shard && replica.role == Role::Leader)
+            };
+            let alive = samples.iter().all(|sample| sample.alive);
+            if alive && (0..self.settings.core.shards).all(led) {
+                return Ok(());
+            }
+            if LEADERS_LIMIT < started.elapsed() {
+                let quiet = samples.iter().position(|sample| !sample.alive);
+                return Err(SystemError::new(match quiet {
+                    Some(node) => format!(
+                        "{} does not answer: {}; its log ends: {}",
+                        samples[node].node,
+                        samples[node].error.clone().unwrap_or_default(),
+                        self.nodes.tail(node, LOG)
+                    ),
+                    None => "the cluster has no leader".to_owned(),
+                }));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl System for StoreSystem {
+    fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    fn bring_up(&self) -> Result<(), SystemError> {
+        self.take_down();
+        self.nodes.each(|node, host| Ok(self.provision(node, host)?))?;
+        self.nodes.each(|node, _| {
+            let ask = Ask::Start { start: self.start(node), settle_ms: SETTLE_MS };
+            self.nodes.ask(node, ask, Duration::from_secs(5))
+        })?;
+        self.wait_for_leaders()
+    }
+
+    fn take_down(&self) {
+        stop_all(&self.nodes, PIDFILE);
+    }
+
+    fn start(&self, _node: usize) -> Start {
         let config = format!("{FOLDER}/node.json");
         Start {
-            argv: vec![program(binary), "--config".to_owned(), config],
+            argv: vec![program(&self.binary), "--config".to_owned(), config],
             log: LOG.to_owned(),
             pidfile: PIDFILE.to_owned(),
         }
     }
 
-    /// Where a node's process is named on its host.
-    pub fn pidfile(&self) -> &'static str {
-        PIDFILE
+    fn address(&self, node: usize) -> SocketAddr {
+        self.addresses[node]
     }
 
-    /// Where a node's output goes on its host.
-    pub fn log(&self) -> &'static str {
-        LOG
+    fn logs(&self) -> Vec<LogFile> {
+        vec![LogFile { path: LOG.to_owned(), name: "store.log" }]
     }
 
-    /// Asks a node, on its own host, how it is. `clock` gives ns since the run's start.
-    pub fn sample(
-        &self,
-        node: usize,
-        agent: &AgentLink,
-        clock: impl Fn() -> i64,
-    ) -> TelemetryEvent {
+    fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
         let sent = clock();
         let ask = Ask::HttpGet {
             address: self.addresses[node],
             path: "/status".to_owned(),
             timeout_ms: 300,
         };
-        let answer = agent.ask_text(ask, Duration::from_secs(1));
+        let answer = self.nodes.agents[node].ask_text(ask, Duration::from_secs(1));
         let status = answer.and_then(|answer| match answer {
             Answer::Http { status: 200, body } => {
                 serde_json::from_str::<NodeStatus>(&body).map_err(|error| error.to_string())
@@ -107,7 +163,7 @@ impl StoreSystem {
             other => Err(format!("not a status: {other:?}")),
         });
         let received = clock();
-        let name = self.core.names[node].clone();
+        let name = self.settings.core.names[node].clone();
         match status {
             Ok(status) => TelemetryEvent {
                 sent,
@@ -116,31 +172,46 @@ impl StoreSystem {
                 alive: true,
                 shards: status.shards,
                 error: None,
+                details: BTreeMap::new(),
             },
-            Err(error) => TelemetryEvent {
-                sent,
-                received,
-                node: name,
-                alive: false,
-                shards: Vec::new(),
-                error: Some(error),
-            },
+            Err(error) => silent(&name, sent, received, error),
         }
     }
 
-    /// A client of all nodes.
-    pub fn client(&self) -> BundledClient {
-        BundledClient {
+    fn client(&self, _model: Model) -> Arc<dyn Client> {
+        Arc::new(BundledClient {
             http: StoreClient::new(None),
             addresses: self.addresses.clone(),
-            names: self.core.names.clone(),
-            shards: self.core.shards,
-        }
+            names: self.settings.core.names.clone(),
+            shards: self.settings.core.shards,
+        })
     }
 
-    /// Whether leaders are ever replaced.
-    pub fn fails_over(&self) -> bool {
-        self.core.failover != Failover::None
+    fn info(&self, policy: &str) -> SystemInfo {
+        store_info(&self.settings, policy)
+    }
+}
+
+/// The record of a store, on hosts or simulated.
+pub fn store_info(settings: &StoreSettings, policy: &str) -> SystemInfo {
+    let promised = store::promises::promises(&settings.core, policy);
+    SystemInfo {
+        name: "store".to_owned(),
+        settings: settings.recorded.clone(),
+        reads: reads_mode(settings.core.shards).to_owned(),
+        promises: promised.made,
+        not_promised: promised.not_made,
+    }
+}
+
+/// Ends the process that a pidfile names, on all hosts at once.
+pub(crate) fn stop_all(nodes: &Nodes, pidfile: &str) {
+    let ended = nodes.each(|node, _| {
+        let ask = Ask::Stop { pidfile: pidfile.to_owned(), grace_ms: 300 };
+        nodes.ask(node, ask, Duration::from_secs(3))
+    });
+    if let Err(error) = ended {
+        eprintln!("warning: {error}");
     }
 }
 
@@ -194,14 +265,14 @@ pub fn translate(outcome: Outcome, names: &[String]) -> StepReply {
         Outcome::Answered(TxnReply::Ok { ops, position }) => {
             let position = position.iter().map(|(shard, at)| (shard.to_string(), (*at).into()));
             let position = serde_json::Value::Object(position.collect());
-            StepReply::Ok { mops: ops, position: Some(position) }
+            StepReply::Ok { mops: ops, position: Some(position), token: None }
         }
         Outcome::Answered(TxnReply::Refused { reason, leader }) => {
             let leader = leader.and_then(|leader| names.iter().position(|name| *name == leader));
             StepReply::Refused { reason, leader }
         }
         Outcome::Answered(TxnReply::Unknown { reason }) | Outcome::Unknown(reason) => {
-            StepReply::Unknown { reason }
+            StepReply::unknown(reason)
         }
         Outcome::NotSent(reason) => StepReply::NotSent { reason },
     }

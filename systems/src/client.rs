@@ -13,6 +13,12 @@ pub struct StepRequest {
     pub mops: Vec<MicroOp>,
     /// Whether the node must believe itself leader.
     pub leader: bool,
+    /// Who asks: clients that keep something for a session (a connection, a causal clock) need it.
+    pub session: usize,
+    /// The node must have applied at least this position before it reads; from [`StepReply::Ok`].
+    pub token: Option<u64>,
+    /// Whether the answer shall carry a token: it may cost a further round trip.
+    pub wants_token: bool,
 }
 
 /// What came of a request.
@@ -24,6 +30,8 @@ pub enum StepReply {
         mops: Vec<MicroOp>,
         /// Where the system says it stands.
         position: Option<serde_json::Value>,
+        /// The same as a number that grows, if it was wanted: at least what was written or seen.
+        token: Option<u64>,
     },
     /// The node certainly did not do it.
     Refused {
@@ -31,6 +39,16 @@ pub enum StepReply {
         reason: String,
         /// Whom the node named as leader, by number.
         leader: Option<usize>,
+    },
+    /// The node certainly did not do it, and another would not either: a conflict, a constraint.
+    Aborted {
+        /// Why, in the system's words.
+        reason: String,
+    },
+    /// The node has not applied the position asked for; nothing was done.
+    Behind {
+        /// How far it is.
+        reason: String,
     },
     /// It never reached a node: the connection was refused.
     NotSent {
@@ -41,7 +59,42 @@ pub enum StepReply {
     Unknown {
         /// Why.
         reason: String,
+        /// Where the system says it stands, if it does.
+        position: Option<serde_json::Value>,
     },
+}
+
+impl StepReply {
+    /// Nobody knows, and no position is known.
+    pub fn unknown(reason: impl Into<String>) -> StepReply {
+        StepReply::Unknown { reason: reason.into(), position: None }
+    }
+}
+
+/// What the keys of a workload hold: decides the tables or collections, and what a read shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// A value each, written and compared.
+    Register,
+    /// A list each, appended to.
+    List,
+    /// A set each.
+    Set,
+    /// A sum each.
+    Counter,
+}
+
+impl Model {
+    /// The model of a workload that uses these micro-operations.
+    pub fn of(micro_ops: &[&str]) -> Model {
+        let uses = |name: &str| micro_ops.contains(&name);
+        match () {
+            () if uses("append") => Model::List,
+            () if uses("add") || uses("rem") => Model::Set,
+            () if uses("inc") => Model::Counter,
+            () => Model::Register,
+        }
+    }
 }
 
 /// What a client can express, and what is atomic.

@@ -1,10 +1,18 @@
 //! Systems under test behind one trait.
 //!
-//! What lives here: what a system must offer the harness ([`Client`]), and one folder a system
-//! ([`bundled`]). What must not: faults, generators, judging.
+//! What lives here: what a system must offer the harness ([`System`], [`Client`]), and one folder a
+//! system ([`bundled`], [`postgres`], [`mongodb`]). What must not: faults, generators, judging.
+//!
+//! Read next: [`system`], [`client`], then a system.
 
 pub mod bundled;
 pub mod client;
+pub mod operator;
+pub mod postgres;
+pub mod promises;
+pub mod system;
 
-pub use bundled::StoreSystem;
-pub use client::{Capabilities, Client, ReplyFuture, StepReply, StepRequest};
+pub use bundled::{StoreSettings, StoreSystem};
+pub use client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
+pub use operator::Operator;
+pub use system::{LogFile, Nodes, System, SystemError};

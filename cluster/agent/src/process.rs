@@ -53,8 +53,62 @@ pub fn state(process: &ProcessId) -> ProcessState {
     }
 }
 
-/// Signals the group that a process leads. Never this process, its parent or init.
+/// Signals a process, its group and all its descendants: a database server's children lead groups
+/// of their own. Never this process, its parent or init.
+///
+/// A tree that is to be killed is stopped first, so that no child is born behind our back; a tree
+/// goes on from its leaves.
 pub fn signal(process: &ProcessId, signal: Signal) -> Result<(), String> {
+    if signal == Signal::SIGKILL {
+        signal_group(process, Signal::SIGSTOP)?;
+    }
+    let children = descendants(process.pid);
+    if signal != Signal::SIGCONT {
+        signal_group(process, signal)?;
+    }
+    for child in children.iter().rev() {
+        // One that has ended meanwhile needs no signal.
+        let _ = kill(Pid::from_raw(*child), signal);
+    }
+    if signal == Signal::SIGCONT {
+        signal_group(process, signal)?;
+    }
+    Ok(())
+}
+
+/// Signals a process and its group alone: what a request to end in good order is sent to.
+pub fn signal_one(process: &ProcessId, signal: Signal) -> Result<(), String> {
+    signal_group(process, signal)
+}
+
+/// All that this process started, and they in turn, parents before children.
+fn descendants(pid: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let parents: Vec<(i32, i32)> =
+        numbers.filter_map(|pid| parent(pid).map(|parent| (pid, parent))).collect();
+    let mut found = vec![pid];
+    let mut place = 0;
+    // Bounded: a process has one parent, so each is found once at most.
+    while place < found.len() {
+        let above = found[place];
+        let new = parents.iter().filter(|(pid, p)| *p == above && !found.contains(pid));
+        let new: Vec<i32> = new.map(|(pid, _)| *pid).collect();
+        found.extend(new);
+        place += 1;
+    }
+    found.remove(0);
+    found
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text[text.rfind(')')? + 2..].split(' ').nth(1)?.parse().ok()
+}
+
+fn signal_group(process: &ProcessId, signal: Signal) -> Result<(), String> {
     let own = [1, getpid().as_raw(), getppid().as_raw()];
     if own.contains(&process.pid) {
         return Err(format!("process {} is not the system's", process.pid));

@@ -234,7 +234,7 @@ fn stop(pidfile: &str, grace_ms: u64) -> Result<Answer, String> {
     let Ok(process) = running(pidfile) else {
         return Ok(Answer::Process { process: None, state: ProcessState::Absent });
     };
-    process::signal(&process, Signal::SIGTERM)?;
+    process::signal_one(&process, Signal::SIGTERM)?;
     process::signal(&process, Signal::SIGCONT).or_else(|error| {
         // It may have obeyed already.
         if gone(process::state(&process)) { Ok(()) } else { Err(error) }

@@ -6,7 +6,7 @@ use std::process::Command as Process;
 use clap::Subcommand;
 use cluster::{Exec, Host, SshHost, lab};
 
-use crate::config::{LabSpec, TestSpec, duration};
+use crate::config::{LabSpec, SystemKind, TestSpec, duration, unknown_system};
 use crate::engine::host::Up;
 use crate::error::UserError;
 
@@ -18,7 +18,7 @@ pub enum LabCommand {
         /// How many hosts, 3 to 9
         #[arg(long, default_value_t = 5)]
         hosts: usize,
-        /// Also start this system on it: store
+        /// Also start this system on it: store or postgres
         #[arg(long)]
         system: Option<String>,
         /// How long it may stay
@@ -99,19 +99,25 @@ pub fn lab(command: LabCommand) -> Result<u8, UserError> {
 }
 
 fn up(hosts: usize, system: Option<&str>, ttl: &str, id: String) -> Result<(), UserError> {
-    if let Some(system) = system.filter(|system| *system != "store") {
-        return Err(UserError::usage(format!("unknown system \"{system}\"")).hint("systems: store"));
-    }
+    let system = match system {
+        None => None,
+        Some(name) => Some(SystemKind::by_name(name).ok_or_else(|| unknown_system(name))?),
+    };
     let ttl_s = duration("--ttl", ttl)?.div_ceil(1_000);
     let spec = lab::LabSpec { hosts, id: id.clone() };
     let kept = lab::up(&spec, ttl_s).map_err(fail)?;
     println!("lab {} is up: {} hosts, for {ttl}", kept.id, kept.hosts);
     println!("splitbrain lab exec n1 --name {id} -- hostname");
-    if system.is_some() {
+    if let Some(system) = system {
         lab::enter(Some(&id)).map_err(fail)?;
-        let test = TestSpec { hosts, lab: LabSpec::Kept(id), ..TestSpec::default() };
+        let test = TestSpec { hosts, lab: LabSpec::Kept(id), system, ..TestSpec::default() };
         let up = Up::bring(&test, "kept")?;
-        println!("the store runs on {}, port 7000 of each data address", up.names.join(", "));
+        println!(
+            "{} runs on {}, port {} of each data address",
+            system.name(),
+            up.names().join(", "),
+            up.system.address(0).port()
+        );
     }
     Ok(())
 }

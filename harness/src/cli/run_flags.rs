@@ -7,7 +7,7 @@ use nemesis::Selector;
 use workloads::{policy, workload};
 
 use super::RunsDir;
-use crate::config::{LabSpec, TestFile, TestSpec, parse_fault};
+use crate::config::{LabSpec, SystemKind, TestFile, TestSpec, parse_fault, unknown_system};
 use crate::error::UserError;
 use crate::names::nearest;
 
@@ -44,13 +44,16 @@ pub struct RunFlags {
     /// How many hosts, 3 to 9
     #[arg(long)]
     pub hosts: Option<usize>,
-    /// System under test: store
+    /// System under test: store or postgres
     #[arg(long)]
     pub system: Option<String>,
-    /// async, sync (a majority) or sync:K
+    /// Any setting of the test file: postgres.synchronous_commit=remote_apply
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// async, sync (a majority) or sync:K; of PostgreSQL async, first:K or any:K
     #[arg(long)]
     pub replication: Option<String>,
-    /// none, vote or timeout
+    /// none, vote or timeout; of PostgreSQL none, operator or patroni
     #[arg(long)]
     pub failover: Option<String>,
     /// Independent logs
@@ -62,7 +65,7 @@ pub struct RunFlags {
     /// ledger, profile, conversation or mixed
     #[arg(long)]
     pub workload: Option<String>,
-    /// leader, any-follower, sticky-follower or own-from-leader
+    /// leader, any-follower, sticky-follower, own-from-leader, leader-after-write, position-token
     #[arg(long)]
     pub policy: Option<String>,
     /// Logical users
@@ -108,7 +111,17 @@ impl RunFlags {
                 error.at(format!("{}: {field}", path.display()))
             })?;
         }
-        self.as_file()?.apply(&mut spec)?;
+        if let Some(name) = &self.system {
+            spec.system = SystemKind::by_name(name).ok_or_else(|| unknown_system(name))?;
+        }
+        self.as_file(spec.system)?.apply(&mut spec)?;
+        for text in &self.set {
+            let file = crate::config::setting(text)?;
+            file.apply(&mut spec).map_err(|error| {
+                let field = error.place.clone().unwrap_or_default();
+                error.at(format!("--set {text}: {field}"))
+            })?;
+        }
         spec.lab = match (&self.hosts_file, self.lab.as_deref()) {
             (Some(path), _) => LabSpec::Hosts(path.display().to_string()),
             (None, None | Some("local")) => LabSpec::Local,
@@ -125,7 +138,7 @@ impl RunFlags {
         Ok(spec)
     }
 
-    fn as_file(&self) -> Result<TestFile, UserError> {
+    fn as_file(&self, system: SystemKind) -> Result<TestFile, UserError> {
         let mut file = TestFile {
             name: self.name.clone(),
             seed: self.seed,
@@ -141,6 +154,10 @@ impl RunFlags {
             faults: (!self.faults.is_empty()).then(|| self.faults.clone()),
             ..TestFile::default()
         };
+        if system != SystemKind::Store {
+            self.system_table(system, &mut file)?;
+            return Ok(file);
+        }
         let mut store = crate::config::StoreFile {
             failover: self.failover.clone(),
             shards: self.shards,
@@ -163,6 +180,39 @@ impl RunFlags {
         }
         file.store = Some(store);
         Ok(file)
+    }
+
+    /// The flags that every system has in a form of its own.
+    fn system_table(&self, system: SystemKind, file: &mut TestFile) -> Result<(), UserError> {
+        let mut table = toml::Table::new();
+        let mut set = |name: &str, value: toml::Value| table.insert(name.to_owned(), value);
+        if let Some(replication) = &self.replication {
+            let (kind, k) = match replication.split_once(':') {
+                Some((kind, k)) => (kind, Some(k)),
+                None => (replication.as_str(), None),
+            };
+            set("replication", kind.into());
+            if let Some(k) = k {
+                let k = k.parse::<i64>().map_err(|_| {
+                    UserError::usage(format!("\"{replication}\" is not async, first:K or any:K"))
+                        .at("--replication")
+                })?;
+                set("k", k.into());
+            }
+        }
+        if let Some(failover) = &self.failover {
+            set("failover", failover.as_str().into());
+        }
+        for (flag, given) in [("--shards", self.shards.is_some()), ("--read", self.read.is_some())] {
+            if given {
+                let what = format!("{flag} is a setting of the store, not of {}", system.name());
+                return Err(UserError::usage(what).at(flag).hint("see --set"));
+            }
+        }
+        if !table.is_empty() {
+            file.postgres = Some(table);
+        }
+        Ok(())
     }
 
     /// The seeds to run.
@@ -190,7 +240,16 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
         let what = format!("a cluster has 3 to 9 hosts, not {}", spec.hosts);
         return Err(UserError::usage(what).at("hosts"));
     }
-    if let crate::config::ReplicationSpec::Sync { k } = spec.store.replication
+    if spec.system == SystemKind::Postgres {
+        let names = crate::gate::names(spec)?;
+        let check = spec.postgres.check(&names);
+        check.map_err(|(field, what)| UserError::usage(what).at(field))?;
+        if spec.lab == LabSpec::Sim {
+            let hint = "the simulator runs the bundled store alone: leave --lab sim out";
+            return Err(UserError::usage("PostgreSQL runs on hosts").at("--lab").hint(hint));
+        }
+    }
+    if spec.system == SystemKind::Store && let crate::config::ReplicationSpec::Sync { k } = spec.store.replication
         && !(1..spec.hosts).contains(&k)
     {
         let what = format!("{k} followers of {} hosts cannot confirm a write", spec.hosts);
@@ -198,7 +257,7 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
         return Err(UserError::usage(what).at("replication").hint(hint));
     }
     let limits = [
-        ("shards", u64::from(spec.store.shards), 1, 64),
+        ("shards", u64::from(spec.shards()), 1, 64),
         ("sessions", spec.workload.sessions as u64, 1, 10_000),
         ("time-limit", spec.duration_ms, 500, 24 * 3_600_000),
         ("op-timeout", spec.workload.op_timeout_ms, 10, 600_000),
@@ -223,7 +282,7 @@ fn validate_faults(spec: &TestSpec) -> Result<(), UserError> {
     for fault in &spec.faults {
         Selector::parse(&fault.selector, &names)
             .map_err(|error| UserError::usage(error.to_string()).at("fault"))?;
-        if spec.store.shards <= fault.shard {
+        if spec.shards() <= fault.shard {
             let what = format!("there is no shard {}: they count from 0", fault.shard);
             return Err(UserError::usage(what).at("fault"));
         }

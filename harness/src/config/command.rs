@@ -1,9 +1,52 @@
 //! The exact command that repeats a test.
 
 use cluster::shell_quote;
+use serde::Serialize;
+use systems::postgres::PostgresSpec;
 
 use super::fault_text::{duration_text, fault_text};
-use super::spec::{FailoverSpec, LabSpec, ReplicationSpec, TestSpec};
+use super::spec::{FailoverSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind, TestSpec};
+
+fn store_flags(store: &StoreSpec, flag: &mut impl FnMut(&str, String)) {
+    match store.replication {
+        ReplicationSpec::Async => flag("replication", "async".to_owned()),
+        ReplicationSpec::Sync { k } => flag("replication", format!("sync:{k}")),
+    }
+    let failover = match store.failover {
+        FailoverSpec::None => "none",
+        FailoverSpec::Vote => "vote",
+        FailoverSpec::Timeout => "timeout",
+    };
+    flag("failover", failover.to_owned());
+    flag("shards", store.shards.to_string());
+    flag("read", if store.committed_reads { "committed" } else { "local" }.to_owned());
+}
+
+/// Settings that differ from their defaults.
+fn settings<T: Serialize>(
+    table: &str,
+    given: &T,
+    default: &T,
+    flag: &mut impl FnMut(&str, String),
+) {
+    // Plain structs of plain values always have a table.
+    let as_table = |value: &T| toml::Table::try_from(value).unwrap_or_default();
+    let default = as_table(default);
+    for (name, value) in as_table(given) {
+        if default.get(&name) == Some(&value) {
+            continue;
+        }
+        match value {
+            toml::Value::String(text) => flag("set", format!("{table}.{name}={text}")),
+            toml::Value::Table(inner) => {
+                for (key, value) in inner {
+                    flag("set", format!("{table}.{name}.{key}={value}"));
+                }
+            }
+            value => flag("set", format!("{table}.{name}={value}")),
+        }
+    }
+}
 
 /// Every setting as a flag, so that the line says all there is to say.
 pub fn command(spec: &TestSpec) -> String {
@@ -18,18 +61,13 @@ pub fn command(spec: &TestSpec) -> String {
         LabSpec::Hosts(path) => flag("hosts-file", path.clone()),
     }
     flag("hosts", spec.hosts.to_string());
-    match spec.store.replication {
-        ReplicationSpec::Async => flag("replication", "async".to_owned()),
-        ReplicationSpec::Sync { k } => flag("replication", format!("sync:{k}")),
+    match spec.system {
+        SystemKind::Store => store_flags(&spec.store, &mut flag),
+        SystemKind::Postgres => {
+            flag("system", "postgres".to_owned());
+            settings("postgres", &spec.postgres, &PostgresSpec::default(), &mut flag);
+        }
     }
-    let failover = match spec.store.failover {
-        FailoverSpec::None => "none",
-        FailoverSpec::Vote => "vote",
-        FailoverSpec::Timeout => "timeout",
-    };
-    flag("failover", failover.to_owned());
-    flag("shards", spec.store.shards.to_string());
-    flag("read", if spec.store.committed_reads { "committed" } else { "local" }.to_owned());
     flag("workload", spec.workload.name.clone());
     flag("policy", spec.workload.policy.clone());
     flag("sessions", spec.workload.sessions.to_string());

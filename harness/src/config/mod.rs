@@ -8,7 +8,7 @@ mod toml_file;
 pub use command::command;
 pub use fault_text::parse_fault;
 pub use spec::{
-    CoverageSpec, FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, StoreSpec, TestSpec,
-    WorkloadSpec,
+    CoverageSpec, FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind,
+    TestSpec, WorkloadSpec,
 };
-pub use toml_file::{StoreFile, TestFile, duration, to_toml};
+pub use toml_file::{StoreFile, TestFile, duration, setting, to_toml, unknown_system};

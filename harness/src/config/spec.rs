@@ -4,6 +4,7 @@
 //! `run.json`, so that a run can be repeated from its folder.
 
 use serde::{Deserialize, Serialize};
+use systems::postgres::PostgresSpec;
 
 /// Where hosts come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,34 @@ pub enum FailoverSpec {
     Vote,
     /// By a follower's own timeout.
     Timeout,
+}
+
+/// A system under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SystemKind {
+    /// The bundled store.
+    Store,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl SystemKind {
+    /// All, in the order in which lists show them.
+    pub const ALL: [SystemKind; 2] = [SystemKind::Store, SystemKind::Postgres];
+
+    /// Its name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            SystemKind::Store => "store",
+            SystemKind::Postgres => "postgres",
+        }
+    }
+
+    /// The one called `name`.
+    pub fn by_name(name: &str) -> Option<SystemKind> {
+        SystemKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// The bundled store's settings.
@@ -119,8 +148,12 @@ pub struct TestSpec {
     pub lab: LabSpec,
     /// How many hosts, 3 to 9.
     pub hosts: usize,
-    /// The system under test; the bundled store.
+    /// The system under test.
+    pub system: SystemKind,
+    /// Settings of the bundled store.
     pub store: StoreSpec,
+    /// Settings of PostgreSQL.
+    pub postgres: PostgresSpec,
     /// What is done to it.
     pub workload: WorkloadSpec,
     /// What is broken.
@@ -135,6 +168,16 @@ pub struct TestSpec {
     pub coverage: CoverageSpec,
 }
 
+impl TestSpec {
+    /// Independent logs of the system.
+    pub fn shards(&self) -> u32 {
+        match self.system {
+            SystemKind::Store => self.store.shards,
+            SystemKind::Postgres => 1,
+        }
+    }
+}
+
 impl Default for TestSpec {
     fn default() -> TestSpec {
         TestSpec {
@@ -142,6 +185,8 @@ impl Default for TestSpec {
             seed: 1,
             lab: LabSpec::Local,
             hosts: 3,
+            system: SystemKind::Store,
+            postgres: PostgresSpec::default(),
             store: StoreSpec {
                 replication: ReplicationSpec::Async,
                 failover: FailoverSpec::Vote,

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::fault_text::{duration_text, fault_text, parse_duration, parse_fault};
-use super::spec::{FailoverSpec, ReplicationSpec, TestSpec};
+use super::spec::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec};
 use crate::error::UserError;
 
 /// A test file as it is written.
@@ -18,7 +18,7 @@ pub struct TestFile {
     pub seed: Option<u64>,
     /// 3 to 9.
     pub hosts: Option<usize>,
-    /// The system under test: `store`.
+    /// The system under test: `store` or `postgres`.
     pub system: Option<String>,
     /// What is done.
     pub workload: Option<String>,
@@ -38,6 +38,8 @@ pub struct TestFile {
     pub faults: Option<Vec<String>>,
     /// The store's settings.
     pub store: Option<StoreFile>,
+    /// PostgreSQL's settings; those of [`systems::postgres::PostgresSpec`].
+    pub postgres: Option<toml::Table>,
     /// What the coverage gate asks for.
     pub coverage: Option<CoverageFile>,
 }
@@ -102,10 +104,8 @@ impl TestFile {
         spec.hosts = self.hosts.unwrap_or(spec.hosts);
         spec.workload.sessions = self.sessions.unwrap_or(spec.workload.sessions);
         spec.workload.rate = self.rate.unwrap_or(spec.workload.rate);
-        if let Some(system) = self.system.as_deref().filter(|system| *system != "store") {
-            return Err(UserError::usage(format!("unknown system \"{system}\""))
-                .at("system")
-                .hint("systems are store"));
+        if let Some(name) = &self.system {
+            spec.system = SystemKind::by_name(name).ok_or_else(|| unknown_system(name))?;
         }
         let durations = [
             ("op_timeout", &self.op_timeout, &mut spec.workload.op_timeout_ms),
@@ -125,6 +125,9 @@ impl TestFile {
             let to = &mut spec.coverage;
             to.ok_outside_min = coverage.ok_outside_min.unwrap_or(to.ok_outside_min);
             to.attempts_during_min = coverage.attempts_during_min.unwrap_or(to.attempts_during_min);
+        }
+        if let Some(table) = &self.postgres {
+            overlay("postgres", &mut spec.postgres, table)?;
         }
         match &self.store {
             Some(store) => store.apply(spec),
@@ -171,6 +174,48 @@ impl StoreFile {
     }
 }
 
+/// A system that there is not.
+pub fn unknown_system(name: &str) -> UserError {
+    let names: Vec<&str> = SystemKind::ALL.iter().map(|kind| kind.name()).collect();
+    let near = crate::names::nearest(name, &names);
+    let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+    UserError::usage(format!("unknown system \"{name}\""))
+        .at("system")
+        .hint(format!("{near}systems are {}", names.join(", ")))
+}
+
+/// Puts what a table says over settings; a field that is not there is named.
+fn overlay<T: Serialize + serde::de::DeserializeOwned>(
+    at: &str,
+    settings: &mut T,
+    table: &toml::Table,
+) -> Result<(), UserError> {
+    let fail = |error: String| UserError::usage(error).at(at);
+    let mut all = toml::Table::try_from(&*settings).map_err(|error| fail(error.to_string()))?;
+    for (name, value) in table {
+        all.insert(name.clone(), value.clone());
+    }
+    *settings = all.try_into().map_err(|error: toml::de::Error| fail(error.message().into()))?;
+    Ok(())
+}
+
+/// A `--set NAME=VALUE`: a line of the file, whose quotes may be left out.
+pub fn setting(text: &str) -> Result<TestFile, UserError> {
+    let fail = |why: String| UserError::usage(why).at(format!("--set {text}"));
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| fail("expected NAME=VALUE, such as postgres.k=2".to_owned()))?;
+    let plain: Result<TestFile, _> = toml::from_str(&format!("{name} = {value}"));
+    match plain {
+        Ok(file) => Ok(file),
+        Err(error) => {
+            let quoted = toml::Value::String(value.to_owned());
+            toml::from_str(&format!("{name} = {quoted}"))
+                .map_err(|_| fail(error.message().trim().to_owned()))
+        }
+    }
+}
+
 /// A duration in a field.
 pub fn duration(field: &str, text: &str) -> Result<u64, UserError> {
     parse_duration(text).ok_or_else(|| {
@@ -198,7 +243,9 @@ pub fn to_toml(spec: &TestSpec) -> String {
         name: Some(spec.name.clone()),
         seed: Some(spec.seed),
         hosts: Some(spec.hosts),
-        system: Some("store".to_owned()),
+        system: Some(spec.system.name().to_owned()),
+        postgres: (spec.system == SystemKind::Postgres)
+            .then(|| toml::Table::try_from(&spec.postgres).unwrap_or_default()),
         workload: Some(spec.workload.name.clone()),
         policy: Some(spec.workload.policy.clone()),
         sessions: Some(spec.workload.sessions),
@@ -207,7 +254,7 @@ pub fn to_toml(spec: &TestSpec) -> String {
         duration: Some(duration_text(spec.duration_ms)),
         recovery: Some(duration_text(spec.recovery_ms)),
         faults: Some(spec.faults.iter().map(fault_text).collect()),
-        store: Some(StoreFile {
+        store: (spec.system == SystemKind::Store).then(|| StoreFile {
             replication: Some(replication.to_owned()),
             k,
             failover: Some(failover.to_owned()),

@@ -44,7 +44,7 @@ impl Client for NullClient {
             }
         });
         let mops = mops.collect();
-        Box::pin(std::future::ready(StepReply::Ok { mops, position: None }))
+        Box::pin(std::future::ready(StepReply::Ok { mops, position: None, token: None }))
     }
 
     fn shard_of(&self) -> fn(&Key, u32) -> u32 {
@@ -68,7 +68,7 @@ pub fn run(runs_dir: &Path, sessions: usize, ops: u64) -> Result<String, UserErr
         .ok_or_else(|| UserError::environment("the policy any-follower is gone"))?;
     let nodes = node_names(3);
     let core = CoreConfig {
-        view: View { nodes: nodes.len(), shards: 1, shard_of: store::shard_of },
+        view: View { nodes: nodes.len(), shards: 1, shard_of: store::shard_of, now: 0 },
         nodes,
         seed: 1,
         sessions,
@@ -88,6 +88,7 @@ pub fn run(runs_dir: &Path, sessions: usize, ops: u64) -> Result<String, UserErr
         recorder,
         port: None,
         sampler: None,
+        operator: None,
         sample_every: Duration::from_secs(1),
         started,
     };

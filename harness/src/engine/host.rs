@@ -30,11 +30,12 @@ pub fn run(
     let names = crate::gate::names(spec)?;
     let schedule = plan::plan_faults(spec, &names)?;
     let up = Up::bring(spec, &folder.id())?;
-    let info = run_info::build(spec, folder, &up.names, up.facts());
+    let system = up.system.info(&spec.workload.policy);
+    let info = run_info::build(spec, folder, up.names(), up.facts(), system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
-    let client: Arc<dyn Client> = Arc::new(up.system.client());
+    let client: Arc<dyn Client> = up.system.client(plan::model(spec)?);
     plan::check_needs(plan::workload_of(spec)?, &client.capabilities())?;
-    let core = plan::core_config(spec, &up.names, schedule, client.shard_of())?;
+    let core = plan::core_config(spec, up.names(), schedule, client.shard_of())?;
     let recorder = Recorder::create(&folder.path).map_err(|error| {
         UserError::environment(error.to_string()).at(folder.path.display().to_string())
     })?;
@@ -45,13 +46,15 @@ pub fn run(
         recorder,
         port: Some(up.port()),
         sampler: Some(Arc::new(up.sampler(started))),
+        operator: up.system.operator(),
         sample_every: Duration::from_millis(spec.sample_ms),
         started,
     };
     let end = driver.drive(stop, progress);
     // Logs are fetched whatever became of the run; without them a failure could not be explained.
-    let mut notes = up.fetch_logs(folder);
-    up.take_down();
+    let mut notes = up.system.after_run();
+    notes.append(&mut up.fetch_logs(folder));
+    up.system.take_down();
     let mut end = end?;
     end.notes.append(&mut notes);
     Ok(end)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use history::Key;
 use nemesis::{Fault, FaultRequest, PlannedFault, Selector, Timeline, schedule};
 use store::config::{CoreConfig as StoreConfig, Failover, Replication};
-use systems::Capabilities;
+use systems::{Capabilities, Model, StoreSettings};
 use workloads::generator::{Stagger, TimeLimit};
 use workloads::rng::{Stream, stream};
 use workloads::workload::Settings;
@@ -33,7 +33,7 @@ pub fn workload_of(spec: &TestSpec) -> Result<&'static Workload, UserError> {
 
 /// What its workload is set to.
 pub fn settings(spec: &TestSpec) -> Settings {
-    Settings { sessions: spec.workload.sessions, shards: spec.store.shards, seed: spec.seed }
+    Settings { sessions: spec.workload.sessions, shards: spec.shards(), seed: spec.seed }
 }
 
 /// The faults of a test, placed on its timeline by its seed.
@@ -82,6 +82,20 @@ pub fn store_config(spec: &TestSpec, names: &[String]) -> StoreConfig {
     }
 }
 
+/// The store's settings with all that is recorded of them.
+pub fn store_settings(spec: &TestSpec, names: &[String]) -> StoreSettings {
+    StoreSettings {
+        core: store_config(spec, names),
+        fsync: spec.store.fsync,
+        recorded: systems::promises::settings(&spec.store),
+    }
+}
+
+/// What the keys of a test's workload hold.
+pub fn model(spec: &TestSpec) -> Result<Model, UserError> {
+    Ok(Model::of(workload_of(spec)?.needs.micro_ops))
+}
+
 /// The core of a run.
 pub fn core_config(
     spec: &TestSpec,
@@ -99,7 +113,7 @@ pub fn core_config(
         .ok_or_else(|| UserError::usage(format!("unknown policy {}", spec.workload.policy)))?;
     Ok(CoreConfig {
         nodes: names.to_vec(),
-        view: View { nodes: names.len(), shards: spec.store.shards, shard_of },
+        view: View { nodes: names.len(), shards: spec.shards(), shard_of, now: 0 },
         seed: spec.seed,
         sessions: settings.sessions,
         op_timeout_ns: ns(spec.workload.op_timeout_ms),

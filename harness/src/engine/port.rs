@@ -1,15 +1,15 @@
 //! Carries faults out on hosts, through their agents, and gathers evidence.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask, ProcessState, Start};
-use cluster::AgentLink;
 use history::{Evidence, FaultResult};
 use nemesis::{Act, ActReport};
+use systems::System;
 
 /// How long an agent may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -19,16 +19,8 @@ const PROBE_MS: u64 = 150;
 /// See the module's doc.
 #[derive(Clone)]
 pub struct HostPort {
-    /// By node.
-    pub agents: Vec<Arc<AgentLink>>,
-    /// By node: where the system listens.
-    pub addresses: Vec<SocketAddr>,
-    /// By node.
-    pub names: Vec<String>,
-    /// Where the system's process is named on each host.
-    pub pidfile: String,
-    /// How the system is started again.
-    pub start: Start,
+    /// Whose nodes it acts on.
+    pub system: Arc<dyn System>,
 }
 
 impl HostPort {
@@ -45,7 +37,7 @@ impl HostPort {
                 Ok(Answer::Dropping { mechanism: by }) => mechanism = by,
                 Ok(Answer::Process { process, state }) => {
                     let pid = process.map_or(0, |process| process.pid);
-                    let probe = format!("{} process {pid}", self.names[node]);
+                    let probe = format!("{} process {pid}", self.name(node));
                     evidence.push(process_evidence(probe, act, state));
                 }
                 Ok(other) => errors.push(format!("unexpected answer {other:?}")),
@@ -79,29 +71,33 @@ impl HostPort {
         ActReport { mechanism, result: ActReport::judge(&evidence), evidence, took, error }
     }
 
+    fn name(&self, node: usize) -> &str {
+        &self.system.nodes().names[node]
+    }
+
     fn asks(&self, id: &str, act: &Act) -> Vec<(usize, Ask)> {
-        let (fault, pidfile) = (id.to_owned(), self.pidfile.clone());
-        let each = |nodes: &[usize], ask: &dyn Fn() -> Ask| {
-            nodes.iter().map(|node| (*node, ask())).collect::<Vec<_>>()
+        let fault = id.to_owned();
+        let each = |nodes: &[usize], ask: &dyn Fn(Start) -> Ask| {
+            nodes.iter().map(|node| (*node, ask(self.system.start(*node)))).collect::<Vec<_>>()
         };
         match act {
-            Act::Kill { nodes } => each(nodes, &|| Ask::Kill {
+            Act::Kill { nodes } => each(nodes, &|start| Ask::Kill {
                 fault: fault.clone(),
-                pidfile: pidfile.clone(),
-                restart: Some(self.start.clone()),
+                pidfile: start.pidfile.clone(),
+                restart: Some(start),
             }),
             Act::Pause { nodes } => {
-                each(nodes, &|| Ask::Pause { fault: fault.clone(), pidfile: pidfile.clone() })
+                each(nodes, &|start| Ask::Pause { fault: fault.clone(), pidfile: start.pidfile })
             }
-            Act::Slow { nodes, stopped_percent } => each(nodes, &|| Ask::Slow {
+            Act::Slow { nodes, stopped_percent } => each(nodes, &|start| Ask::Slow {
                 fault: fault.clone(),
-                pidfile: pidfile.clone(),
+                pidfile: start.pidfile,
                 stopped_percent: *stopped_percent,
             }),
             Act::Drop { links } => {
                 let mut from: BTreeMap<usize, Vec<IpAddr>> = BTreeMap::new();
                 for link in links {
-                    from.entry(link.at).or_default().push(self.addresses[link.from].ip());
+                    from.entry(link.at).or_default().push(self.system.address(link.from).ip());
                 }
                 let ask = |(node, from)| (node, Ask::Drop { fault: fault.clone(), from });
                 from.into_iter().map(ask).collect()
@@ -112,7 +108,7 @@ impl HostPort {
     fn ask_all(&self, asks: Vec<(usize, Ask)>) -> Vec<(usize, Result<Answer, String>)> {
         thread::scope(|scope| {
             let threads = asks.into_iter().map(|(node, ask)| {
-                let agent = &self.agents[node];
+                let agent = &self.system.nodes().agents[node];
                 (node, scope.spawn(move || agent.ask_text(ask, LIMIT)))
             });
             let threads: Vec<_> = threads.collect();
@@ -131,7 +127,7 @@ impl HostPort {
             by_node.entry(link.at).or_default().push(link.from);
         }
         let asks = by_node.iter().map(|(node, to)| {
-            let targets = to.iter().map(|to| self.addresses[*to]).collect();
+            let targets = to.iter().map(|to| self.system.address(*to)).collect();
             (*node, Ask::Reach { targets, timeout_ms: PROBE_MS })
         });
         let answers = self.ask_all(asks.collect());
@@ -150,7 +146,7 @@ impl HostPort {
                     _ => outcome == "timeout",
                 };
                 evidence.push(Evidence {
-                    probe: format!("{} -> {}", self.names[node], self.names[*to]),
+                    probe: format!("{} -> {}", self.name(node), self.name(*to)),
                     expected: expected.to_owned(),
                     observed: outcome,
                     holds,
@@ -161,7 +157,9 @@ impl HostPort {
     }
 
     fn running(&self, nodes: &[usize]) -> Vec<Evidence> {
-        let ask = |node: &usize| (*node, Ask::State { pidfile: self.pidfile.clone() });
+        let ask = |node: &usize| {
+            (*node, Ask::State { pidfile: self.system.start(*node).pidfile })
+        };
         let answers = self.ask_all(nodes.iter().map(ask).collect());
         let evidence = answers.into_iter().map(|(node, answer)| {
             let observed = match answer {
@@ -170,7 +168,7 @@ impl HostPort {
                 Err(error) => error,
             };
             Evidence {
-                probe: format!("{} process", self.names[node]),
+                probe: format!("{} process", self.name(node)),
                 expected: "running".to_owned(),
                 holds: observed == "running",
                 observed,

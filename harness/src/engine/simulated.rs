@@ -29,7 +29,9 @@ pub fn run(
 ) -> Result<EngineEnd, UserError> {
     let names = plan::node_names(spec.hosts);
     let schedule = plan::plan_faults(spec, &names)?;
-    let info = run_info::build(spec, folder, &names, BTreeMap::new());
+    let settings = plan::store_settings(spec, &names);
+    let system = systems::bundled::store_info(&settings, &spec.workload.policy);
+    let info = run_info::build(spec, folder, &names, BTreeMap::new(), system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
     let disk = |error: std::io::Error| {
         UserError::environment(format!("the run cannot be recorded: {error}"))
@@ -101,8 +103,7 @@ impl Simulation<'_> {
                 if self.now < at {
                     break;
                 }
-                let reason = "no answer in time".to_owned();
-                self.answer(id, StepReply::Unknown { reason }, &mut out);
+                self.answer(id, StepReply::unknown("no answer in time"), &mut out);
             }
             if self.next_sample <= self.now {
                 self.sample(&mut out);
@@ -130,6 +131,7 @@ impl Simulation<'_> {
                 node: self.names[node].clone(),
                 alive: status.is_some(),
                 error: status.is_none().then(|| self.world.process(node).to_owned()),
+                details: BTreeMap::new(),
                 shards: status.map(|status| status.shards).unwrap_or_default(),
             };
             self.core.step(self.now, Input::Telemetry(event), out);

@@ -29,14 +29,14 @@ impl AnyFollower {
 
 /// The believed leader of `shard`: whom a follower policy avoids.
 pub(super) fn leader_of(leader: &mut Leader, session: usize, shard: u32, view: &View) -> usize {
-    let step = Step { shard, node: 0, mops: 0..0, leader: true };
+    let step = Step { shard, node: 0, mops: 0..0, leader: true, token: None };
     leader.redirect(session, &step, view).unwrap_or(0)
 }
 
 /// One request for a whole read-only transaction.
 pub(super) fn follower_step(txn: &[MicroOp], node: usize, view: &View) -> Step {
     let shard = txn.first().map_or(0, |mop| (view.shard_of)(mop.key(), view.shards));
-    Step { shard, node, mops: 0..txn.len(), leader: false }
+    Step { shard, node, mops: 0..txn.len(), leader: false, token: None }
 }
 
 impl Policy for AnyFollower {

@@ -37,7 +37,8 @@ impl Beliefs {
         let nodes = view.nodes;
         let belief = &mut self.of(session, view)[step.shard as usize];
         match news {
-            News::Served => *belief = step.node,
+            News::Served { .. } => *belief = step.node,
+            News::Aborted | News::Behind => {}
             News::NotLeader { hint: Some(hint) } if hint != step.node && *belief == step.node => {
                 *belief = hint;
             }

@@ -7,7 +7,9 @@
 mod any_follower;
 mod beliefs;
 mod leader;
+mod leader_after_write;
 mod own_from_leader;
+mod position_token;
 mod sticky_follower;
 
 use std::ops::Range;
@@ -16,7 +18,9 @@ use history::{Key, MicroOp};
 
 use any_follower::AnyFollower;
 use leader::Leader;
+use leader_after_write::LeaderAfterWrite;
 use own_from_leader::OwnFromLeader;
+use position_token::PositionToken;
 use sticky_follower::StickyFollower;
 
 /// What is fixed about the cluster, as a client knows it.
@@ -28,6 +32,8 @@ pub struct View {
     pub shards: u32,
     /// Which shard a key lives on.
     pub shard_of: fn(&Key, u32) -> u32,
+    /// Now, ns since the run's start.
+    pub now: u64,
 }
 
 /// One request of an operation.
@@ -41,6 +47,8 @@ pub struct Step {
     pub mops: Range<usize>,
     /// Whether the node must believe itself leader of the shard.
     pub leader: bool,
+    /// The node must have applied at least this position.
+    pub token: Option<u64>,
 }
 
 /// What a policy decides for a transaction.
@@ -55,8 +63,15 @@ pub struct Plan {
 /// What a request taught its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The node served it as leader.
-    Served,
+    /// The node served it.
+    Served {
+        /// The position that the answer carried, if one was wanted and known.
+        token: Option<u64>,
+    },
+    /// The node certainly did not do it, for a reason that has nothing to do with which node it is.
+    Aborted,
+    /// The node has not applied the position that it was asked for.
+    Behind,
     /// The node is not leader; it may know who is.
     NotLeader {
         /// Whom it named.
@@ -74,18 +89,29 @@ pub trait Policy: Send {
     /// Told what came of a step.
     fn learn(&mut self, session: usize, step: &Step, news: News, view: &View);
 
+    /// Whether answers shall carry positions.
+    fn wants_tokens(&self) -> bool {
+        false
+    }
+
     /// Where to send a step again after it was refused (certainly not done); `None` gives up.
     fn redirect(&mut self, session: usize, step: &Step, view: &View) -> Option<usize>;
 }
 
 /// Names of all policies, with a sentence for lists.
-pub const NAMES: [(&str, &str); 4] = [
+pub const NAMES: [(&str, &str); 6] = [
     ("leader", "reads and writes go to the leader"),
     ("any-follower", "reads go to any follower, drawn anew each time"),
     ("sticky-follower", "reads of a session go to one follower, chosen by the session"),
     (
         "own-from-leader",
         "a session reads what it wrote from the leader, the rest from any follower",
+    ),
+    ("leader-after-write", "a session reads from the leader for 1 s after a write"),
+    (
+        "position-token",
+        "reads carry the position of what the session wrote and saw; a follower that is behind \
+         waits 100 ms for it, then the leader is asked",
     ),
 ];
 
@@ -96,6 +122,8 @@ pub fn by_name(name: &str, sessions: usize, seed: u64) -> Option<Box<dyn Policy>
         "any-follower" => Box::new(AnyFollower::new(sessions, seed)),
         "sticky-follower" => Box::new(StickyFollower::new(sessions)),
         "own-from-leader" => Box::new(OwnFromLeader::new(sessions, seed)),
+        "leader-after-write" => Box::new(LeaderAfterWrite::new(sessions, seed)),
+        "position-token" => Box::new(PositionToken::new(sessions, seed)),
         _ => return None,
     })
 }
@@ -112,6 +140,7 @@ fn leader_steps(txn: &[MicroOp], view: &View, leader: impl Fn(u32) -> usize) -> 
                 node: leader(shard),
                 mops: place..place + 1,
                 leader: true,
+                token: None,
             }),
         }
     }
@@ -133,7 +162,7 @@ mod tests {
         }
     }
 
-    const VIEW: View = View { nodes: 3, shards: 2, shard_of };
+    const VIEW: View = View { nodes: 3, shards: 2, shard_of, now: 0 };
 
     #[test]
     fn a_leader_policy_splits_by_shard_and_follows_refusals() {

@@ -195,6 +195,7 @@ impl Core {
     pub fn step(&mut self, now: u64, input: Input, out: &mut Vec<Output>) {
         // The record's time never decreases, whatever a driver's clock does.
         self.now = self.now.max(now);
+        self.view.now = self.now;
         match input {
             Input::Wake => {}
             Input::Reply { session, op, reply } => self.on_reply(session, op, reply, out),

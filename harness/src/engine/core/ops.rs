@@ -86,7 +86,7 @@ impl Core {
         let plan = match final_on {
             Some(node) => Plan {
                 target: "final",
-                steps: vec![Step { shard: 0, node, mops: 0..mops.len(), leader: false }],
+                steps: vec![Step { shard: 0, node, mops: 0..mops.len(), leader: false, token: None }],
             },
             None => self.policy.decide(session, &mops, &self.view),
         };
@@ -114,6 +114,7 @@ impl Core {
     }
 
     fn send_step(&mut self, session: usize, out: &mut Vec<Output>) {
+        let wants_token = self.policy.wants_tokens();
         let op = self.sessions[session].op.as_mut().expect("only a busy session sends");
         let step = &op.plan.steps[op.step];
         op.tries += 1;
@@ -126,7 +127,13 @@ impl Core {
             session,
             op: op.id,
             node: step.node,
-            request: StepRequest { mops: op.mops[step.mops.clone()].to_vec(), leader: step.leader },
+            request: StepRequest {
+                mops: op.mops[step.mops.clone()].to_vec(),
+                leader: step.leader,
+                session,
+                token: step.token,
+                wants_token: wants_token && op.final_on.is_none(),
+            },
             deadline: op.deadline,
         });
     }
@@ -148,9 +155,11 @@ impl Core {
         };
         let step = op.plan.steps[op.step].clone();
         match reply {
-            StepReply::Ok { mops, position } => {
+            StepReply::Ok { mops, position, token } => {
                 assert_eq!(mops.len(), step.mops.len(), "a client answers what it was asked");
-                self.policy.learn(session, &step, News::Served, &self.view);
+                if op.final_on.is_none() {
+                    self.policy.learn(session, &step, News::Served { token }, &self.view);
+                }
                 set_outcome(&mut op, "ok");
                 op.wrote |= mops.iter().any(|mop| !mop.is_read());
                 op.answered.extend(mops);
@@ -167,10 +176,17 @@ impl Core {
                 let news = News::NotLeader { hint: leader };
                 self.not_done(session, op, &step, news, reason, out);
             }
+            StepReply::Behind { reason } => {
+                self.not_done(session, op, &step, News::Behind, reason, out);
+            }
+            StepReply::Aborted { reason } => {
+                self.not_done(session, op, &step, News::Aborted, reason, out);
+            }
             StepReply::NotSent { reason } => {
                 self.not_done(session, op, &step, News::Unreachable, reason, out);
             }
-            StepReply::Unknown { reason } => {
+            StepReply::Unknown { reason, position } => {
+                op.position = position.or(op.position.take());
                 self.policy.learn(session, &step, News::Unreachable, &self.view);
                 set_outcome(&mut op, &reason);
                 self.complete(session, op, EventKind::Info, Some(reason), out);
@@ -191,6 +207,7 @@ impl Core {
         self.policy.learn(session, step, news, &self.view);
         set_outcome(&mut op, &reason);
         let may_redirect = op.final_on.is_none()
+            && news != News::Aborted
             && op.tries < self.nodes.len()
             && self.now < op.deadline
             && !self.stopped;

@@ -4,33 +4,24 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use agent::proto::{Answer, Ask};
 use cluster::{AgentLink, Host, HostAddress, Inventory, SshHost, agent_link, lab};
-use history::{Role, TelemetryEvent};
-use systems::StoreSystem;
+use history::TelemetryEvent;
+use systems::postgres::PostgresSystem;
+use systems::{Nodes, StoreSystem, System, SystemError};
 
-use crate::config::{LabSpec, TestSpec};
+use crate::config::{LabSpec, SystemKind, TestSpec};
 use crate::engine::plan;
 use crate::engine::port::HostPort;
 use crate::error::UserError;
 use crate::run_folder::RunFolder;
 
-/// How long a cluster may take to have its leaders.
-const LEADERS_LIMIT: Duration = Duration::from_secs(15);
-/// How long a started node must live to count as started, ms.
-const SETTLE_MS: u64 = 60;
-
 /// A system that is up.
 pub struct Up {
-    /// The nodes' names, in order.
-    pub names: Vec<String>,
     /// The system.
-    pub system: StoreSystem,
-    hosts: Vec<Arc<SshHost>>,
-    agents: Vec<Arc<AgentLink>>,
-    binary: Vec<u8>,
+    pub system: Arc<dyn System>,
+    nodes: Arc<Nodes>,
 }
 
 /// The hosts that a test runs on.
@@ -68,105 +59,69 @@ pub fn store_binary() -> Result<Vec<u8>, UserError> {
     })
 }
 
+impl From<SystemError> for UserError {
+    fn from(error: SystemError) -> UserError {
+        UserError { hint: error.hint, ..UserError::environment(error.what) }
+    }
+}
+
 /// Does something for every item at once; the first error counts.
 fn parallel<T: Sync, R: Send>(
     items: &[T],
-    act: impl Fn(usize, &T) -> Result<R, UserError> + Sync,
+    act: impl Fn(&T) -> Result<R, cluster::HostError> + Sync,
 ) -> Result<Vec<R>, UserError> {
     thread::scope(|scope| {
         let act = &act;
-        let threads: Vec<_> = items
-            .iter()
-            .enumerate()
-            .map(|(place, item)| scope.spawn(move || act(place, item)))
-            .collect();
+        let threads: Vec<_> = items.iter().map(|item| scope.spawn(move || act(item))).collect();
         let results = threads.into_iter().map(|thread| match thread.join() {
-            Ok(result) => result,
+            Ok(result) => result.map_err(|error| UserError::environment(error.to_string())),
             Err(_) => Err(UserError::environment("a thread that set up a host panicked")),
         });
         results.collect()
     })
 }
 
+/// The system that a test names, on these nodes.
+fn system_of(spec: &TestSpec, nodes: &Arc<Nodes>) -> Result<Arc<dyn System>, UserError> {
+    let nodes = Arc::clone(nodes);
+    Ok(match spec.system {
+        SystemKind::Store => {
+            let settings = plan::store_settings(spec, &nodes.names);
+            Arc::new(StoreSystem::new(nodes, settings, store_binary()?))
+        }
+        SystemKind::Postgres => Arc::new(PostgresSystem::new(nodes, spec.postgres.clone())?),
+    })
+}
+
 impl Up {
-    /// Connects, uploads, starts, waits for leaders. What was started is ended on failure, because
-    /// the agents undo and the lab goes.
+    /// Connects, uploads, starts, waits until it serves. What was started is ended on failure,
+    /// because the agents undo and the lab goes.
     pub fn bring(spec: &TestSpec, run: &str) -> Result<Up, UserError> {
-        let env = |error: cluster::HostError| UserError::environment(error.to_string());
         let addresses = hosts_of(spec)?;
-        let binary = store_binary()?;
-        let hosts = parallel(&addresses, |_, address| {
-            SshHost::connect(address.clone()).map(Arc::new).map_err(env)
-        })?;
+        let hosts =
+            parallel(&addresses, |address| SshHost::connect(address.clone()).map(Arc::new))?;
         let folder = run.replace('/', "-");
-        let agents = parallel(&hosts, |_, host| {
-            AgentLink::start(host, &folder, agent_link::LEASE).map(Arc::new).map_err(env)
+        let agents = parallel(&hosts, |host| {
+            AgentLink::start(host, &folder, agent_link::LEASE).map(Arc::new)
         })?;
         let names: Vec<String> = hosts.iter().map(|host| host.name().to_owned()).collect();
-        let core = plan::store_config(spec, &names);
-        let system = StoreSystem::new(core, spec.store.fsync, &hosts);
-        let up = Up { names, system, hosts, agents, binary };
-        up.take_down();
-        parallel(&up.hosts, |node, host| up.system.provision(node, host, &up.binary).map_err(env))?;
-        parallel(&up.agents, |_, agent| {
-            let start = up.system.start_command(&up.binary);
-            let ask = Ask::Start { start, settle_ms: SETTLE_MS };
-            agent.ask_text(ask, Duration::from_secs(5)).map_err(UserError::environment)
-        })?;
-        up.wait_for_leaders()?;
-        Ok(up)
+        let nodes = Arc::new(Nodes { names, hosts, agents });
+        let system = system_of(spec, &nodes)?;
+        if let Err(error) = system.bring_up() {
+            system.take_down();
+            return Err(error.into());
+        }
+        Ok(Up { system, nodes })
     }
 
-    fn wait_for_leaders(&self) -> Result<(), UserError> {
-        let started = Instant::now();
-        loop {
-            let samples =
-                parallel(&self.agents, |node, agent| Ok(self.system.sample(node, agent, || 0)))?;
-            let led = |shard: u32| {
-                samples
-                    .iter()
-                    .flat_map(|sample| &sample.shards)
-                    .any(|replica| replica.shard == shard && replica.role == Role::Leader)
-            };
-            let alive = samples.iter().all(|sample| sample.alive);
-            if alive && (0..self.system.core.shards).all(led) {
-                return Ok(());
-            }
-            if LEADERS_LIMIT < started.elapsed() {
-                let quiet = samples.iter().find(|sample| !sample.alive);
-                let what = match quiet {
-                    Some(sample) => format!(
-                        "{} does not answer: {}; its log ends: {}",
-                        sample.node,
-                        sample.error.clone().unwrap_or_default(),
-                        self.tail(&sample.node)
-                    ),
-                    None => "the cluster has no leader".to_owned(),
-                };
-                return Err(UserError::environment(what));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn tail(&self, name: &str) -> String {
-        let agent = self.agents.iter().find(|agent| agent.host() == name);
-        let ask = Ask::Tail { path: self.system.log().to_owned(), lines: 5 };
-        match agent.map(|agent| agent.ask_text(ask, Duration::from_secs(1))) {
-            Some(Ok(Answer::Text { text })) => text,
-            _ => "(no log)".to_owned(),
-        }
+    /// The nodes' names, in order.
+    pub fn names(&self) -> &[String] {
+        &self.nodes.names
     }
 
     /// What carries faults out.
     pub fn port(&self) -> HostPort {
-        HostPort {
-            agents: self.agents.clone(),
-            addresses: self.system.addresses.clone(),
-            names: self.names.clone(),
-            pidfile: self.system.pidfile().to_owned(),
-            start: self.system.start_command(&self.binary),
-        }
+        HostPort { system: Arc::clone(&self.system) }
     }
 
     /// What samples a node, on the clock that started then.
@@ -174,47 +129,44 @@ impl Up {
         &self,
         started: Instant,
     ) -> impl Fn(usize) -> TelemetryEvent + Send + Sync + use<> {
-        let (system, agents) = (self.system.clone(), self.agents.clone());
+        let system = Arc::clone(&self.system);
         move |node| {
             let clock = || started.elapsed().as_nanos() as i64;
-            system.sample(node, &agents[node], clock)
+            system.sample(node, &clock)
         }
     }
 
     /// Facts for the record.
     pub fn facts(&self) -> BTreeMap<String, String> {
-        let uname = self.hosts[0].exec(cluster::Exec::argv(&["uname", "-srm"]));
+        let uname = self.nodes.hosts[0].exec(cluster::Exec::argv(&["uname", "-srm"]));
         let kernel = uname.map(|result| result.text().trim().to_owned()).unwrap_or_default();
-        BTreeMap::from([
+        let mut facts = self.system.facts();
+        facts.extend([
             ("kernel".to_owned(), kernel),
-            ("hosts".to_owned(), self.names.join(" ")),
+            ("hosts".to_owned(), self.nodes.names.join(" ")),
             ("transport".to_owned(), "ssh2, agent over one channel a host".to_owned()),
-        ])
+        ]);
+        facts
     }
 
-    /// Copies every node's log into the run's folder; says which could not be had.
+    /// Copies every node's logs into the run's folder; says which could not be had.
     pub fn fetch_logs(&self, folder: &RunFolder) -> Vec<String> {
-        let fetched = parallel(&self.hosts, |node, host| {
-            let path = folder.file("logs").join(&self.names[node]);
-            let log = host.download(self.system.log());
-            let written = log.map_err(|error| error.to_string()).and_then(|bytes| {
-                std::fs::create_dir_all(&path)
-                    .and_then(|()| std::fs::write(path.join("store.log"), bytes))
-                    .map_err(|error| error.to_string())
-            });
-            Ok(written.err().map(|error| format!("log of {}: {error}", self.names[node])))
+        let fetched = self.nodes.each(|node, host| {
+            let path = folder.file("logs").join(&self.nodes.names[node]);
+            let mut missing = Vec::new();
+            for file in self.system.logs() {
+                let log = host.download(&file.path).map_err(|error| error.to_string());
+                let written = log.and_then(|bytes| {
+                    std::fs::create_dir_all(&path)
+                        .and_then(|()| std::fs::write(path.join(file.name), bytes))
+                        .map_err(|error| error.to_string())
+                });
+                if let Err(error) = written {
+                    missing.push(format!("{} of {}: {error}", file.name, self.nodes.names[node]));
+                }
+            }
+            Ok(missing)
         });
         fetched.unwrap_or_default().into_iter().flatten().collect()
-    }
-
-    /// Ends the nodes.
-    pub fn take_down(&self) {
-        let ended = parallel(&self.agents, |_, agent| {
-            let ask = Ask::Stop { pidfile: self.system.pidfile().to_owned(), grace_ms: 300 };
-            agent.ask_text(ask, Duration::from_secs(3)).map_err(UserError::environment)
-        });
-        if let Err(error) = ended {
-            eprintln!("warning: {}", error.what);
-        }
     }
 }

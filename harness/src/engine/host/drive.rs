@@ -1,13 +1,13 @@
 //! The loop around the core: inputs from tasks and threads in, outputs out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use history::TelemetryEvent;
-use systems::{Client, StepRequest};
+use systems::{Client, Operator, StepRequest};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine::core::{Core, CoreConfig, Input, Output};
@@ -20,6 +20,12 @@ use crate::error::UserError;
 const PROGRESS: Duration = Duration::from_millis(100);
 /// Inputs taken in before outputs are looked at.
 const BATCH: usize = 256;
+
+/// How often the operator looks.
+const OPERATOR_EVERY: Duration = Duration::from_millis(100);
+
+/// The newest sample of every node.
+type Latest = Arc<Mutex<Vec<Option<TelemetryEvent>>>>;
 
 /// Asks a node how it is.
 pub type Sampler = Arc<dyn Fn(usize) -> TelemetryEvent + Send + Sync>;
@@ -44,6 +50,8 @@ pub struct Driver {
     pub port: Option<HostPort>,
     /// Samples nodes; without one there is no telemetry.
     pub sampler: Option<Sampler>,
+    /// Who replaces dead leaders, where that is our task.
+    pub operator: Option<Box<dyn Operator>>,
     /// How often.
     pub sample_every: Duration,
     /// Zero of the run's clock.
@@ -55,7 +63,7 @@ pub type Drive = Result<EngineEnd, UserError>;
 
 impl Driver {
     /// Runs to the end, or until the user wants it to end.
-    pub fn drive(self, stop: &StopFlag, progress: &dyn Progress) -> Drive {
+    pub fn drive(mut self, stop: &StopFlag, progress: &dyn Progress) -> Drive {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -71,7 +79,9 @@ impl Driver {
             })
             .collect();
         let ended = Arc::new(AtomicBool::new(false));
-        let samplers = self.start_samplers(&inputs, &ended);
+        let latest: Latest = Arc::new(Mutex::new(vec![None; self.core.nodes.len()]));
+        let mut threads = self.start_samplers(&inputs, &ended, &latest);
+        threads.extend(self.start_operator(&ended, &latest));
         let mut turn = Loop {
             core: Core::new(self.core),
             recorder: &self.recorder,
@@ -82,8 +92,9 @@ impl Driver {
         };
         let driven = turn.run(&received, stop, progress);
         ended.store(true, Ordering::Relaxed);
-        for sampler in samplers {
-            drop(sampler.join());
+        for thread in threads {
+            // A thread that panicked has said so; the run's record stands.
+            let _ = thread.join();
         }
         let notes = turn.core.notes().to_vec();
         drop(turn);
@@ -99,6 +110,7 @@ impl Driver {
         &self,
         inputs: &Sender<Input>,
         ended: &Arc<AtomicBool>,
+        latest: &Latest,
     ) -> Vec<thread::JoinHandle<()>> {
         let Some(sampler) = &self.sampler else {
             return Vec::new();
@@ -106,11 +118,14 @@ impl Driver {
         let every = self.sample_every;
         let start = |node| {
             let (sampler, inputs) = (Arc::clone(sampler), inputs.clone());
-            let ended = Arc::clone(ended);
+            let (ended, latest) = (Arc::clone(ended), Arc::clone(latest));
             thread::spawn(move || {
                 while !ended.load(Ordering::Relaxed) {
                     let started = Instant::now();
-                    if inputs.send(Input::Telemetry(sampler(node))).is_err() {
+                    let sample = sampler(node);
+                    latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[node] =
+                        Some(sample.clone());
+                    if inputs.send(Input::Telemetry(sample)).is_err() {
                         return;
                     }
                     thread::sleep(every.saturating_sub(started.elapsed()));
@@ -118,6 +133,25 @@ impl Driver {
             })
         };
         (0..self.core.nodes.len()).map(start).collect()
+    }
+
+    fn start_operator(
+        &mut self,
+        ended: &Arc<AtomicBool>,
+        latest: &Latest,
+    ) -> Option<thread::JoinHandle<()>> {
+        let mut operator = self.operator.take()?;
+        let (ended, latest) = (Arc::clone(ended), Arc::clone(latest));
+        let started = self.started;
+        Some(thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                let seen = latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+                if seen.iter().all(Option::is_some) {
+                    operator.turn(started.elapsed().as_nanos() as i64, &seen);
+                }
+                thread::sleep(OPERATOR_EVERY);
+            }
+        }))
     }
 }
 

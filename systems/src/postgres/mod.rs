@@ -1,0 +1,301 @@
+//! PostgreSQL, a leader and streaming standbys, built over SSH.
+//!
+//! Read next: [`spec`] (settings), [`provision`] (how it gets there), [`client`] and [`errors`]
+//! (what its answers mean), [`operator`] (who replaces a dead leader), [`promises`].
+
+pub mod client;
+pub mod connection;
+pub mod errors;
+pub mod operator;
+pub mod promises;
+pub mod provision;
+pub mod sample;
+pub mod spec;
+pub mod sql;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use agent::proto::{Ask, Start};
+use history::{SystemInfo, TelemetryEvent};
+use tokio::runtime::Runtime;
+
+use crate::client::{Client, Model};
+use crate::operator::Operator;
+use crate::promises::settings;
+use crate::system::{LogFile, Nodes, System, SystemError};
+use client::PostgresClient;
+use connection::Login;
+use operator::Runbook;
+use provision::{LOG, PIDFILE, Programs, Provision, USER};
+use sample::Sampler;
+pub use spec::PostgresSpec;
+use spec::{Failover, Isolation};
+
+/// How long a server may take to accept connections after it was started.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long the standbys may take to stream.
+const STREAM_LIMIT: Duration = Duration::from_secs(30);
+/// The schema that holds what a run writes.
+const SCHEMA: &str = "splitbrain";
+
+/// See the module's doc.
+pub struct PostgresSystem {
+    cluster: Arc<Cluster>,
+    sampler: Arc<Sampler>,
+    runtime: Arc<Runtime>,
+}
+
+/// What the operator and the system share.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) spec: PostgresSpec,
+    pub(crate) password: String,
+    pub(crate) programs: OnceLock<Vec<Programs>>,
+    pub(crate) notes: Mutex<Vec<String>>,
+}
+
+impl Cluster {
+    pub(crate) fn provision(&self) -> Provision<'_> {
+        Provision { nodes: &self.nodes, spec: &self.spec, password: &self.password }
+    }
+
+    pub(crate) fn programs(&self, node: usize) -> &Programs {
+        &self.programs.get().expect("a cluster is brought up before it is used")[node]
+    }
+
+    pub(crate) fn data(&self, node: usize) -> SocketAddr {
+        SocketAddr::new(self.nodes.data(node), self.spec.port)
+    }
+
+    pub(crate) fn control(&self, node: usize) -> SocketAddr {
+        let address: Option<IpAddr> = self.nodes.control(node).parse().ok();
+        SocketAddr::new(address.unwrap_or(self.nodes.data(node)), self.spec.port)
+    }
+
+    /// As superuser, outside all sessions.
+    pub(crate) fn login(&self) -> Login {
+        Login {
+            user: USER.to_owned(),
+            password: Some(self.password.clone()),
+            database: "postgres".to_owned(),
+            options: "-c synchronous_commit=local".to_owned(),
+        }
+    }
+
+    /// Starts a node's server by its agent.
+    pub(crate) fn start(&self, node: usize) -> Result<(), SystemError> {
+        let ask = Ask::Start { start: provision::start(), settle_ms: 50 };
+        let started = self.nodes.ask(node, ask, Duration::from_secs(5));
+        started.map(drop).map_err(|error| {
+            let name = &self.nodes.names[node];
+            SystemError::new(format!("{error}; host {name}: log: {}", self.nodes.tail(node, LOG)))
+        })
+    }
+
+    pub(crate) fn stop(&self, node: usize, grace_ms: u64) -> Result<(), SystemError> {
+        let ask = Ask::Stop { pidfile: PIDFILE.to_owned(), grace_ms };
+        self.nodes.ask(node, ask, Duration::from_secs(5)).map(drop)
+    }
+}
+
+/// 128 bits that nobody can guess.
+fn fresh_password() -> Result<String, SystemError> {
+    let mut bytes = [0; 16];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error| SystemError::new(format!("/dev/urandom: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl PostgresSystem {
+    /// PostgreSQL on these nodes; the first is the first leader.
+    pub fn new(nodes: Arc<Nodes>, spec: PostgresSpec) -> Result<PostgresSystem, SystemError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| SystemError::new(format!("no runtime: {error}")))?;
+        let cluster = Cluster {
+            nodes,
+            spec,
+            password: fresh_password()?,
+            programs: OnceLock::new(),
+            notes: Mutex::default(),
+        };
+        let addresses = (0..cluster.nodes.count()).map(|node| cluster.control(node)).collect();
+        let names = cluster.nodes.names.clone();
+        let sampler = Sampler::new(names, addresses, cluster.login(), cluster.spec.lag_grades_ms);
+        Ok(PostgresSystem {
+            cluster: Arc::new(cluster),
+            sampler: Arc::new(sampler),
+            runtime: Arc::new(runtime),
+        })
+    }
+
+    fn sql(&self, node: usize, sql: &str) -> Result<(), String> {
+        let (address, login) = (self.cluster.control(node), self.cluster.login());
+        self.runtime.block_on(client::once(address, &login, sql))
+    }
+
+    /// Until the server takes connections; an error quotes its log.
+    fn wait_for(&self, node: usize) -> Result<(), SystemError> {
+        let started = Instant::now();
+        loop {
+            let error = match self.sql(node, "SELECT 1") {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let name = &self.cluster.nodes.names[node];
+            // A wrong password stays wrong.
+            if error.starts_with("28") || START_LIMIT < started.elapsed() {
+                let log = self.cluster.nodes.tail(node, LOG);
+                let what = format!("host {name}: the server takes no connection: {error}");
+                return Err(SystemError::new(format!("{what}; its log ends: {log}")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn schema(&self) -> Result<(), SystemError> {
+        let mut sql = format!(
+            "SET synchronous_commit = local; DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; \
+             CREATE SCHEMA {SCHEMA}; SET search_path = {SCHEMA}; {}",
+            sql::TABLES
+        );
+        if self.cluster.spec.slots {
+            for name in &self.cluster.nodes.names {
+                let slot = provision::slot(name);
+                sql.push_str(&format!(
+                    "SELECT pg_create_physical_replication_slot('{slot}', true);"
+                ));
+            }
+        }
+        self.sql(0, &sql).map_err(|error| SystemError::new(format!("making the schema: {error}")))
+    }
+
+    fn wait_for_standbys(&self) -> Result<(), SystemError> {
+        let started = Instant::now();
+        loop {
+            let samples: Vec<TelemetryEvent> =
+                (0..self.cluster.nodes.count()).map(|node| self.sample(node, &|| 0)).collect();
+            let leader = samples[0].shards.first().map_or(0, |replica| replica.position);
+            let behind = samples[1..].iter().find(|sample| {
+                let streams = sample.details.get("receiver").is_some_and(|r| r == "streaming");
+                let at = sample.details.get("received").and_then(|at| at.as_u64()).unwrap_or(0);
+                !(streams && leader <= at)
+            });
+            let Some(behind) = behind else {
+                return Ok(());
+            };
+            if STREAM_LIMIT < started.elapsed() {
+                let node = self.cluster.nodes.names.iter().position(|name| *name == behind.node);
+                let log = node.map_or(String::new(), |node| self.cluster.nodes.tail(node, LOG));
+                let why = behind.error.clone().unwrap_or_else(|| "it does not catch up".to_owned());
+                return Err(SystemError::new(format!(
+                    "standby {}: {why}; its log ends: {log}",
+                    behind.node
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl System for PostgresSystem {
+    fn nodes(&self) -> &Nodes {
+        &self.cluster.nodes
+    }
+
+    fn bring_up(&self) -> Result<(), SystemError> {
+        let nodes = &self.cluster.nodes;
+        self.take_down();
+        let programs = nodes.each(|node, _| provision::find_programs(nodes, node))?;
+        // A second bring-up finds the same.
+        let _ = self.cluster.programs.set(programs);
+        let provision = self.cluster.provision();
+        nodes.each(|node, _| provision.prepare(node, self.cluster.programs(node)))?;
+        provision.init(0, self.cluster.programs(0))?;
+        self.cluster.start(0)?;
+        self.wait_for(0)?;
+        self.schema()?;
+        nodes.each(|node, _| match node {
+            0 => Ok(()),
+            node => {
+                provision.copy(node, self.cluster.programs(node), 0)?;
+                self.cluster.start(node)
+            }
+        })?;
+        for node in 1..nodes.count() {
+            self.wait_for(node)?;
+        }
+        self.wait_for_standbys()
+    }
+
+    fn take_down(&self) {
+        crate::bundled::stop_all(&self.cluster.nodes, PIDFILE);
+    }
+
+    fn start(&self, _node: usize) -> Start {
+        provision::start()
+    }
+
+    fn address(&self, node: usize) -> SocketAddr {
+        self.cluster.data(node)
+    }
+
+    fn logs(&self) -> Vec<LogFile> {
+        vec![LogFile { path: LOG.to_owned(), name: "postgres.log" }]
+    }
+
+    fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
+        self.runtime.block_on(self.sampler.sample(node, clock))
+    }
+
+    fn client(&self, model: Model) -> Arc<dyn Client> {
+        let isolation = self.cluster.spec.isolation;
+        let options = format!(
+            "-c search_path={SCHEMA} -c default_transaction_isolation={}",
+            // A space within an option is written with a backslash.
+            isolation.as_sql().replace(' ', "\\ ")
+        );
+        let login = Login { options, ..self.cluster.login() };
+        let count = self.cluster.nodes.count();
+        let addresses = (0..count).map(|node| self.cluster.data(node)).collect();
+        Arc::new(PostgresClient::new(addresses, login, isolation, model))
+    }
+
+    fn info(&self, policy: &str) -> SystemInfo {
+        let spec = &self.cluster.spec;
+        let standbys = self.cluster.nodes.count() - 1;
+        let promised = promises::promises(spec, standbys, policy);
+        SystemInfo {
+            name: "postgres".to_owned(),
+            settings: settings(spec),
+            reads: Isolation::reads(spec.isolation).to_owned(),
+            promises: promised.made,
+            not_promised: promised.not_made,
+        }
+    }
+
+    fn facts(&self) -> BTreeMap<String, String> {
+        let version = self.cluster.programs.get().map(|programs| programs[0].version.clone());
+        BTreeMap::from([("server".to_owned(), version.unwrap_or_default())])
+    }
+
+    fn operator(&self) -> Option<Box<dyn Operator>> {
+        match self.cluster.spec.failover {
+            Failover::Operator => {
+                let runtime = Arc::clone(&self.runtime);
+                Some(Box::new(Runbook::new(Arc::clone(&self.cluster), runtime)))
+            }
+            Failover::None | Failover::Patroni => None,
+        }
+    }
+
+    fn after_run(&self) -> Vec<String> {
+        self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+}

@@ -1,0 +1,246 @@
+//! The operator: splitbrain as the runbook for a PostgreSQL cluster without a cluster manager.
+//!
+//! Detect by timeout, fence or not, pick a standby by what it has received, promote it, repoint the
+//! others, and bring the old leader back with `pg_rewind` once it can be reached again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::proto::{Answer, Ask};
+use history::{Role, TelemetryEvent};
+use tokio::runtime::Runtime;
+
+use super::Cluster;
+use super::client::once;
+use super::spec::Candidate;
+use crate::operator::Operator;
+use crate::system::SystemError;
+
+/// How long another node's connection to the leader may take, ms.
+const REACH_MS: u64 = 150;
+/// How long a former leader must have been reachable before it is brought back, ns.
+const REJOIN_NS: i64 = 500_000_000;
+
+/// See the module's doc.
+pub struct Runbook {
+    cluster: Arc<Cluster>,
+    runtime: Arc<Runtime>,
+    leader: usize,
+    gone_since: Option<i64>,
+    /// Nodes that have to be turned back and follow, with the moment since when they can be
+    /// reached.
+    strays: Vec<(usize, Option<i64>)>,
+}
+
+impl Runbook {
+    pub(crate) fn new(cluster: Arc<Cluster>, runtime: Arc<Runtime>) -> Runbook {
+        Runbook { cluster, runtime, leader: 0, gone_since: None, strays: Vec::new() }
+    }
+
+    fn name(&self, node: usize) -> &str {
+        &self.cluster.nodes.names[node]
+    }
+
+    /// Whether some other node can open a connection to this one, or is at least refused by it.
+    fn reached(&self, node: usize, by: &[usize]) -> Reach {
+        let target: SocketAddr = self.cluster.data(node);
+        let mut best = Reach::Silent;
+        for &other in by {
+            let ask = Ask::Reach { targets: vec![target], timeout_ms: REACH_MS };
+            let answer = self.cluster.nodes.ask(other, ask, Duration::from_secs(1));
+            if let Ok(Answer::Reached { outcomes }) = answer {
+                match outcomes.first().map(String::as_str) {
+                    Some("connected") => return Reach::Serves,
+                    Some("refused") => best = Reach::HostOnly,
+                    _ => {}
+                }
+            }
+        }
+        best
+    }
+
+    fn watch(&mut self, now: i64, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
+        let leader = self.leader;
+        let others: Vec<usize> = (0..latest.len()).filter(|node| *node != leader).collect();
+        let alive = latest[leader].as_ref().is_some_and(|sample| sample.alive);
+        if alive && self.reached(leader, &others) == Reach::Serves {
+            self.gone_since = None;
+            return Vec::new();
+        }
+        let since = *self.gone_since.get_or_insert(now);
+        let detect = self.cluster.spec.detect_ms as i64 * 1_000_000;
+        if now - since < detect {
+            return Vec::new();
+        }
+        self.gone_since = None;
+        self.fail_over(latest)
+    }
+
+    fn fail_over(&mut self, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
+        let old = self.leader;
+        let mut said =
+            vec![format!("{} is gone for {} ms", self.name(old), self.cluster.spec.detect_ms)];
+        if self.cluster.spec.fence {
+            match self.fence(old) {
+                Ok(()) => said.push(format!("fenced {}", self.name(old))),
+                Err(error) => {
+                    said.push(format!(
+                        "{} cannot be fenced, so nobody is promoted: {error}",
+                        self.name(old)
+                    ));
+                    return said;
+                }
+            }
+        }
+        let mut candidates: Vec<(u64, usize)> = Vec::new();
+        for (node, sample) in latest.iter().enumerate() {
+            let Some(sample) = sample.as_ref().filter(|sample| sample.alive && node != old) else {
+                continue;
+            };
+            let follows = sample.shards.first().is_some_and(|r| r.role == Role::Follower);
+            if let Some(received) = sample.details.get("received").and_then(|at| at.as_u64())
+                && follows
+            {
+                candidates.push((received, node));
+            }
+        }
+        candidates.sort_unstable();
+        let picked = match self.cluster.spec.candidate {
+            // Of equals the first by number.
+            Candidate::MostAdvanced => {
+                let most = candidates.last().map(|(received, _)| *received);
+                candidates.iter().find(|(received, _)| Some(*received) == most)
+            }
+            Candidate::LeastAdvanced => candidates.first(),
+        };
+        let Some(&(received, new)) = picked else {
+            said.push("no standby can be promoted".to_owned());
+            return said;
+        };
+        said.push(format!(
+            "{} of {} candidates is promoted: it has received {:X}/{:X}",
+            self.name(new),
+            candidates.len(),
+            received >> 32,
+            received & 0xffff_ffff
+        ));
+        match self.promote(new) {
+            Ok(()) => {
+                self.leader = new;
+                self.strays.push((old, None));
+                for &(has, node) in candidates.iter().filter(|(_, node)| *node != new) {
+                    if has <= received {
+                        said.push(self.repoint(node));
+                    } else {
+                        let name = self.name(node);
+                        said.push(format!("{name} has more than the new leader: to be rewound"));
+                        self.strays.push((node, None));
+                    }
+                }
+            }
+            Err(error) => said.push(format!("promoting {} failed: {error}", self.name(new))),
+        }
+        said
+    }
+
+    fn fence(&self, node: usize) -> Result<(), SystemError> {
+        self.cluster.provision().hold(node)?;
+        self.cluster.stop(node, 0)
+    }
+
+    fn promote(&self, node: usize) -> Result<(), String> {
+        let mut sql = "DO $$ BEGIN IF NOT pg_promote(true, 10) THEN \
+                       RAISE EXCEPTION 'pg_promote said false'; END IF; END $$;"
+            .to_owned();
+        if self.cluster.spec.slots {
+            for name in &self.cluster.nodes.names {
+                let slot = super::provision::slot(name);
+                sql.push_str(&format!(
+                    "SELECT pg_create_physical_replication_slot('{slot}', true) WHERE NOT EXISTS \
+                     (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
+                ));
+            }
+        }
+        let (address, login) = (self.cluster.control(node), self.cluster.login());
+        self.runtime.block_on(once(address, &login, &sql))
+    }
+
+    fn repoint(&self, node: usize) -> String {
+        let provision = self.cluster.provision();
+        let done = provision.follow(node, self.leader).and_then(|()| provision.reload(node));
+        match done {
+            Ok(()) => format!("{} follows {}", self.name(node), self.name(self.leader)),
+            Err(error) => format!("{} was not repointed: {error}", self.name(node)),
+        }
+    }
+
+    /// Brings back what can be reached again.
+    fn rejoin(&mut self, now: i64) -> Vec<String> {
+        let mut said = Vec::new();
+        let mut strays = std::mem::take(&mut self.strays);
+        strays.retain_mut(|(node, since)| {
+            // An old leader that nobody fenced and that is still dead may yet come back by itself.
+            let reach = self.reached(*node, &[self.leader]);
+            let there = match reach {
+                Reach::Serves => true,
+                Reach::HostOnly => self.cluster.spec.fence,
+                Reach::Silent => false,
+            };
+            if !there {
+                *since = None;
+                return true;
+            }
+            if now - *since.get_or_insert(now) < REJOIN_NS {
+                return true;
+            }
+            match self.bring_back(*node) {
+                Ok(how) => {
+                    let (node, leader) = (self.name(*node), self.name(self.leader));
+                    said.push(format!("{node} is back and follows {leader}, by {how}"));
+                    false
+                }
+                Err(error) => {
+                    said.push(format!("{} cannot be brought back yet: {error}", self.name(*node)));
+                    *since = None;
+                    true
+                }
+            }
+        });
+        self.strays = strays;
+        said
+    }
+
+    fn bring_back(&self, node: usize) -> Result<&'static str, SystemError> {
+        let provision = self.cluster.provision();
+        provision.hold(node)?;
+        self.cluster.stop(node, 0)?;
+        let how = provision.rewind(node, self.cluster.programs(node), self.leader)?;
+        provision.release(node)?;
+        self.cluster.start(node)?;
+        Ok(how)
+    }
+}
+
+/// What another node found when it tried to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// A connection was made.
+    Serves,
+    /// The host refused it: nothing listens.
+    HostOnly,
+    /// Nothing came back.
+    Silent,
+}
+
+impl Operator for Runbook {
+    fn turn(&mut self, now_ns: i64, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
+        let mut said = self.watch(now_ns, latest);
+        said.extend(self.rejoin(now_ns));
+        let mut notes =
+            self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let at = now_ns as f64 / 1e9;
+        notes.extend(said.iter().map(|line| format!("operator, {at:.2} s: {line}")));
+        said
+    }
+}

@@ -1,0 +1,123 @@
+//! What each configuration of PostgreSQL promises, with the page that says so.
+
+use super::spec::{Candidate, Failover, PostgresSpec, Replication, SynchronousCommit};
+use crate::promises::Promises;
+
+const SYNC: &str = "postgresql.org/docs/15/warm-standby.html#SYNCHRONOUS-REPLICATION";
+const FAILOVER: &str = "postgresql.org/docs/15/warm-standby-failover.html";
+const HOT: &str = "postgresql.org/docs/15/hot-standby.html#HOT-STANDBY-USERS";
+const ISOLATION: &str = "postgresql.org/docs/15/transaction-iso.html";
+const DURABLE: &str = "postgresql.org/docs/15/wal-reliability.html";
+
+/// The promises of a configuration with so many standbys, for sessions that use this policy.
+pub fn promises(spec: &PostgresSpec, standbys: usize, policy: &str) -> Promises {
+    let mut promises = Promises::default();
+    let keeps = keeps_acknowledged(spec);
+    promises.set("lost-writes", keeps.clone());
+    let stable = match spec.failover {
+        Failover::None => Ok(()),
+        _ => keeps.map(|_| ()),
+    };
+    let applied_everywhere = spec.synchronous_commit == SynchronousCommit::RemoteApply
+        && spec.replication != Replication::Async
+        && spec.k == standbys;
+    let no_failover = spec.failover == Failover::None;
+    let own = match policy {
+        "leader" => stable.clone().map(|()| {
+            format!("reads come from the leader, which has every acknowledged write ({ISOLATION})")
+        }),
+        "position-token" if no_failover => {
+            Ok("a follower answers only from a state that holds what the session wrote".to_owned())
+        }
+        _ if applied_everywhere && no_failover => Ok(format!(
+            "remote_apply: a commit is acknowledged when every standby shows it ({SYNC})"
+        )),
+        _ => Err(format!(
+            "--policy leader, --policy position-token, or remote_apply with k = {standbys}; a hot \
+             standby shows a commit some time later ({HOT})"
+        )),
+    };
+    promises.set("read-your-writes", own);
+    let forward = match policy {
+        "leader" => stable.clone().map(|()| format!("reads come from one leader ({ISOLATION})")),
+        "position-token" if no_failover => {
+            Ok("a follower answers only from a state that holds what the session saw".to_owned())
+        }
+        _ => Err(format!("--policy leader or --policy position-token ({HOT})")),
+    };
+    promises.set("monotonic-reads", forward);
+    let prefix = match policy {
+        "leader" => stable.map(|()| format!("statements see commits in their order ({ISOLATION})")),
+        _ => Err(format!("--policy leader ({HOT})")),
+    };
+    promises.set("consistent-prefix", prefix);
+    for checker in ["list-append", "rw-register"] {
+        let level = spec.isolation.model();
+        promises.set(checker, match policy {
+            "leader" => Ok(format!("{level} ({ISOLATION})")),
+            _ => Err(format!("--policy leader: then {level}")),
+        });
+    }
+    promises
+}
+
+/// Whether an acknowledged write survives, and why or what is missing.
+fn keeps_acknowledged(spec: &PostgresSpec) -> Result<String, String> {
+    if !spec.fsync || spec.synchronous_commit == SynchronousCommit::Off {
+        let what = "fsync = on and synchronous_commit = on";
+        return Err(format!("{what}: a crash loses what was not flushed ({DURABLE})"));
+    }
+    if spec.failover == Failover::None {
+        return Ok(format!("the leader is never replaced, and flushes before it says so ({DURABLE})"));
+    }
+    let confirmed = matches!(
+        spec.synchronous_commit,
+        SynchronousCommit::On | SynchronousCommit::RemoteApply
+    );
+    if spec.replication == Replication::Async || !confirmed {
+        return Err(format!(
+            "replication = \"any\" or \"first\" with synchronous_commit = on: an asynchronous \
+             standby may lack acknowledged commits when it is promoted ({SYNC})"
+        ));
+    }
+    if spec.failover == Failover::Operator {
+        if spec.candidate != Candidate::MostAdvanced {
+            return Err(format!("candidate = \"most-advanced\" ({FAILOVER})"));
+        }
+        if !spec.fence {
+            return Err(format!("fence = true: an old leader must be known to be down ({FAILOVER})"));
+        }
+    }
+    Ok(format!("{} of the standbys has a commit before it is acknowledged, and the standby with \
+                most is promoted ({SYNC})", spec.k))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asynchronous_failover_promises_nothing_and_synchronous_keeps_writes() {
+        let async_spec = PostgresSpec { failover: Failover::Operator, ..Default::default() };
+        assert!(promises(&async_spec, 2, "leader").made.keys().all(|name| name.contains("-append") || name.contains("rw-")));
+        let any = PostgresSpec { replication: Replication::Any, ..async_spec };
+        assert!(promises(&any, 2, "leader").made.contains_key("lost-writes"));
+        let wrong = PostgresSpec { candidate: Candidate::LeastAdvanced, ..any.clone() };
+        assert!(promises(&wrong, 2, "leader").not_made.contains_key("lost-writes"));
+        let unfenced = PostgresSpec { fence: false, ..any };
+        assert!(promises(&unfenced, 2, "leader").not_made["lost-writes"].starts_with("fence"));
+    }
+
+    #[test]
+    fn remote_apply_everywhere_shows_own_writes_but_not_one_time_line() {
+        let spec = PostgresSpec {
+            replication: Replication::First,
+            k: 2,
+            synchronous_commit: SynchronousCommit::RemoteApply,
+            ..Default::default()
+        };
+        let made = promises(&spec, 2, "any-follower").made;
+        assert!(made.contains_key("read-your-writes") && !made.contains_key("monotonic-reads"));
+        assert!(!promises(&spec, 3, "any-follower").made.contains_key("read-your-writes"));
+    }
+}

@@ -1,0 +1,269 @@
+//! Puts PostgreSQL on a host over SSH: files, `initdb`, `pg_basebackup`, `pg_rewind`.
+//!
+//! Everything lives in one folder. Configuration stays outside the data directory, because
+//! `pg_rewind` and `pg_basebackup` copy what is inside from another node.
+
+use std::time::Duration;
+
+use agent::proto::Start;
+use cluster::{Host, shell_quote};
+
+use super::spec::PostgresSpec;
+use crate::system::{Nodes, SystemError};
+
+/// Where all of it is.
+pub const FOLDER: &str = "/var/lib/splitbrain-postgres";
+/// The server's output.
+pub const LOG: &str = "/var/log/splitbrain-postgres.log";
+/// Where the postmaster's process is named.
+pub const PIDFILE: &str = "/run/splitbrain/postgres.pid";
+/// The server's user on a host, and our role in the database.
+pub const USER: &str = "postgres";
+/// Oldest version that is supported.
+const VERSION_MIN: u32 = 15;
+/// What a cluster needs on a host at least, KiB.
+const SPACE_MIN_KIB: u64 = 200 << 10;
+/// Longest time for `initdb`, a base backup or a rewind.
+const LONG: Duration = Duration::from_secs(60);
+
+/// The programs of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programs {
+    /// The folder that holds `postgres`, `initdb` and the rest.
+    pub bin: String,
+    /// `postgres --version`.
+    pub version: String,
+}
+
+/// What all nodes of a cluster share.
+pub struct Provision<'a> {
+    /// The hosts.
+    pub nodes: &'a Nodes,
+    /// The settings.
+    pub spec: &'a PostgresSpec,
+    /// Of the role `postgres`.
+    pub password: &'a str,
+}
+
+/// Finds the server on a host.
+pub fn find_programs(nodes: &Nodes, node: usize) -> Result<Programs, SystemError> {
+    let line = "for bin in $(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin 2>/dev/null \
+        | sort -rV) \"$(dirname \"$(command -v postgres || echo /nonexistent/x)\")\"; do \
+        if [ -x \"$bin/postgres\" ] && [ -x \"$bin/initdb\" ]; then \
+        echo \"$bin\"; \"$bin/postgres\" --version; exit 0; fi; done; exit 3";
+    let name = &nodes.names[node];
+    let found = nodes.shell(node, "looking for PostgreSQL", line, Duration::from_secs(10));
+    let text = found.map_err(|_| {
+        SystemError::new(format!(
+            "host {name}: no PostgreSQL server in /usr/lib/postgresql/*/bin or on the PATH"
+        ))
+        .hint("install its server package there: apt-get install postgresql-15")
+    })?;
+    let mut lines = text.lines();
+    let (bin, version) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+    let major = version.split(' ').nth(2).and_then(|v| v.split(['.', 'r', 'b', 'd']).next());
+    let major: u32 = major.and_then(|major| major.parse().ok()).unwrap_or(0);
+    if major < VERSION_MIN {
+        let what = format!("host {name}: {bin}/postgres is \"{version}\"");
+        return Err(SystemError::new(what).hint(format!("version {VERSION_MIN} or later is needed")));
+    }
+    Ok(Programs { bin: bin.to_owned(), version: version.to_owned() })
+}
+
+impl Provision<'_> {
+    /// An empty folder with the node's configuration.
+    pub fn prepare(&self, node: usize, programs: &Programs) -> Result<(), SystemError> {
+        let line = format!(
+            "set -e; id -u {USER} > /dev/null; \
+             have=$(df -Pk /var/lib | awk 'NR==2 {{print $4}}'); \
+             if [ \"$have\" -lt {SPACE_MIN_KIB} ]; then \
+             echo \"only $have KiB are free under /var/lib, {SPACE_MIN_KIB} are needed\" >&2; \
+             exit 28; fi; \
+             rm -rf {FOLDER} {LOG}; mkdir -p {FOLDER}; : > {LOG}; \
+             chown {USER}: {FOLDER} {LOG}; chmod 700 {FOLDER}"
+        );
+        self.nodes.shell(node, "preparing its folder", line, Duration::from_secs(10))?;
+        let host = &self.nodes.hosts[node];
+        let files = [
+            ("password", self.password.to_owned(), 0o600),
+            ("passfile", format!("*:*:*:{USER}:{}\n", self.password), 0o600),
+            ("postgresql.conf", self.configuration(node), 0o644),
+            ("pg_hba.conf", HBA.to_owned(), 0o644),
+            ("follow.conf", String::new(), 0o644),
+            ("start.sh", start_script(programs), 0o755),
+        ];
+        for (name, text, mode) in &files {
+            host.upload(text.as_bytes(), &format!("{FOLDER}/{name}"), *mode)?;
+        }
+        let line = format!("chown {USER}: {FOLDER}/*");
+        self.nodes.shell(node, "preparing its files", line, Duration::from_secs(5))?;
+        Ok(())
+    }
+
+    fn configuration(&self, node: usize) -> String {
+        let spec = self.spec;
+        let on = |flag: bool| if flag { "on" } else { "off" };
+        let name = &self.nodes.names[node];
+        let mut text = format!(
+            "listen_addresses = '*'\nport = {port}\nmax_connections = 600\n\
+             shared_buffers = 64MB\nunix_socket_directories = '{FOLDER}'\n\
+             hba_file = '{FOLDER}/pg_hba.conf'\nwal_level = logical\nhot_standby = on\n\
+             max_wal_senders = 20\nmax_replication_slots = 20\nwal_keep_size = 256MB\n\
+             fsync = {fsync}\nfull_page_writes = {pages}\nwal_log_hints = {hints}\n\
+             synchronous_commit = {commit}\nsynchronous_standby_names = '{standbys}'\n\
+             wal_sender_timeout = 4s\nwal_receiver_timeout = 2s\n\
+             wal_receiver_status_interval = 1s\nwal_retrieve_retry_interval = 200ms\n\
+             cluster_name = '{name}'\nlog_line_prefix = '%m [%p] '\nlc_messages = 'C'\n\
+             include = '{FOLDER}/follow.conf'\n",
+            port = spec.port,
+            fsync = on(spec.fsync),
+            pages = on(spec.full_page_writes),
+            hints = on(spec.wal_log_hints),
+            commit = spec.synchronous_commit.as_str(),
+            standbys = spec.standby_names(&self.nodes.names),
+        );
+        if let Some(delay) = spec.apply_delay_ms.get(name) {
+            text.push_str(&format!("recovery_min_apply_delay = {delay}ms\n"));
+        }
+        text
+    }
+
+    /// A fresh cluster on the first leader.
+    pub fn init(&self, node: usize, programs: &Programs) -> Result<(), SystemError> {
+        let line = as_server(&format!(
+            "{}/initdb -D {FOLDER}/data -U {USER} -E UTF8 --locale=C -k -N \
+             --auth=scram-sha-256 --pwfile={FOLDER}/password",
+            programs.bin
+        ));
+        self.nodes.shell(node, "initdb", line, LONG).map(drop)
+    }
+
+    /// A copy of the leader on a follower, set to follow it.
+    pub fn copy(&self, node: usize, programs: &Programs, leader: usize) -> Result<(), SystemError> {
+        self.follow(node, leader)?;
+        let address = self.nodes.data(leader).to_string();
+        let line = format!(
+            "rm -rf {FOLDER}/data; {} && touch {FOLDER}/data/standby.signal \
+             && chown {USER}: {FOLDER}/data/standby.signal",
+            as_server(&format!(
+                "{}/pg_basebackup -h {address} -p {} -U {USER} -D {FOLDER}/data -X stream -c fast \
+                 --no-sync",
+                programs.bin, self.spec.port
+            ))
+        );
+        self.nodes.shell(node, "pg_basebackup", line, LONG).map(drop)
+    }
+
+    /// Writes whom a node follows from its next start, or reload, on.
+    pub fn follow(&self, node: usize, leader: usize) -> Result<(), SystemError> {
+        let name = &self.nodes.names[node];
+        let mut text = format!(
+            "primary_conninfo = 'host={} port={} user={USER} application_name={name} \
+             passfile={FOLDER}/passfile connect_timeout=2'\n",
+            self.nodes.data(leader),
+            self.spec.port
+        );
+        if self.spec.slots {
+            text.push_str(&format!("primary_slot_name = '{}'\n", slot(name)));
+        }
+        let path = format!("{FOLDER}/follow.conf");
+        self.nodes.hosts[node].upload(text.as_bytes(), &path, 0o644)?;
+        Ok(())
+    }
+
+    /// Has a running server read its configuration again.
+    pub fn reload(&self, node: usize) -> Result<(), SystemError> {
+        let line = format!("kill -HUP $(head -n 1 {FOLDER}/data/postmaster.pid)");
+        self.nodes.shell(node, "reloading", line, Duration::from_secs(5)).map(drop)
+    }
+
+    /// Makes sure that a node does not lead when it is started next, and is not started by whoever
+    /// finds it dead: only the operator lets it go.
+    pub fn hold(&self, node: usize) -> Result<(), SystemError> {
+        let line = format!(
+            "touch {FOLDER}/hold && touch {FOLDER}/data/standby.signal \
+             && chown {USER}: {FOLDER}/data/standby.signal"
+        );
+        self.nodes.shell(node, "holding it", line, Duration::from_secs(5)).map(drop)
+    }
+
+    /// Turns a former leader's data back to where the new leader's history left it; a copy from
+    /// scratch if that cannot be done. Says how it was done.
+    pub fn rewind(
+        &self,
+        node: usize,
+        programs: &Programs,
+        leader: usize,
+    ) -> Result<&'static str, SystemError> {
+        let line = as_server(&format!(
+            "{}/pg_rewind -D {FOLDER}/data --no-sync --config-file={FOLDER}/postgresql.conf \
+             --source-server='host={} port={} user={USER} dbname=postgres passfile={FOLDER}/passfile'",
+            programs.bin,
+            self.nodes.data(leader),
+            self.spec.port
+        ));
+        let rewound = self.nodes.shell(node, "pg_rewind", line, LONG);
+        self.follow(node, leader)?;
+        match rewound {
+            Ok(_) => {
+                let line = format!(
+                    "touch {FOLDER}/data/standby.signal; chown {USER}: {FOLDER}/data/standby.signal"
+                );
+                self.nodes.shell(node, "rejoining", line, Duration::from_secs(5))?;
+                Ok("pg_rewind")
+            }
+            Err(_) => {
+                self.copy(node, programs, leader)?;
+                Ok("pg_basebackup")
+            }
+        }
+    }
+
+    /// Lets a held node go.
+    pub fn release(&self, node: usize) -> Result<(), SystemError> {
+        let line = format!("rm -f {FOLDER}/hold");
+        self.nodes.shell(node, "releasing it", line, Duration::from_secs(5)).map(drop)
+    }
+}
+
+/// The replication slot of a standby.
+pub fn slot(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    name.chars().map(plain).collect()
+}
+
+/// How the server is started.
+pub fn start() -> Start {
+    Start {
+        argv: vec!["/bin/sh".to_owned(), format!("{FOLDER}/start.sh")],
+        log: LOG.to_owned(),
+        pidfile: PIDFILE.to_owned(),
+    }
+}
+
+/// Every connection over the network proves that it knows the password.
+const HBA: &str = "\
+local all all scram-sha-256
+host all all 0.0.0.0/0 scram-sha-256
+host all all ::/0 scram-sha-256
+host replication all 0.0.0.0/0 scram-sha-256
+host replication all ::/0 scram-sha-256
+";
+
+fn start_script(programs: &Programs) -> String {
+    format!(
+        "#!/bin/sh\n# A node that its operator holds is not to be started by anyone else.\n\
+         [ -e {FOLDER}/hold ] && echo held by the operator && exit 0\n\
+         exec setpriv --reuid={USER} --regid={USER} --init-groups \
+         {}/postgres -D {FOLDER}/data -c config_file={FOLDER}/postgresql.conf\n",
+        shell_quote(&programs.bin)
+    )
+}
+
+/// A command as the server's user, in its folder and with our password at hand.
+fn as_server(command: &str) -> String {
+    format!(
+        "cd {FOLDER} && env -i PATH=/usr/bin:/bin LC_ALL=C PGPASSFILE={FOLDER}/passfile \
+         setpriv --reuid={USER} --regid={USER} --init-groups {command}"
+    )
+}

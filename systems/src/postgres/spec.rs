@@ -1,0 +1,200 @@
+//! What a PostgreSQL cluster is set to. Field names are those of the file and of `--set`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// When a commit is acknowledged, as far as standbys go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replication {
+    /// `synchronous_standby_names` is empty.
+    Async,
+    /// `FIRST k (...)`: the first k standbys in the order of their names.
+    First,
+    /// `ANY k (...)`: any k standbys.
+    Any,
+}
+
+/// `synchronous_commit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SynchronousCommit {
+    /// Not even the local flush is waited for.
+    Off,
+    /// The local flush.
+    Local,
+    /// The standby's operating system has it.
+    RemoteWrite,
+    /// The standby has flushed it.
+    On,
+    /// The standby shows it.
+    RemoteApply,
+}
+
+/// `default_transaction_isolation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// READ COMMITTED.
+    ReadCommitted,
+    /// REPEATABLE READ: snapshot isolation.
+    RepeatableRead,
+    /// SERIALIZABLE.
+    Serializable,
+}
+
+/// Who replaces a dead leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failover {
+    /// Nobody.
+    None,
+    /// splitbrain, as a runbook would have it.
+    Operator,
+    /// Patroni, with etcd.
+    Patroni,
+}
+
+/// Whom the operator promotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Candidate {
+    /// The standby that has received most.
+    MostAdvanced,
+    /// The one that has received least: wrong on purpose.
+    LeastAdvanced,
+}
+
+/// See the module's doc.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresSpec {
+    /// `async`, `first` or `any`.
+    pub replication: Replication,
+    /// Standbys that must confirm, with `first` and `any`.
+    pub k: usize,
+    /// `off`, `local`, `remote_write`, `on` or `remote_apply`.
+    pub synchronous_commit: SynchronousCommit,
+    /// `read-committed`, `repeatable-read` or `serializable`.
+    pub isolation: Isolation,
+    /// `none`, `operator` or `patroni`.
+    pub failover: Failover,
+    /// `most-advanced` or `least-advanced`.
+    pub candidate: Candidate,
+    /// Whether the operator ends the old leader before it promotes another.
+    pub fence: bool,
+    /// How long a leader must be gone before it is replaced, ms; with Patroni its `ttl` is as long,
+    /// at least 20 s by Patroni's own rule unless it is told otherwise.
+    pub detect_ms: u64,
+    /// Standby to `recovery_min_apply_delay`, ms.
+    pub apply_delay_ms: BTreeMap<String, u64>,
+    /// Physical replication slots, one a standby.
+    pub slots: bool,
+    /// `fsync`.
+    pub fsync: bool,
+    /// `full_page_writes`.
+    pub full_page_writes: bool,
+    /// `wal_log_hints`.
+    pub wal_log_hints: bool,
+    /// Where the server listens.
+    pub port: u16,
+    /// Followers less than so many ms behind are healthy, up to the second value they lag, beyond
+    /// they are far behind.
+    pub lag_grades_ms: [u64; 2],
+}
+
+impl Default for PostgresSpec {
+    fn default() -> PostgresSpec {
+        PostgresSpec {
+            replication: Replication::Async,
+            k: 1,
+            synchronous_commit: SynchronousCommit::On,
+            isolation: Isolation::ReadCommitted,
+            failover: Failover::None,
+            candidate: Candidate::MostAdvanced,
+            fence: true,
+            detect_ms: 1_000,
+            apply_delay_ms: BTreeMap::new(),
+            slots: true,
+            fsync: true,
+            full_page_writes: true,
+            wal_log_hints: true,
+            port: 5432,
+            lag_grades_ms: [1_000, 5_000],
+        }
+    }
+}
+
+impl PostgresSpec {
+    /// What is wrong with it for these nodes: the field, and what was expected.
+    pub fn check(&self, nodes: &[String]) -> Result<(), (&'static str, String)> {
+        let standbys = nodes.len().saturating_sub(1);
+        if self.replication != Replication::Async && !(1..=standbys).contains(&self.k) {
+            let what = format!("{} of {standbys} standbys cannot confirm a commit", self.k);
+            return Err(("postgres.k", what));
+        }
+        if let Some(unknown) = self.apply_delay_ms.keys().find(|name| !nodes.contains(name)) {
+            let what = format!("there is no node {unknown}: nodes are {}", nodes.join(", "));
+            return Err(("postgres.apply_delay_ms", what));
+        }
+        if self.failover == Failover::Patroni && nodes.len() < 3 {
+            return Err(("postgres.failover", "Patroni with etcd wants 3 hosts".to_owned()));
+        }
+        if self.lag_grades_ms[1] < self.lag_grades_ms[0] {
+            return Err(("postgres.lag_grades_ms", "two thresholds, the lower first".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// `synchronous_standby_names`.
+    pub fn standby_names(&self, nodes: &[String]) -> String {
+        let quoted: Vec<String> = nodes.iter().map(|name| format!("\"{name}\"")).collect();
+        match self.replication {
+            Replication::Async => String::new(),
+            Replication::First => format!("FIRST {} ({})", self.k, quoted.join(", ")),
+            Replication::Any => format!("ANY {} ({})", self.k, quoted.join(", ")),
+        }
+    }
+}
+
+impl SynchronousCommit {
+    /// The value of the configuration file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SynchronousCommit::Off => "off",
+            SynchronousCommit::Local => "local",
+            SynchronousCommit::RemoteWrite => "remote_write",
+            SynchronousCommit::On => "on",
+            SynchronousCommit::RemoteApply => "remote_apply",
+        }
+    }
+}
+
+impl Isolation {
+    /// The value of the configuration file.
+    pub fn as_sql(self) -> &'static str {
+        match self {
+            Isolation::ReadCommitted => "read committed",
+            Isolation::RepeatableRead => "repeatable read",
+            Isolation::Serializable => "serializable",
+        }
+    }
+
+    /// Whether all reads of a transaction share one moment.
+    pub fn reads(self) -> &'static str {
+        match self {
+            Isolation::ReadCommitted => "ordered",
+            Isolation::RepeatableRead | Isolation::Serializable => "atomic",
+        }
+    }
+
+    /// The level of Adya's and Elle's lattice that it promises.
+    pub fn model(self) -> &'static str {
+        match self {
+            Isolation::ReadCommitted => "read-committed",
+            Isolation::RepeatableRead => "snapshot-isolation",
+            Isolation::Serializable => "serializable",
+        }
+    }
+}
