@@ -60,6 +60,7 @@ impl Agent {
             argv: vec!["/bin/sleep".to_owned(), "300".to_owned()],
             log: self.path("log"),
             pidfile: self.path("pid"),
+            hold: None,
         };
         self.ask(Ask::Start { start: start.clone(), settle_ms: 20 }).unwrap();
         start

@@ -137,6 +137,7 @@ impl System for StoreSystem {
             argv: vec![program(&self.binary), "--config".to_owned(), config],
             log: LOG.to_owned(),
             pidfile: PIDFILE.to_owned(),
+            hold: None,
         }
     }
 

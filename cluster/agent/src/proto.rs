@@ -40,6 +40,9 @@ pub struct Start {
     pub log: String,
     /// Where its number is written.
     pub pidfile: String,
+    /// While this file exists nobody but who made it starts the process: healing a kill does not.
+    #[serde(default)]
+    pub hold: Option<String>,
 }
 
 /// What can be asked.

@@ -1,5 +1,7 @@
 //! How each act is undone. Doing it twice is the same as doing it once.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::packet_filter;
@@ -44,6 +46,9 @@ impl Undo {
                 Ok(format!("continued process {}", process.pid))
             }
             Undo::Restart { start } => {
+                if let Some(hold) = start.hold.as_ref().filter(|path| Path::new(path).exists()) {
+                    return Ok(format!("left to whoever made {hold}"));
+                }
                 if let Some(running) = process::from_pidfile(&start.pidfile)
                     && matches!(
                         process::state(&running),

@@ -203,7 +203,8 @@ impl RunFlags {
         if let Some(failover) = &self.failover {
             set("failover", failover.as_str().into());
         }
-        for (flag, given) in [("--shards", self.shards.is_some()), ("--read", self.read.is_some())] {
+        for (flag, given) in [("--shards", self.shards.is_some()), ("--read", self.read.is_some())]
+        {
             if given {
                 let what = format!("{flag} is a setting of the store, not of {}", system.name());
                 return Err(UserError::usage(what).at(flag).hint("see --set"));
@@ -249,7 +250,8 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
             return Err(UserError::usage("PostgreSQL runs on hosts").at("--lab").hint(hint));
         }
     }
-    if spec.system == SystemKind::Store && let crate::config::ReplicationSpec::Sync { k } = spec.store.replication
+    if spec.system == SystemKind::Store
+        && let crate::config::ReplicationSpec::Sync { k } = spec.store.replication
         && !(1..spec.hosts).contains(&k)
     {
         let what = format!("{k} followers of {} hosts cannot confirm a write", spec.hosts);

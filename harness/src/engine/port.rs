@@ -157,9 +157,7 @@ impl HostPort {
     }
 
     fn running(&self, nodes: &[usize]) -> Vec<Evidence> {
-        let ask = |node: &usize| {
-            (*node, Ask::State { pidfile: self.system.start(*node).pidfile })
-        };
+        let ask = |node: &usize| (*node, Ask::State { pidfile: self.system.start(*node).pidfile });
         let answers = self.ask_all(nodes.iter().map(ask).collect());
         let evidence = answers.into_iter().map(|(node, answer)| {
             let observed = match answer {

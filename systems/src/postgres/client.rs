@@ -155,12 +155,14 @@ impl PostgresClient {
         loop {
             let (before, mops, after) = match &request.mops[..] {
                 // One statement: all three are sent at once and carried out in this order.
-                [mop] => try_join3(
-                    position_of(connection),
-                    async { Ok(vec![self.read(connection, mop).await?]) },
-                    position_of(connection),
-                )
-                .await?,
+                [mop] => {
+                    try_join3(
+                        position_of(connection),
+                        async { Ok(vec![self.read(connection, mop).await?]) },
+                        position_of(connection),
+                    )
+                    .await?
+                }
                 mops => {
                     let before = position_of(connection).await?;
                     let mops = self.reads(connection, mops).await?;

@@ -211,10 +211,16 @@ impl Runbook {
         said
     }
 
-    fn bring_back(&self, node: usize) -> Result<&'static str, SystemError> {
+    fn bring_back(&self, node: usize) -> Result<String, SystemError> {
         let provision = self.cluster.provision();
         provision.hold(node)?;
         self.cluster.stop(node, 0)?;
+        // Until its first checkpoint a promoted server's control file names the old time line, and
+        // pg_rewind would find nothing to do.
+        let (address, login) = (self.cluster.control(self.leader), self.cluster.login());
+        self.runtime
+            .block_on(once(address, &login, "CHECKPOINT"))
+            .map_err(|error| SystemError::new(format!("CHECKPOINT: {error}")))?;
         let how = provision.rewind(node, self.cluster.programs(node), self.leader)?;
         provision.release(node)?;
         self.cluster.start(node)?;
@@ -237,8 +243,7 @@ impl Operator for Runbook {
     fn turn(&mut self, now_ns: i64, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
         let mut said = self.watch(now_ns, latest);
         said.extend(self.rejoin(now_ns));
-        let mut notes =
-            self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut notes = self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let at = now_ns as f64 / 1e9;
         notes.extend(said.iter().map(|line| format!("operator, {at:.2} s: {line}")));
         said

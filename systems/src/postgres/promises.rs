@@ -53,10 +53,13 @@ pub fn promises(spec: &PostgresSpec, standbys: usize, policy: &str) -> Promises 
     promises.set("consistent-prefix", prefix);
     for checker in ["list-append", "rw-register"] {
         let level = spec.isolation.model();
-        promises.set(checker, match policy {
-            "leader" => Ok(format!("{level} ({ISOLATION})")),
-            _ => Err(format!("--policy leader: then {level}")),
-        });
+        promises.set(
+            checker,
+            match policy {
+                "leader" => Ok(format!("{level} ({ISOLATION})")),
+                _ => Err(format!("--policy leader: then {level}")),
+            },
+        );
     }
     promises
 }
@@ -68,12 +71,12 @@ fn keeps_acknowledged(spec: &PostgresSpec) -> Result<String, String> {
         return Err(format!("{what}: a crash loses what was not flushed ({DURABLE})"));
     }
     if spec.failover == Failover::None {
-        return Ok(format!("the leader is never replaced, and flushes before it says so ({DURABLE})"));
+        return Ok(format!(
+            "the leader is never replaced, and flushes before it says so ({DURABLE})"
+        ));
     }
-    let confirmed = matches!(
-        spec.synchronous_commit,
-        SynchronousCommit::On | SynchronousCommit::RemoteApply
-    );
+    let confirmed =
+        matches!(spec.synchronous_commit, SynchronousCommit::On | SynchronousCommit::RemoteApply);
     if spec.replication == Replication::Async || !confirmed {
         return Err(format!(
             "replication = \"any\" or \"first\" with synchronous_commit = on: an asynchronous \
@@ -85,11 +88,16 @@ fn keeps_acknowledged(spec: &PostgresSpec) -> Result<String, String> {
             return Err(format!("candidate = \"most-advanced\" ({FAILOVER})"));
         }
         if !spec.fence {
-            return Err(format!("fence = true: an old leader must be known to be down ({FAILOVER})"));
+            return Err(format!(
+                "fence = true: an old leader must be known to be down ({FAILOVER})"
+            ));
         }
     }
-    Ok(format!("{} of the standbys has a commit before it is acknowledged, and the standby with \
-                most is promoted ({SYNC})", spec.k))
+    Ok(format!(
+        "{} of the standbys has a commit before it is acknowledged, and the standby with \
+                most is promoted ({SYNC})",
+        spec.k
+    ))
 }
 
 #[cfg(test)]
@@ -99,7 +107,12 @@ mod tests {
     #[test]
     fn asynchronous_failover_promises_nothing_and_synchronous_keeps_writes() {
         let async_spec = PostgresSpec { failover: Failover::Operator, ..Default::default() };
-        assert!(promises(&async_spec, 2, "leader").made.keys().all(|name| name.contains("-append") || name.contains("rw-")));
+        assert!(
+            promises(&async_spec, 2, "leader")
+                .made
+                .keys()
+                .all(|name| name.contains("-append") || name.contains("rw-"))
+        );
         let any = PostgresSpec { replication: Replication::Any, ..async_spec };
         assert!(promises(&any, 2, "leader").made.contains_key("lost-writes"));
         let wrong = PostgresSpec { candidate: Candidate::LeastAdvanced, ..any.clone() };

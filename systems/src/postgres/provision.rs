@@ -65,7 +65,9 @@ pub fn find_programs(nodes: &Nodes, node: usize) -> Result<Programs, SystemError
     let major: u32 = major.and_then(|major| major.parse().ok()).unwrap_or(0);
     if major < VERSION_MIN {
         let what = format!("host {name}: {bin}/postgres is \"{version}\"");
-        return Err(SystemError::new(what).hint(format!("version {VERSION_MIN} or later is needed")));
+        return Err(
+            SystemError::new(what).hint(format!("version {VERSION_MIN} or later is needed"))
+        );
     }
     Ok(Programs { bin: bin.to_owned(), version: version.to_owned() })
 }
@@ -194,14 +196,18 @@ impl Provision<'_> {
         node: usize,
         programs: &Programs,
         leader: usize,
-    ) -> Result<&'static str, SystemError> {
+    ) -> Result<String, SystemError> {
         let line = as_server(&format!(
             "{}/pg_rewind -D {FOLDER}/data --no-sync --config-file={FOLDER}/postgresql.conf \
-             --source-server='host={} port={} user={USER} dbname=postgres passfile={FOLDER}/passfile'",
+             --source-server='host={} port={} user={USER} dbname=postgres \
+             passfile={FOLDER}/passfile'",
             programs.bin,
             self.nodes.data(leader),
             self.spec.port
         ));
+        // A server that was killed is recovered by pg_rewind itself, in single-user mode, which
+        // refuses to be a standby.
+        let line = format!("rm -f {FOLDER}/data/standby.signal; {line}");
         let rewound = self.nodes.shell(node, "pg_rewind", line, LONG);
         self.follow(node, leader)?;
         match rewound {
@@ -210,11 +216,11 @@ impl Provision<'_> {
                     "touch {FOLDER}/data/standby.signal; chown {USER}: {FOLDER}/data/standby.signal"
                 );
                 self.nodes.shell(node, "rejoining", line, Duration::from_secs(5))?;
-                Ok("pg_rewind")
+                Ok("pg_rewind".to_owned())
             }
-            Err(_) => {
+            Err(error) => {
                 self.copy(node, programs, leader)?;
-                Ok("pg_basebackup")
+                Ok(format!("pg_basebackup, because {error}"))
             }
         }
     }
@@ -238,6 +244,7 @@ pub fn start() -> Start {
         argv: vec!["/bin/sh".to_owned(), format!("{FOLDER}/start.sh")],
         log: LOG.to_owned(),
         pidfile: PIDFILE.to_owned(),
+        hold: Some(format!("{FOLDER}/hold")),
     }
 }
 
@@ -252,9 +259,7 @@ host replication all ::/0 scram-sha-256
 
 fn start_script(programs: &Programs) -> String {
     format!(
-        "#!/bin/sh\n# A node that its operator holds is not to be started by anyone else.\n\
-         [ -e {FOLDER}/hold ] && echo held by the operator && exit 0\n\
-         exec setpriv --reuid={USER} --regid={USER} --init-groups \
+        "#!/bin/sh\nexec setpriv --reuid={USER} --regid={USER} --init-groups \
          {}/postgres -D {FOLDER}/data -c config_file={FOLDER}/postgresql.conf\n",
         shell_quote(&programs.bin)
     )

@@ -100,13 +100,7 @@ async fn status(connection: &Connection) -> Result<Row, Error> {
     Ok(rows.into_iter().next().expect("a SELECT without FROM gives one row"))
 }
 
-fn event(
-    name: &str,
-    sent: i64,
-    received: i64,
-    row: &Row,
-    grades_ms: [u64; 2],
-) -> TelemetryEvent {
+fn event(name: &str, sent: i64, received: i64, row: &Row, grades_ms: [u64; 2]) -> TelemetryEvent {
     let follower: bool = row.get("follower");
     let position = row.get::<_, i64>("position") as u64;
     let got = row.get::<_, i64>("received") as u64;

@@ -1,8 +1,8 @@
 //! Reads carry a token: the position of all that the session wrote and saw.
 //!
-//! A follower answers only from a state that holds the token. The token is learned from writes *and*
-//! from reads: learned from writes alone it would show a session its own writes and still let time
-//! run backward between two followers.
+//! A follower answers only from a state that holds the token. The token is learned from writes
+//! *and* from reads: learned from writes alone it would show a session its own writes and still let
+//! time run backward between two followers.
 
 use history::MicroOp;
 
@@ -15,7 +15,7 @@ use super::{News, Plan, Policy, Step, View, has_write};
 enum Token {
     /// Everything it wrote and saw is at or before this position.
     At(u64),
-    /// A write may have happened at a position that nobody told: only the leader is sure to have it.
+    /// A write may have happened at a position that nobody told: only the leader surely has it.
     Unknown,
 }
 

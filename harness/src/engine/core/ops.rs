@@ -86,7 +86,13 @@ impl Core {
         let plan = match final_on {
             Some(node) => Plan {
                 target: "final",
-                steps: vec![Step { shard: 0, node, mops: 0..mops.len(), leader: false, token: None }],
+                steps: vec![Step {
+                    shard: 0,
+                    node,
+                    mops: 0..mops.len(),
+                    leader: false,
+                    token: None,
+                }],
             },
             None => self.policy.decide(session, &mops, &self.view),
         };
@@ -280,7 +286,11 @@ impl Core {
             index,
             kind,
             process: self.sessions[session].process,
-            session: Some(session as i64),
+            session: Some(match op.final_on {
+                // Nobody's own reads: what a replica holds at the end is no user's experience.
+                Some(_) => (self.sessions.len() as u64 + op.id) as i64,
+                None => session as i64,
+            }),
             node: Some(op.node.clone()),
             time: self.now as i64,
             f: "txn".into(),
