@@ -18,6 +18,9 @@ static AGENT: &[u8] = include_bytes!(env!("SPLITBRAIN_AGENT"));
 /// How long an agent holds faults without hearing from the harness, by default.
 pub const LEASE: Duration = Duration::from_secs(10);
 
+/// Its folder on a host.
+const BASE: &str = "/run/splitbrain";
+
 type Waiters = Arc<Mutex<Shared>>;
 
 #[derive(Default)]
@@ -41,8 +44,7 @@ impl AgentLink {
     ///
     /// `run` names its folder and journal; it is unique to a run.
     pub fn start(host: &SshHost, run: &str, lease: Duration) -> Result<AgentLink, HostError> {
-        let base = "/run/splitbrain";
-        let binary = format!("{base}/agent-{:016x}", fingerprint(AGENT));
+        let (base, binary) = (BASE, AgentLink::program());
         let quoted = shell_quote(&binary);
         // The size is checked with the name: a torn upload never gets the name at all.
         let there = host.exec(Exec::shell(format!(
@@ -56,6 +58,11 @@ impl AgentLink {
         let (stream, output) = host.stream(&format!("exec {quoted} serve {folder} {lease_ms}"))?;
         let name = host.name().to_owned();
         Ok(AgentLink::over(name, stream, output, lease))
+    }
+
+    /// Where the agent's program is on every host; it outlives the agent itself.
+    pub fn program() -> String {
+        format!("{BASE}/agent-{:016x}", fingerprint(AGENT))
     }
 
     fn over(

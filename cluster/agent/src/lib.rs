@@ -11,6 +11,7 @@ pub mod clock;
 pub mod frame;
 pub mod guardian;
 pub mod journal;
+pub mod keep;
 pub mod packet_filter;
 pub mod probe;
 pub mod process;

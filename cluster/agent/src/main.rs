@@ -1,4 +1,4 @@
-//! `splitbrain-agent`: `serve DIR LEASE_MS`, `heal DIR`, and `spawn` for its own use.
+//! `splitbrain-agent`: `serve DIR LEASE_MS`, `heal DIR`, and `spawn` and `keep` for its own use.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,6 +8,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 use splitbrain_agent::guardian;
 use splitbrain_agent::journal::Journal;
+use splitbrain_agent::keep;
 use splitbrain_agent::process;
 use splitbrain_agent::worker::Worker;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         },
         ["heal", dir] => heal(Path::new(dir)),
         ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
+        ["keep", program, ..] => keep::keep(program, &arguments[2..]),
         _ => Err("usage: splitbrain-agent serve DIR LEASE_MS | heal DIR".to_owned()),
     };
     match done {
