@@ -10,5 +10,6 @@ pub mod exit;
 pub mod gate;
 pub mod judge;
 pub mod names;
+pub mod recovery_time;
 pub mod run_folder;
 pub mod run_info;

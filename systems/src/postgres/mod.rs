@@ -7,6 +7,7 @@ pub mod client;
 pub mod connection;
 pub mod errors;
 pub mod operator;
+mod patroni;
 pub mod promises;
 pub mod provision;
 pub mod sample;
@@ -55,6 +56,7 @@ pub(crate) struct Cluster {
     pub(crate) spec: PostgresSpec,
     pub(crate) password: String,
     pub(crate) programs: OnceLock<Vec<Programs>>,
+    pub(crate) patroni: OnceLock<String>,
     pub(crate) notes: Mutex<Vec<String>>,
 }
 
@@ -123,6 +125,7 @@ impl PostgresSystem {
             spec,
             password: fresh_password()?,
             programs: OnceLock::new(),
+            patroni: OnceLock::new(),
             notes: Mutex::default(),
         };
         let addresses = (0..cluster.nodes.count()).map(|node| cluster.control(node)).collect();
@@ -133,6 +136,10 @@ impl PostgresSystem {
             sampler: Arc::new(sampler),
             runtime: Arc::new(runtime),
         })
+    }
+
+    fn patroni(&self) -> bool {
+        self.cluster.spec.failover == Failover::Patroni
     }
 
     fn sql(&self, node: usize, sql: &str) -> Result<(), String> {
@@ -165,7 +172,7 @@ impl PostgresSystem {
              CREATE SCHEMA {SCHEMA}; SET search_path = {SCHEMA}; {}",
             sql::TABLES
         );
-        if self.cluster.spec.slots {
+        if self.cluster.spec.slots && !self.patroni() {
             for name in &self.cluster.nodes.names {
                 let slot = provision::slot(name);
                 sql.push_str(&format!(
@@ -217,6 +224,9 @@ impl System for PostgresSystem {
         let _ = self.cluster.programs.set(programs);
         let provision = self.cluster.provision();
         nodes.each(|node, _| provision.prepare(node, self.cluster.programs(node)))?;
+        if self.patroni() {
+            return self.bring_up_patroni();
+        }
         provision.init(0, self.cluster.programs(0))?;
         self.cluster.start(0)?;
         self.wait_for(0)?;
@@ -236,10 +246,13 @@ impl System for PostgresSystem {
 
     fn take_down(&self) {
         crate::bundled::stop_all(&self.cluster.nodes, PIDFILE);
+        if self.patroni() {
+            patroni::stop_etcd(&self.cluster.nodes);
+        }
     }
 
     fn start(&self, _node: usize) -> Start {
-        provision::start()
+        if self.patroni() { patroni::start() } else { provision::start() }
     }
 
     fn address(&self, node: usize) -> SocketAddr {
@@ -247,7 +260,9 @@ impl System for PostgresSystem {
     }
 
     fn logs(&self) -> Vec<LogFile> {
-        vec![LogFile { path: LOG.to_owned(), name: "postgres.log" }]
+        let mut logs = vec![LogFile { path: LOG.to_owned(), name: "postgres.log" }];
+        logs.extend(self.patroni().then(patroni::log));
+        logs
     }
 
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
@@ -282,7 +297,11 @@ impl System for PostgresSystem {
 
     fn facts(&self) -> BTreeMap<String, String> {
         let version = self.cluster.programs.get().map(|programs| programs[0].version.clone());
-        BTreeMap::from([("server".to_owned(), version.unwrap_or_default())])
+        let mut facts = BTreeMap::from([("server".to_owned(), version.unwrap_or_default())]);
+        if let Some(found) = self.cluster.patroni.get() {
+            facts.insert("failover".to_owned(), found.clone());
+        }
+        facts
     }
 
     fn operator(&self) -> Option<Box<dyn Operator>> {

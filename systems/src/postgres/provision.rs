@@ -249,7 +249,7 @@ pub fn start() -> Start {
 }
 
 /// Every connection over the network proves that it knows the password.
-const HBA: &str = "\
+pub const HBA: &str = "\
 local all all scram-sha-256
 host all all 0.0.0.0/0 scram-sha-256
 host all all ::/0 scram-sha-256
