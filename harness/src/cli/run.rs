@@ -123,7 +123,8 @@ pub fn one(
     Ok(Done { exit, ..done })
 }
 
-fn finish(folder: &RunFolder, mut notes: Vec<String>, speak: bool) -> Result<Done, UserError> {
+/// Judges and reports what a folder holds.
+pub fn finish(folder: &RunFolder, mut notes: Vec<String>, speak: bool) -> Result<Done, UserError> {
     let records = Records::of_run(folder)?;
     notes.extend(crate::recovery_time::notes(&records));
     let judgement = judge(&records, &Selection::default())?;

@@ -10,6 +10,7 @@ pub mod operator;
 mod patroni;
 pub mod promises;
 pub mod provision;
+pub mod recovery;
 pub mod sample;
 pub mod spec;
 pub mod sql;
@@ -20,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use agent::proto::{Ask, Start};
+use agent::proto::{Answer, Ask, ProcessState, Start};
 use history::{SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
@@ -98,6 +99,14 @@ impl Cluster {
         })
     }
 
+    /// Whether a node's process is gone.
+    pub(crate) fn stopped(&self, node: usize) -> bool {
+        let ask = Ask::State { pidfile: PIDFILE.to_owned() };
+        let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
+        let answer = self.nodes.ask(node, ask, Duration::from_secs(1));
+        matches!(answer, Ok(Answer::Process { state, .. }) if gone(state))
+    }
+
     pub(crate) fn stop(&self, node: usize, grace_ms: u64) -> Result<(), SystemError> {
         let ask = Ask::Stop { pidfile: PIDFILE.to_owned(), grace_ms };
         self.nodes.ask(node, ask, Duration::from_secs(5)).map(drop)
@@ -115,6 +124,14 @@ fn fresh_password() -> Result<String, SystemError> {
 impl PostgresSystem {
     /// PostgreSQL on these nodes; the first is the first leader.
     pub fn new(nodes: Arc<Nodes>, spec: PostgresSpec) -> Result<PostgresSystem, SystemError> {
+        PostgresSystem::with_password(nodes, spec, fresh_password()?)
+    }
+
+    fn with_password(
+        nodes: Arc<Nodes>,
+        spec: PostgresSpec,
+        password: String,
+    ) -> Result<PostgresSystem, SystemError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -123,7 +140,7 @@ impl PostgresSystem {
         let cluster = Cluster {
             nodes,
             spec,
-            password: fresh_password()?,
+            password,
             programs: OnceLock::new(),
             patroni: OnceLock::new(),
             notes: Mutex::default(),

@@ -266,7 +266,7 @@ fn start_script(programs: &Programs) -> String {
 }
 
 /// A command as the server's user, in its folder and with our password at hand.
-fn as_server(command: &str) -> String {
+pub fn as_server(command: &str) -> String {
     format!(
         "cd {FOLDER} && env -i PATH=/usr/bin:/bin LC_ALL=C PGPASSFILE={FOLDER}/passfile \
          setpriv --reuid={USER} --regid={USER} --init-groups {command}"
