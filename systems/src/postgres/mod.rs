@@ -3,9 +3,11 @@
 //! Read next: [`spec`] (settings), [`provision`] (how it gets there), [`client`] and [`errors`]
 //! (what its answers mean), [`operator`] (who replaces a dead leader), [`promises`].
 
+mod changes;
 pub mod client;
 pub mod connection;
 pub mod errors;
+mod logical;
 pub mod operator;
 mod patroni;
 pub mod promises;
@@ -35,7 +37,7 @@ use operator::Runbook;
 use provision::{LOG, PIDFILE, Programs, Provision, USER};
 use sample::Sampler;
 pub use spec::PostgresSpec;
-use spec::{Failover, Isolation};
+use spec::{Failover, Isolation, ReplicationKind};
 
 /// How long a server may take to accept connections after it was started.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -85,7 +87,7 @@ impl Cluster {
             user: USER.to_owned(),
             password: Some(self.password.clone()),
             database: "postgres".to_owned(),
-            options: "-c synchronous_commit=local".to_owned(),
+            options: "-c synchronous_commit=local -c default_transaction_read_only=off".to_owned(),
         }
     }
 
@@ -147,7 +149,13 @@ impl PostgresSystem {
         };
         let addresses = (0..cluster.nodes.count()).map(|node| cluster.control(node)).collect();
         let names = cluster.nodes.names.clone();
-        let sampler = Sampler::new(names, addresses, cluster.login(), cluster.spec.lag_grades_ms);
+        let status = match cluster.spec.replication_kind {
+            ReplicationKind::Streaming => sample::STATUS,
+            ReplicationKind::Logical => logical::STATUS,
+            ReplicationKind::Trigger => changes::STATUS,
+        };
+        let grades = cluster.spec.lag_grades_ms;
+        let sampler = Sampler::new(names, addresses, cluster.login(), grades, status);
         Ok(PostgresSystem {
             cluster: Arc::new(cluster),
             sampler: Arc::new(sampler),
@@ -157,6 +165,10 @@ impl PostgresSystem {
 
     fn patroni(&self) -> bool {
         self.cluster.spec.failover == Failover::Patroni
+    }
+
+    fn triggers(&self) -> bool {
+        self.cluster.spec.replication_kind == ReplicationKind::Trigger
     }
 
     fn sql(&self, node: usize, sql: &str) -> Result<(), String> {
@@ -183,13 +195,14 @@ impl PostgresSystem {
         }
     }
 
-    fn schema(&self) -> Result<(), SystemError> {
+    fn schema(&self, node: usize) -> Result<(), SystemError> {
         let mut sql = format!(
             "SET synchronous_commit = local; DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; \
              CREATE SCHEMA {SCHEMA}; SET search_path = {SCHEMA}; {}",
             sql::TABLES
         );
-        if self.cluster.spec.slots && !self.patroni() {
+        let streaming = self.cluster.spec.replication_kind == ReplicationKind::Streaming;
+        if self.cluster.spec.slots && streaming && !self.patroni() {
             for name in &self.cluster.nodes.names {
                 let slot = provision::slot(name);
                 sql.push_str(&format!(
@@ -197,7 +210,10 @@ impl PostgresSystem {
                 ));
             }
         }
-        self.sql(0, &sql).map_err(|error| SystemError::new(format!("making the schema: {error}")))
+        self.sql(node, &sql).map_err(|error| {
+            let name = &self.cluster.nodes.names[node];
+            SystemError::new(format!("host {name}: making the schema: {error}"))
+        })
     }
 
     fn wait_for_standbys(&self) -> Result<(), SystemError> {
@@ -244,10 +260,15 @@ impl System for PostgresSystem {
         if self.patroni() {
             return self.bring_up_patroni();
         }
+        match self.cluster.spec.replication_kind {
+            ReplicationKind::Streaming => {}
+            ReplicationKind::Logical => return self.bring_up_logical(),
+            ReplicationKind::Trigger => return self.bring_up_triggers(),
+        }
         provision.init(0, self.cluster.programs(0))?;
         self.cluster.start(0)?;
         self.wait_for(0)?;
-        self.schema()?;
+        self.schema(0)?;
         nodes.each(|node, _| match node {
             0 => Ok(()),
             node => {
@@ -262,6 +283,9 @@ impl System for PostgresSystem {
     }
 
     fn take_down(&self) {
+        if self.triggers() {
+            changes::stop_appliers(&self.cluster.nodes);
+        }
         crate::bundled::stop_all(&self.cluster.nodes, PIDFILE);
         if self.patroni() {
             patroni::stop_etcd(&self.cluster.nodes);
@@ -279,6 +303,7 @@ impl System for PostgresSystem {
     fn logs(&self) -> Vec<LogFile> {
         let mut logs = vec![LogFile { path: LOG.to_owned(), name: "postgres.log" }];
         logs.extend(self.patroni().then(patroni::log));
+        logs.extend(self.triggers().then(changes::log));
         logs
     }
 

@@ -12,7 +12,7 @@ use cluster::{AgentLink, Host};
 use serde_json::{Value, json};
 
 use super::provision::{self, FOLDER, LOG, PIDFILE, Programs, USER};
-use super::spec::{PostgresSpec, Replication, SynchronousCommit};
+use super::spec::{EtcdApi, PostgresSpec, Replication, SynchronousCommit};
 use super::{Cluster, PostgresSystem};
 use crate::system::{LogFile, Nodes, SystemError};
 
@@ -41,7 +41,7 @@ pub(super) fn find_programs(nodes: &Nodes, node: usize) -> Result<String, System
     let ask = |doing: &str, line: &str| nodes.shell(node, doing, line, Duration::from_secs(20));
     let patroni = ask("looking for Patroni", "command -v patroni > /dev/null && patroni --version")
         .map_err(|_| missing("there is no patroni on the PATH", "patroni"))?;
-    // Patroni's etcd3 client is built upon python3-etcd, which its package only recommends.
+    // Both of Patroni's etcd clients are built upon python3-etcd, which it can do without.
     let line = "$(sed -n '1s/^#!//p' \"$(command -v patroni)\") -c 'import etcd, psycopg2'";
     ask("looking for Patroni's modules", line).map_err(|error| {
         let what = format!("Patroni lacks a Python module: {error}");
@@ -61,6 +61,10 @@ fn configuration(cluster: &Cluster, node: usize, programs: &Programs) -> Value {
     let (spec, nodes) = (&cluster.spec, &cluster.nodes);
     let own = nodes.data(node);
     let members = (0..members(nodes)).map(|n| format!("{}:{ETCD_PORT}", nodes.data(n)));
+    let section = match spec.patroni_etcd {
+        EtcdApi::V2 => "etcd",
+        EtcdApi::V3 => "etcd3",
+    };
     let name = &nodes.names[node];
     let mut settings = json!({
         "scope": "splitbrain",
@@ -69,7 +73,7 @@ fn configuration(cluster: &Cluster, node: usize, programs: &Programs) -> Value {
             "listen": format!("{own}:{API_PORT}"),
             "connect_address": format!("{own}:{API_PORT}"),
         },
-        "etcd3": { "hosts": members.collect::<Vec<_>>() },
+        section: { "hosts": members.collect::<Vec<_>>() },
         "bootstrap": {
             "dcs": shared(spec),
             "initdb": [{ "encoding": "UTF8" }, { "locale": "C" }, "data-checksums"],
@@ -147,7 +151,7 @@ fn etcd_start(nodes: &Nodes, node: usize) -> Start {
         format!("--data-dir {FOLDER}/etcd --listen-peer-urls {0}", peer(node)),
         format!("--initial-advertise-peer-urls {} --listen-client-urls {client}", peer(node)),
         format!("--advertise-client-urls {client} --initial-cluster {}", peers.join(",")),
-        "--initial-cluster-state new --initial-cluster-token splitbrain".to_owned(),
+        "--initial-cluster-state new --initial-cluster-token splitbrain --enable-v2".to_owned(),
     ];
     Start {
         argv: words.join(" ").split(' ').map(str::to_owned).collect(),
@@ -239,7 +243,7 @@ impl PostgresSystem {
         let leads = |node| !self.says(node, API_PORT, "/primary", "\"state\"");
         self.wait_until("Patroni leads", LOG, || Some(0).filter(|node| leads(*node)))?;
         self.wait_for(0)?;
-        self.schema()?;
+        self.schema(0)?;
         nodes.each(|node, _| match node {
             0 => Ok(()),
             node => self.start_process(node, start()),
