@@ -36,8 +36,8 @@ pub fn promises(spec: &PostgresSpec, standbys: usize, policy: &str) -> Promises 
             "remote_apply: a commit is acknowledged when every standby shows it ({SYNC})"
         )),
         _ => Err(format!(
-            "--policy leader, own-from-leader or position-token, or remote_apply with k = {standbys}; a hot \
-             standby shows a commit some time later ({HOT})"
+            "--policy leader, own-from-leader or position-token, or remote_apply with \
+             k = {standbys}; a hot standby shows a commit some time later ({HOT})"
         )),
     };
     promises.set("read-your-writes", own);
