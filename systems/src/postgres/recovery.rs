@@ -215,7 +215,7 @@ impl Archive {
             let Err(error) = self.place.sql(0, sql) else {
                 return Ok(());
             };
-            let ended = self.place.cluster.stopped(0);
+            let ended = self.place.cluster.ended(0);
             if ended || until < Instant::now() {
                 let (name, log) = (&self.nodes().names[0], self.nodes().tail(0, LOG));
                 let what = if ended { "the server has ended" } else { "not within 60 s" };
