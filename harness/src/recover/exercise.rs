@@ -151,8 +151,7 @@ impl Exercise {
         let records = Records::of_run(folder)?;
         let found = runtime.block_on(read_all(&*restored, &records.history.keys))?;
         let counted = reckon(&records.history, &found, deleted);
-        let outcome =
-            Outcome { accident, deleted, began, wrote, steps, counted, notes: end.notes };
+        let outcome = Outcome { accident, deleted, began, wrote, steps, counted, notes: end.notes };
         outcome.record(folder, system.nodes())?;
         Ok(outcome)
     }

@@ -1,5 +1,5 @@
-//! Replication by triggers: every change of a row is written to a table of changes as well, which an
-//! applier on each follower reads over the data network.
+//! Replication by triggers: every change of a row is written to a table of changes as well, which
+//! an applier on each follower reads over the data network.
 //!
 //! The applier is a loop in SQL (`dblink` to the leader) that a shell starts anew when it ends. A
 //! batch of changes and the number of its last are one transaction of the follower. Numbers come

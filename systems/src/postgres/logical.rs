@@ -1,8 +1,8 @@
 //! Logical replication: a publication on the leader, a subscription on every follower.
 //!
-//! Followers are servers of their own, made by `initdb`, with the same tables. They could be written
-//! to; `default_transaction_read_only` keeps users from it, and a setting of ours says which they
-//! are. Changes of the schema are not replicated
+//! Followers are servers of their own, made by `initdb`, with the same tables. They could be
+//! written to; `default_transaction_read_only` keeps users from it, and a setting of ours says
+//! which they are. Changes of the schema are not replicated
 //! (postgresql.org/docs/15/logical-replication-restrictions.html).
 //!
 //! A follower's position is what its subscription has reported to the leader as done: the end of

@@ -140,9 +140,8 @@ impl Archive {
         let script = format!("#!/bin/sh\n{}\n", receive.replace("&& env", "&& exec env"));
         let path = format!("{FOLDER}/archive.sh");
         nodes.hosts[0].upload(script.as_bytes(), &path, 0o755)?;
-        let line = format!(
-            "install -d -o {USER} -g {USER} -m 700 {FOLDER}/archive; : > {ARCHIVE_LOG}"
-        );
+        let line =
+            format!("install -d -o {USER} -g {USER} -m 700 {FOLDER}/archive; : > {ARCHIVE_LOG}");
         nodes.shell(0, "preparing the archive", line, Duration::from_secs(5))?;
         let start = Start {
             argv: vec!["/bin/sh".to_owned(), path],
