@@ -11,7 +11,8 @@ use reports::OpPoint;
 
 use crate::judge::{Records, fault_spans};
 
-/// One sentence for each fault on a leader that had an effect.
+/// One sentence for each fault on a leader that had an effect and after which another led. Stalls
+/// without a new leader are told by the report itself.
 pub fn notes(records: &Records) -> Vec<String> {
     let injected: BTreeMap<&str, i64> = records
         .faults
@@ -22,20 +23,19 @@ pub fn notes(records: &Records) -> Vec<String> {
     let writes = acknowledged(&OpPoint::of(&records.history));
     let mut said = Vec::new();
     for span in fault_spans(&records.faults).iter().filter(|span| span.leader && span.effect) {
-        let Some(&start) = injected.get(span.id.as_str()) else {
+        let start = injected.get(span.id.as_str()).copied();
+        let Some((start, leads)) = start.and_then(|at| Some((at, leader_after(records, at)?)))
+        else {
             continue;
         };
-        let what = format!("{} ({})", span.label, span.id);
+        let what = format!("after {} ({})", span.label, span.id);
         said.push(match again(&writes, start, span.end) {
             Some(again) => {
                 let rto = seconds(again - start);
-                format!("{what}: writes were acknowledged again after {rto} s (RTO)")
+                format!("{what} writes were acknowledged again within {rto} s (RTO): {leads}")
             }
-            None => format!("{what}: no write was acknowledged after it"),
+            None => format!("{what} no write was acknowledged: {leads}"),
         });
-        if let (Some(last), Some(leads)) = (said.last_mut(), leader_after(records, start)) {
-            last.push_str(&leads);
-        }
     }
     said
 }
@@ -78,7 +78,7 @@ fn leader_after(records: &Records, start: i64) -> Option<String> {
     let (sample, term) =
         leaders().find(|(sample, term)| start < sample.received && before < *term)?;
     let after = seconds(sample.received - start);
-    Some(format!("; {} was first seen to lead after {after} s, term {term}", sample.node))
+    Some(format!("{} was seen to lead after {after} s, term {term}", sample.node))
 }
 
 fn seconds(ns: i64) -> String {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
+use systems::postgres::spec::{Failover, ReplicationKind};
 
 use super::output::ProgressLine;
 use super::run::{enter_lab, finish};
@@ -67,11 +68,7 @@ pub fn recover(flags: &RecoverFlags) -> Result<u8, UserError> {
         ..RunFlags::default()
     }
     .spec()?;
-    let patroni = systems::postgres::spec::Failover::Patroni;
-    if spec.postgres.failover == patroni || spec.workload.name != "ledger" {
-        let what = "recovery is tried out with failover = \"none\" and the ledger";
-        return Err(UserError::usage(what).at("--set"));
-    }
+    check(&spec)?;
     if let Some(status) = enter_lab(&TestSpec { hosts: spec.hosts + 1, ..spec.clone() })? {
         return Ok(status);
     }
@@ -85,12 +82,16 @@ pub fn recover(flags: &RecoverFlags) -> Result<u8, UserError> {
     progress.clear();
     let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(error) if !folder.file("history.jsonl").exists() => {
-            // A folder without a history holds nothing that could be read.
-            let _ = std::fs::remove_dir_all(&folder.path);
+        Err(error) => {
+            if folder.file("history.jsonl").exists() {
+                // What was recorded before is judged all the same, and both are said.
+                finish(&folder, Vec::new(), true)?;
+            } else {
+                // A folder without a history holds nothing that could be read.
+                let _ = std::fs::remove_dir_all(&folder.path);
+            }
             return Err(error);
         }
-        Err(error) => return Err(error),
     };
     let mut notes = outcome.notes.clone();
     notes.push(sentence(&outcome));
@@ -109,6 +110,17 @@ pub fn recover(flags: &RecoverFlags) -> Result<u8, UserError> {
         () => Exit::Unknown,
     };
     Ok(exit.code())
+}
+
+/// What the exercise is not built for.
+fn check(spec: &TestSpec) -> Result<(), UserError> {
+    let settings = &spec.postgres;
+    let what = match () {
+        () if settings.failover != Failover::None => "failover = \"none\"",
+        () if settings.replication_kind != ReplicationKind::Streaming => "streaming replication",
+        () => return Ok(()),
+    };
+    Err(UserError::usage(format!("recovery is tried out with {what}")).at("--set"))
 }
 
 fn seconds(ns: i64) -> String {

@@ -21,6 +21,7 @@ use crate::engine::host::{Driver, hosts_of};
 use crate::engine::recorder::Recorder;
 use crate::engine::{Progress, StopFlag, plan};
 use crate::error::UserError;
+use crate::exit::Exit;
 use crate::judge::Records;
 use crate::run_folder::RunFolder;
 use crate::run_info;
@@ -111,8 +112,11 @@ impl Exercise {
             Ok(archive) => self.on(&system, archive, folder, stop, progress),
             Err(error) => Err(error.clone().into()),
         };
+        // Logs are fetched whatever became of it.
+        fetch_logs(&system, folder);
         system.take_down();
         if let Ok(archive) = &archive {
+            fetch_logs(archive.restored(), folder);
             archive.end();
         }
         done
@@ -136,7 +140,11 @@ impl Exercise {
         };
         let end = self.driver(system, clumsy, folder, started)?.drive(stop, progress)?;
         let deleted = done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let Some((accident, deleted)) = deleted.filter(|_| !end.interrupted) else {
+        if end.interrupted {
+            let what = "interrupted: nothing was restored";
+            return Err(UserError { exit: Exit::Interrupted, ..UserError::environment(what) });
+        }
+        let Some((accident, deleted)) = deleted else {
             return Err(UserError::environment("the run ended before the accident was over"));
         };
         let accident = accident?;
@@ -190,6 +198,26 @@ impl Exercise {
             sample_every: Duration::from_millis(self.spec.sample_ms),
             started,
         })
+    }
+}
+
+/// Copies the logs of a system's hosts into the run's folder, as far as they can be had.
+fn fetch_logs(system: &PostgresSystem, folder: &RunFolder) {
+    let nodes = system.nodes();
+    for (name, host) in nodes.names.iter().zip(&nodes.hosts) {
+        let path = folder.file("logs").join(name);
+        for file in system.logs() {
+            let written = cluster::Host::download(&**host, &file.path)
+                .map_err(|error| error.to_string())
+                .and_then(|bytes| {
+                    std::fs::create_dir_all(&path)
+                        .and_then(|()| std::fs::write(path.join(file.name), bytes))
+                        .map_err(|error| error.to_string())
+                });
+            if let Err(error) = written {
+                eprintln!("warning: {} of {name}: {error}", file.name);
+            }
+        }
     }
 }
 
