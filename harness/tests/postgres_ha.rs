@@ -132,4 +132,8 @@ fn what_cannot_be_combined_is_refused_by_name() {
     refused(&with(&["--policy", "position-token"]), "--policy");
     let short = ["--failover", "patroni", "--set", "postgres.patroni_ttl_s=5"];
     refused(&short, "loop_wait + 2 * retry_timeout");
+    let output = run(&["recover", "--set", "postgres.failover=operator"], folder.path());
+    assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
+    assert!(errors(&output).contains("failover = \"none\""), "{}", errors(&output));
+    assert!(!folder.path().join("runs").exists(), "nothing was begun");
 }

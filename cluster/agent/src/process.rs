@@ -59,12 +59,16 @@ pub fn state(process: &ProcessId) -> ProcessState {
 /// Signals a process, its group and all its descendants: a database server's children lead groups
 /// of their own. Never this process, its parent or init.
 ///
-/// A tree that is to be killed is stopped first, all of it, so that no child is born and nothing is
-/// sent behind our back; a tree goes on from its leaves.
+/// A tree is stopped from its root, until no child that was born meanwhile goes on. One that is to
+/// be killed is stopped first, so that nothing is born or sent behind our back; a tree goes on from
+/// its leaves.
 pub fn signal(process: &ProcessId, signal: Signal) -> Result<(), String> {
-    if signal == Signal::SIGKILL {
+    if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
         signal_group(process, Signal::SIGSTOP)?;
         stop_descendants(process.pid);
+    }
+    if signal == Signal::SIGSTOP {
+        return Ok(());
     }
     let children = descendants(process.pid);
     if signal != Signal::SIGCONT {
