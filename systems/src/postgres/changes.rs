@@ -28,18 +28,23 @@ pub(super) const STATUS: &str = "SELECT role.follower AS follower, done.id AS po
         WHERE application_name = 'splitbrain-applier') THEN 'streaming' END AS receiver, \
     (SELECT extract(epoch FROM clock_timestamp() - made) * 1000 FROM splitbrain.applied \
         WHERE role.follower)::bigint AS replay_age_ms, \
-    NULL::text AS standbys \
+    (SELECT json_agg(json_build_object('standby', name, 'state', 'applier', 'sync', 'async', \
+        'replay', id, 'lag_ms', coalesce((SELECT (extract(epoch FROM clock_timestamp() - made) \
+            * 1000)::bigint FROM splitbrain.changes AS change \
+            WHERE followers.id < change.id ORDER BY change.id LIMIT 1), 0)))::text \
+        FROM splitbrain.followers) AS standbys \
     FROM (SELECT coalesce(current_setting('splitbrain.role', true), '') = 'follower' AS follower) \
         AS role, \
     LATERAL (SELECT CASE WHEN role.follower THEN (SELECT id FROM splitbrain.applied) \
         ELSE (SELECT coalesce(max(id), 0) FROM splitbrain.changes) END AS id) AS done";
 
-/// The tables, on every node.
+/// The tables, on every node. Followers tell the leader how far they are.
 const TABLES: &str = "
 CREATE TABLE splitbrain.changes (id bigserial PRIMARY KEY, tbl text NOT NULL, op text NOT NULL,
     row_data jsonb NOT NULL, made timestamptz NOT NULL DEFAULT clock_timestamp());
 CREATE TABLE splitbrain.applied (id bigint NOT NULL, made timestamptz NOT NULL);
-INSERT INTO splitbrain.applied VALUES (0, clock_timestamp());";
+INSERT INTO splitbrain.applied VALUES (0, clock_timestamp());
+CREATE TABLE splitbrain.followers (name text PRIMARY KEY, id bigint NOT NULL);";
 
 /// What the leader writes down.
 const TRIGGERS: &str = "
@@ -84,7 +89,7 @@ END $$;
 CREATE PROCEDURE splitbrain.follow(leader text) LANGUAGE plpgsql AS $$
 DECLARE
     done bigint;
-    latest timestamptz;
+    latest timestamptz := '-infinity'; -- tells the leader once, whatever there is
     change record;
 BEGIN
     PERFORM dblink_connect('leader', leader);
@@ -100,6 +105,12 @@ BEGIN
         END LOOP;
         UPDATE splitbrain.applied SET id = done, made = latest WHERE id < done;
         COMMIT;
+        IF latest IS NOT NULL THEN
+            PERFORM dblink_exec('leader', format('INSERT INTO splitbrain.followers
+                VALUES (%L, %s) ON CONFLICT (name) DO UPDATE SET id = excluded.id',
+                current_setting('cluster_name'), done));
+        END IF;
+        latest := NULL;
         PERFORM pg_sleep(0.02);
     END LOOP;
 END $$;";
