@@ -1,6 +1,7 @@
 //! `splitbrain recover`: point-in-time recovery, tried out and measured.
 
 use clap::Args;
+use cluster::shell_quote;
 use serde_json::json;
 use systems::postgres::spec::{Failover, ReplicationKind};
 
@@ -48,6 +49,21 @@ pub struct RecoverFlags {
     runs: RunsDir,
 }
 
+impl RecoverFlags {
+    /// What was typed, as far as it changes what happens.
+    fn command(&self) -> String {
+        let mut words = vec![
+            "splitbrain recover".to_owned(),
+            format!("--system {} --seed {} --hosts {}", self.system, self.seed, self.hosts),
+            format!("--delete-at {} --noticed-after {}", self.delete_at, self.noticed_after),
+        ];
+        words.extend(self.replication.iter().map(|kind| format!("--replication {kind}")));
+        words.extend(self.rate.iter().map(|rate| format!("--rate {rate}")));
+        words.extend(self.set.iter().map(|set| format!("--set {}", shell_quote(set))));
+        words.join(" ")
+    }
+}
+
 /// Deletes everything, goes back to just before, says what that took and what it cost.
 pub fn recover(flags: &RecoverFlags) -> Result<u8, UserError> {
     if flags.system != "postgres" {
@@ -74,7 +90,8 @@ pub fn recover(flags: &RecoverFlags) -> Result<u8, UserError> {
     }
     // What comes after the accident is counted, not judged by the gate of a fault.
     let coverage = CoverageSpec { ok_outside_min: 0, attempts_during_min: 0 };
-    let exercise = Exercise { spec: TestSpec { coverage, ..spec }, delete_at_ms };
+    let spec = TestSpec { coverage, ..spec };
+    let exercise = Exercise { spec, delete_at_ms, command: flags.command() };
     let folder = RunFolder::create(&flags.runs.runs_dir, "recover", flags.seed)?;
     eprintln!("run {}  seed {}", folder.id(), flags.seed);
     let progress = ProgressLine::new();

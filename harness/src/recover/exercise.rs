@@ -37,6 +37,8 @@ pub struct Exercise {
     pub spec: TestSpec,
     /// When everything is deleted, ms after the run's start.
     pub delete_at_ms: u64,
+    /// What a person types to have it again.
+    pub command: String,
 }
 
 /// What came of it. Times are ns since the run's start.
@@ -178,7 +180,8 @@ impl Exercise {
         for (checker, _) in std::mem::take(&mut info.promises) {
             info.not_promised.insert(checker, why.to_owned());
         }
-        let info = run_info::build(&self.spec, folder, names, system.facts(), info);
+        let mut info = run_info::build(&self.spec, folder, names, system.facts(), info);
+        info.command.clone_from(&self.command);
         folder.write("run.json", &run_info::to_json(&info)?)?;
         let client: Arc<dyn Client> = system.client(Model::List);
         let core = plan::core_config(&self.spec, names, Vec::new(), client.shard_of())?;
