@@ -21,6 +21,15 @@ pub struct HostAddress {
     pub user: String,
     /// The private key.
     pub key: PathBuf,
+    /// Whether the user's ssh-agent has the keys instead.
+    #[serde(default)]
+    pub ssh_agent: bool,
+    /// Whether commands are run by `sudo -n`, because the user is not root.
+    #[serde(default)]
+    pub sudo: bool,
+    /// The host in between, as `ssh -J` takes it.
+    #[serde(default)]
+    pub jump: Option<String>,
     /// The file that its host key is checked against.
     pub known_hosts: PathBuf,
     /// Where the system under test listens: the network that faults act on.
@@ -165,6 +174,14 @@ pub enum HostError {
         /// Why.
         why: String,
     },
+    /// Another harness is at work on it.
+    #[error("host {host}: {why}")]
+    Locked {
+        /// The host.
+        host: String,
+        /// Who has it and who asked.
+        why: String,
+    },
     /// A file on this side.
     #[error("host {host}: {why}")]
     Local {
@@ -191,6 +208,16 @@ pub trait Host: Send + Sync {
 
     /// Reads a file.
     fn download(&self, path: &str) -> Result<Vec<u8>, HostError>;
+}
+
+impl HostAddress {
+    /// The line that the host's sshd is given for a command: with `sudo` a shell of root's runs it.
+    pub fn line(&self, command: &str) -> String {
+        match self.sudo {
+            true => format!("exec sudo -n -- /bin/sh -c {}", shell_quote(command)),
+            false => command.to_owned(),
+        }
+    }
 }
 
 /// The line that makes a file from standard input, whole or not at all.
