@@ -214,7 +214,11 @@ impl HostAddress {
     /// The line that the host's sshd is given for a command: with `sudo` a shell of root's runs it.
     pub fn line(&self, command: &str) -> String {
         match self.sudo {
-            true => format!("exec sudo -n -- /bin/sh -c {}", shell_quote(command)),
+            // sudo empties the environment; the agent needs to know its own connection.
+            true => format!(
+                "exec sudo -n -- env SSH_CONNECTION=\"$SSH_CONNECTION\" /bin/sh -c {}",
+                shell_quote(command)
+            ),
             false => command.to_owned(),
         }
     }
