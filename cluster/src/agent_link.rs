@@ -132,7 +132,14 @@ impl AgentLink {
             let (stream, shared) = (Arc::clone(&stream), Arc::clone(&shared));
             thread::spawn(move || renew(&stream, &shared, &stopped, lease / 4))
         };
-        AgentLink { host, note: None, stream, shared, stop_renewing, threads: vec![reader, renewer] }
+        AgentLink {
+            host,
+            note: None,
+            stream,
+            shared,
+            stop_renewing,
+            threads: vec![reader, renewer],
+        }
     }
 
     /// Asks, and waits for the answer. The inner error is the agent's own.

@@ -61,7 +61,8 @@ pub fn watch(dir: &Path, renewals: OwnedFd, alive: OwnedFd, terms: Terms) {
             // The worker may yet wake up; from now on each renewal opens a lease anew.
             renewed = boottime_ms();
         }
-        let wait = PollTimeout::try_from(left.min(end - now).clamp(1, 1_000) as i32).unwrap_or(PollTimeout::MAX);
+        let wait = PollTimeout::try_from(left.min(end - now).clamp(1, 1_000) as i32)
+            .unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, wait).unwrap_or(0) == 0 {
             continue;

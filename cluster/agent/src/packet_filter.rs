@@ -22,8 +22,11 @@ pub fn install(name: &str, from: &[IpAddr]) -> Result<String, String> {
     );
     if let Some((client, port)) = own_connection() {
         let family = if client.is_ipv4() { "ip" } else { "ip6" };
-        writeln!(script, "add rule inet {name} input {family} saddr {client} tcp dport {port} accept")
-            .map_err(|error| error.to_string())?;
+        writeln!(
+            script,
+            "add rule inet {name} input {family} saddr {client} tcp dport {port} accept"
+        )
+        .map_err(|error| error.to_string())?;
     }
     for address in from {
         let family = if address.is_ipv4() { "ip" } else { "ip6" };
@@ -55,7 +58,8 @@ fn install_iptables(name: &str, from: &[IpAddr]) -> Result<(), String> {
         let addresses = from.iter().filter(|address| address.is_ipv4() == v4);
         let mut script = format!("*filter\n:{name} - [0:0]\n-I INPUT 1 -j {name}\n");
         script.push_str(&format!("-A {name} -i lo -j ACCEPT\n"));
-        if let Some((client, port)) = own_connection().filter(|(client, _)| client.is_ipv4() == v4) {
+        if let Some((client, port)) = own_connection().filter(|(client, _)| client.is_ipv4() == v4)
+        {
             let rule = format!("-A {name} -s {client} -p tcp --dport {port} -j ACCEPT\n");
             script.push_str(&rule);
         }
