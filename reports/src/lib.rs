@@ -7,6 +7,7 @@
 
 mod findings;
 mod lanes;
+mod leadership;
 mod page;
 mod plots;
 mod sections;
