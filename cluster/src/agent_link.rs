@@ -15,6 +15,9 @@ use crate::ssh::{SshHost, StreamInput};
 /// The agent, as it was built with this harness.
 static AGENT: &[u8] = include_bytes!(env!("SPLITBRAIN_AGENT"));
 
+/// Where an agent, its journals and the host's lock are.
+pub const FOLDER: &str = "/run/splitbrain";
+
 /// How long an agent holds faults without hearing from the harness, by default.
 pub const LEASE: Duration = Duration::from_secs(10);
 
@@ -73,7 +76,7 @@ impl AgentLink {
 
     /// Likewise, on terms. A host that another harness is at work on is refused with both names.
     pub fn start_with(host: &SshHost, run: &str, terms: &Terms) -> Result<AgentLink, HostError> {
-        let base = "/run/splitbrain";
+        let base = FOLDER;
         let binary = format!("{base}/agent-{:016x}", fingerprint(AGENT));
         let quoted = shell_quote(&binary);
         // The size is checked with the name: a torn upload never gets the name at all.

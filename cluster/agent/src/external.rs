@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use crate::process::{by_pid, state};
 use crate::proto::{ProcessId, ProcessState, Start};
 
-/// How long a start command may take until the server is there.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a start command may take until the server is there: less than a lease, because nothing
+/// is heard meanwhile. The command itself goes on; undoing again finds what it came to.
+const START_LIMIT: Duration = Duration::from_secs(8);
 /// Where service managers and database wrappers are.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

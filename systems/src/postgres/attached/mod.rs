@@ -10,7 +10,7 @@ pub mod facts;
 pub mod login;
 pub mod promises;
 pub mod schema;
-mod service;
+pub mod service;
 pub mod uri;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use agent::proto::Start;
 use cluster::inventory::Service;
 
 /// For the agent; [`agent::external`] reads the pidfile's name.
-pub(super) fn start(service: &Service) -> Start {
+pub fn start(service: &Service) -> Start {
     let argv = match (&service.start, &service.unit) {
         (Some(argv), _) => argv.clone(),
         (None, Some(unit)) => ["systemctl", "start", "--", unit].map(str::to_owned).to_vec(),
