@@ -1,0 +1,213 @@
+//! Attaching to a PostgreSQL cluster that exists: only what was allowed happens to it, nothing is
+//! left in it, and no secret leaves the harness.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use support::site::{PASSWORD, Site, postgres_here};
+use support::{errors, lab_works, only_run, wait_until};
+
+const LONG: Duration = Duration::from_secs(30);
+const SECURE: &str = "sslmode = \"verify-full\"\nca = \"ca.pem\"\nfailover = \"none\"\n\
+                      password_file = \"password\"";
+const OPEN: &str = "cluster_id = \"staging\"\nallow = [\"process\", \"failover\"]\n\
+                    data_is_disposable = true";
+
+/// A run in the background, once it records.
+fn started(site: &Site, inventory: &str, name: &str, flags: &[&str]) -> (Child, PathBuf) {
+    let base = ["run", "--hosts-file", inventory, "--name", name, "--time-limit", "60s"];
+    let mut command = site.command(&[&base[..], flags].concat());
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let runs = site.folder.path().join("runs").join(name);
+    wait_until("the run records", LONG, || {
+        let run = std::fs::read_dir(&runs).ok().and_then(|mut runs| runs.next());
+        let path = run.and_then(Result::ok).map(|run| run.path().join("history.jsonl"));
+        path.and_then(|path| std::fs::metadata(path).ok()).is_some_and(|m| 20_000 < m.len())
+    });
+    (child, only_run(site.folder.path(), name))
+}
+
+fn signal(child: &Child, signal: nix::sys::signal::Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), signal).unwrap();
+}
+
+fn markers(site: &Site, text: &str) {
+    for host in ["n1", "n2", "n3"] {
+        site.on(host, &format!("printf '%s' '{text}' > /etc/splitbrain.allow"));
+    }
+}
+
+#[test]
+fn only_the_workload_runs_unless_more_is_allowed_and_secrets_stay_here() {
+    if !lab_works() || !postgres_here() {
+        return;
+    }
+    let site = Site::up("calm");
+    site.inventory("calm.toml", "", SECURE);
+    let (code, said) = site.run("calm.toml", &["--name", "calm", "--time-limit", "4s"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(site.schemas(), "", "its schema is gone");
+    let run = only_run(site.folder.path(), "calm");
+    let info = std::fs::read_to_string(run.join("run.json")).unwrap();
+    assert!(info.contains("\"attached\": true") && info.contains("\"fsync\": true"), "{info}");
+    assert!(!run.join("logs").exists(), "other people's logs stay where they are");
+    let tls = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'splitbrain'";
+    assert_eq!(site.sql(tls).trim(), "0", "no connection is left");
+
+    // Without settings the owner says so, and is told what would promise it.
+    site.inventory("unknown.toml", "", &SECURE.replace("failover = \"none\"\n", ""));
+    let (code, said) = site.run("unknown.toml", &["--name", "unknown", "--time-limit", "4s"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("a promise: this configuration makes none"), "{said}");
+
+    // The gate.
+    for (fault, line) in [("kill:leader", "allow = [\"process\"]"), ("halves", "[\"network\"]")] {
+        let (code, said) = site.run("calm.toml", &["--fault", fault]);
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.contains("calm.toml: allow: ") && said.contains(line), "{said}");
+    }
+    let wrong = ["--failover", "operator", "--set", "postgres.candidate=least-advanced"];
+    let (code, said) = site.run("calm.toml", &wrong);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("a wrong candidate") && said.contains("[\"failover\"]"), "{said}");
+    let top = "cluster_id = \"staging\"\nallow = [\"failover\", \"process\"]";
+    site.inventory("kept.toml", top, SECURE);
+    let (code, said) = site.run("kept.toml", &wrong);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("the line data_is_disposable = true"), "{said}");
+    let (code, said) = site.run("kept.toml", &["--fault", "pause:b"]);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("host a: /etc/splitbrain.allow: is not there"), "{said}");
+    assert!(said.contains("\n  cluster_id = \"staging\"\n  allow = [\"process\"]\n"), "{said}");
+    assert_eq!(site.schemas(), "");
+
+    // Log-ins.
+    site.inventory("other.toml", "", &SECURE.replace("ca.pem", "other.pem"));
+    let (code, said) = site.run("other.toml", &[]);
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains("node a (198.19.0.11:5432)") && said.contains("certificate"), "{said}");
+    refused_once(&site);
+    site.no_password_in_runs();
+}
+
+/// A wrong password is said once, and the servers hear of it once.
+fn refused_once(site: &Site) {
+    let refusals = || {
+        let counted = |host| {
+            let line = "grep -c 'password authentication failed' /var/log/splitbrain-postgres.log";
+            site.on(host, &format!("{line} || true")).trim().parse::<u32>().unwrap()
+        };
+        ["n1", "n2", "n3"].map(counted).iter().sum::<u32>()
+    };
+    site.write("wrong", "not-it", 0o600);
+    site.inventory("wrong.toml", "", &SECURE.replace("\"password\"", "\"wrong\""));
+    let before = refusals();
+    let (code, said) = site.run("wrong.toml", &[]);
+    assert_eq!(code, Some(75), "{said}");
+    assert_eq!(said.matches("28P01").count(), 1, "{said}");
+    assert_eq!(refusals() - before, 1, "one attempt on one node");
+    site.write("password", PASSWORD, 0o644);
+    site.inventory("open.toml", "", SECURE);
+    let (code, said) = site.run("open.toml", &[]);
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains("password_file: ") && said.contains("others may read it"), "{said}");
+    site.write("password", PASSWORD, 0o600);
+}
+
+#[test]
+fn what_is_allowed_happens_and_is_undone() {
+    if !lab_works() || !postgres_here() {
+        return;
+    }
+    let site = Site::up("open");
+    let stop = site.folder.path().join("stop");
+    let top = format!("{OPEN}\nabort_if = \"test ! -e {}\"", stop.display());
+    site.inventory("open.toml", &top, SECURE);
+    site.inventory("kept.toml", &top.replace("data_is_disposable = true", ""), SECURE);
+    let marker = |day: &str| {
+        let families = "allow = [\"process\", \"network\"]";
+        markers(&site, &format!("cluster_id = \"staging\"\n{families}\nexpires = \"{day}\"\n"));
+    };
+    let kill = ["--name", "kill", "--fault", "kill:leader@3s+2s", "--time-limit", "9s"];
+    marker("2020-01-01");
+    let (code, said) = site.run("open.toml", &kill);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("expired on 2020-01-01") && said.contains("expires = \""), "{said}");
+    marker("2099-01-01");
+    let (code, said) = site.run("kept.toml", &kill);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("without synchronous replication may lose data"), "{said}");
+    let dry =
+        site.splitbrain(&[&["run", "--hosts-file", "open.toml", "--dry-run"], &kill[..]].concat());
+    let plan = String::from_utf8_lossy(&dry.stdout).into_owned();
+    assert!(plan.contains("then setsid -f /bin/sh") && plan.contains("DROP SCHEMA"), "{plan}");
+    assert_eq!(site.schemas(), "", "nothing was done");
+
+    let (code, said) = site.run("open.toml", &kill);
+    assert_eq!(code, Some(0), "{said}");
+    let run = only_run(site.folder.path(), "kill");
+    let faults = std::fs::read_to_string(run.join("faults.jsonl")).unwrap();
+    assert!(faults.contains("\"result\":\"installed\""), "{faults}");
+    assert_eq!(site.schemas(), "");
+
+    // The owner's own check fails while a follower is stopped.
+    let flags = ["--fault", "pause:b@1s+50s", "--workload", "profile"];
+    let (child, run) = started(&site, "open.toml", "aborted", &flags);
+    wait_until("the fault is in force", LONG, || {
+        std::fs::read_to_string(run.join("faults.jsonl")).is_ok_and(|f| f.contains("installed"))
+    });
+    std::fs::write(&stop, "").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("the run was ended: abort_if ended with 1"), "{said}");
+    let state = "awk '/^State/ {print $2}' /proc/$(head -n 1 /var/lib/splitbrain-postgres/data/\
+                 postmaster.pid)/status";
+    assert_ne!(site.on("n2", state).trim(), "T", "it goes on");
+    assert_eq!(site.schemas(), "");
+    let (code, said) = site.run("open.toml", &["--time-limit", "2s"]);
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains("nothing was begun"), "{said}");
+    site.no_password_in_runs();
+}
+
+#[test]
+fn a_second_harness_is_refused_and_what_a_dead_one_left_is_healed() {
+    if !lab_works() || !postgres_here() {
+        return;
+    }
+    let site = Site::up("two");
+    site.inventory("one.toml", "", SECURE);
+    let (mut first, run) = started(&site, "one.toml", "first", &["--workload", "profile"]);
+    let (code, said) = site.run("one.toml", &["--name", "second"]);
+    assert_eq!(code, Some(75), "{said}");
+    let id = run.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(said.contains(&format!("held by run first-{id} of ")), "{said}");
+    assert!(said.contains("refused to run second-"), "{said}");
+    signal(&first, nix::sys::signal::Signal::SIGINT);
+    let status = first.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "interrupted");
+    assert_eq!(site.schemas(), "", "removed on Ctrl-C too");
+
+    let (mut killed, _) = started(&site, "one.toml", "killed", &["--workload", "profile"]);
+    signal(&killed, nix::sys::signal::Signal::SIGKILL);
+    killed.wait().unwrap();
+    let left = site.schemas();
+    assert!(left.contains("splitbrain_"), "a killed harness cannot remove it");
+    let heal = |flags: &[&str]| {
+        let output = site.splitbrain(&[&["heal", "--hosts", "one.toml"], flags].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let told = heal(&[]);
+    assert!(told.contains(left.trim()) && told.contains("splitbrain run killed/"), "{told}");
+    assert!(heal(&["--remove-schemas"]).contains(&format!("removed the schema {}", left.trim())));
+    assert!(heal(&["--remove-schemas"]).contains("no schema of a run is left"), "twice is as good");
+    assert_eq!(site.schemas(), "");
+    site.no_password_in_runs();
+}
