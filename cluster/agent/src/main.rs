@@ -1,4 +1,5 @@
-//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn` for its own use.
+//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn` for its own
+//! use.
 
 use std::fs::File;
 use std::path::Path;

@@ -63,7 +63,8 @@ mod tests {
     #[test]
     fn the_first_key_that_is_there_counts() {
         let text = "host db1\nuser app\nhostname 10.0.0.7\nport 2222\nidentityfile /none\n\
-                    identityfile /keys/b\nuserknownhostsfile /none /keys/known\nproxyjump bastion\n";
+                    identityfile /keys/b\nuserknownhostsfile /none /keys/known\n\
+                    proxyjump bastion\n";
         let known = parse(text, &|path| path.starts_with("/keys"));
         assert_eq!(known.address.as_deref(), Some("10.0.0.7"));
         assert_eq!((known.port, known.user.as_deref()), (Some(2222), Some("app")));

@@ -46,8 +46,8 @@ impl Owner {
         let Owner { schema, comment } = self;
         let comment = comment.replace('\'', "''");
         format!(
-            "BEGIN; SET LOCAL synchronous_commit = local; CREATE SCHEMA {schema}; COMMENT ON SCHEMA {schema} IS '{comment}'; \
-             SET LOCAL search_path = {schema}; {} COMMIT;",
+            "BEGIN; SET LOCAL synchronous_commit = local; CREATE SCHEMA {schema}; \
+             COMMENT ON SCHEMA {schema} IS '{comment}'; SET LOCAL search_path = {schema}; {} COMMIT;",
             sql::TABLES
         )
     }
