@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use support::site::{PASSWORD, Site, postgres_here};
-use support::{errors, lab_works, only_run, wait_until};
+use support::{errors, lab_works, only_run, run, wait_until};
 
 const LONG: Duration = Duration::from_secs(30);
 const SECURE: &str = "sslmode = \"verify-full\"\nca = \"ca.pem\"\nfailover = \"none\"\n\
@@ -86,6 +86,7 @@ fn only_the_workload_runs_unless_more_is_allowed_and_secrets_stay_here() {
     assert!(said.contains("\n  cluster_id = \"staging\"\n  allow = [\"process\"]\n"), "{said}");
     assert_eq!(site.schemas(), "");
 
+    endpoints(&site);
     // Log-ins.
     site.inventory("other.toml", "", &SECURE.replace("ca.pem", "other.pem"));
     let (code, said) = site.run("other.toml", &[]);
@@ -93,6 +94,33 @@ fn only_the_workload_runs_unless_more_is_allowed_and_secrets_stay_here() {
     assert!(said.contains("node a (198.19.0.11:5432)") && said.contains("certificate"), "{said}");
     refused_once(&site);
     site.no_password_in_runs();
+}
+
+/// Nodes without SSH: the workload runs and is checked, faults are refused by their names.
+fn endpoints(site: &Site) {
+    let mut text = String::from(
+        "cluster_id = \"x\"\nallow = [\"process\", \"network\"]\n[attach]\nsystem = \"postgres\"\n\
+         uri = \"postgres://app@198.19.0.11:5432,198.19.0.12/orders?sslmode=require\"\n\
+         passfile = \"pgpass\"\nfailover = \"none\"\n",
+    );
+    for (name, number) in [("main", 11), ("reader", 12)] {
+        text.push_str(&format!(
+            "[[endpoint]]\nname = \"{name}\"\naddress = \"198.19.0.{number}\"\n"
+        ));
+    }
+    site.write("managed.toml", &text, 0o644);
+    site.write("pgpass", &format!("*:5432:orders:app:{PASSWORD}\n"), 0o600);
+    let (code, said) = site.run("managed.toml", &["--name", "managed", "--time-limit", "4s"]);
+    assert_eq!(code, Some(0), "{said}");
+    for (fault, part) in [
+        ("kill:reader", "kill:reader is refused: the endpoint reader is to be hit"),
+        ("leader-alone", "the endpoint main might be hit"),
+    ] {
+        let (code, said) = site.run("managed.toml", &["--fault", fault]);
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(site.schemas(), "");
 }
 
 /// A wrong password is said once, and the servers hear of it once.
@@ -210,4 +238,82 @@ fn a_second_harness_is_refused_and_what_a_dead_one_left_is_healed() {
     assert!(heal(&["--remove-schemas"]).contains("no schema of a run is left"), "twice is as good");
     assert_eq!(site.schemas(), "");
     site.no_password_in_runs();
+}
+
+#[test]
+fn an_operator_promotes_where_all_of_it_is_allowed() {
+    if !lab_works() || !postgres_here() {
+        return;
+    }
+    let site = Site::up("promote");
+    for host in ["n1", "n2", "n3"] {
+        let script = "echo 'kill -INT $(head -n 1 /var/lib/splitbrain-postgres/data/postmaster.pid)\
+                      ' > /root/stop.sh";
+        site.on(host, script);
+    }
+    let families = "allow = [\"process\", \"failover\"]";
+    markers(&site, &format!("cluster_id = \"staging\"\n{families}\nexpires = \"2099-01-01\"\n"));
+    let stop = format!("{SECURE}\nstop = [\"/bin/sh\", \"/root/stop.sh\"]");
+    site.inventory("open.toml", OPEN, &stop);
+    site.inventory("nostop.toml", OPEN, SECURE);
+    let flags = [
+        &["--name", "promote", "--failover", "operator", "--fault", "kill:leader@2s+3s"][..],
+        &["--time-limit", "8s", "--recovery", "2s"],
+        &["--set", "postgres.candidate=least-advanced"],
+    ];
+    let flags = flags.concat();
+    let (code, said) = site.run("nostop.toml", &flags);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("the operator cannot fence a") && said.contains("stop = ["), "{said}");
+    let (code, said) = site.run("open.toml", &flags);
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains("GRANT EXECUTE ON FUNCTION pg_promote"), "{said}");
+    site.sql_in("orders", "GRANT EXECUTE ON FUNCTION pg_promote TO app");
+    let (_, said) = site.run("open.toml", &flags);
+    assert!(said.contains("is promoted: it has received"), "{said}");
+    assert!(said.contains("a is left stopped"), "{said}");
+    let run = only_run(site.folder.path(), "promote");
+    let telemetry = std::fs::read_to_string(run.join("telemetry.jsonl")).unwrap();
+    let last = telemetry.lines().rev().find(|line| line.contains("\"role\":\"leader\"")).unwrap();
+    assert!(!last.contains("\"node\":\"a\""), "{last}");
+    let alive = "pgrep -f splitbrain-postgres/dat[a] || true";
+    assert_eq!(site.on("n1", alive).trim(), "", "the old leader was not started by whoever healed");
+    let hold = "test -e /run/splitbrain/held-by-operator && echo held || true";
+    assert_eq!(site.on("n1", hold), "", "nothing of ours is left");
+    assert!(!said.contains("is left: "), "the schema went with the new leader: {said}");
+}
+
+#[test]
+fn a_kept_lab_has_one_harness_at_a_time() {
+    if !lab_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let lab = format!("held-{}", std::process::id());
+    let up = run(&["lab", "up", "--hosts", "3", "--name", &lab, "--ttl", "5m"], folder.path());
+    assert!(up.status.success(), "{}", errors(&up));
+    let mut first = support::splitbrain()
+        .args(["run", "--lab", &lab, "--name", "first", "--time-limit", "60s"])
+        .current_dir(folder.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the run records", LONG, || {
+        let run = std::fs::read_dir(folder.path().join("runs/first")).ok();
+        let run = run.and_then(|mut runs| runs.next()).and_then(Result::ok);
+        run.is_some_and(|run| run.path().join("history.jsonl").exists())
+    });
+    let second = run(&["run", "--lab", &lab, "--name", "second"], folder.path());
+    signal(&first, nix::sys::signal::Signal::SIGINT);
+    let ended = first.wait().unwrap();
+    // One after the other is fine, at once.
+    let third =
+        run(&["run", "--lab", &lab, "--seeds", "1..2", "--time-limit", "1s"], folder.path());
+    let down = run(&["lab", "down", &lab], folder.path());
+    assert!(down.status.success(), "{}", errors(&down));
+    assert_eq!(second.status.code(), Some(75), "{}", errors(&second));
+    assert!(errors(&second).contains("held by run first-"), "{}", errors(&second));
+    assert_eq!(ended.code(), Some(130));
+    assert!(!errors(&third).contains("held by"), "{}", errors(&third));
+    assert_eq!(third.status.code(), Some(2), "too short to tell: {}", errors(&third));
 }

@@ -22,25 +22,45 @@ pub fn system(inventory: &Inventory, attach: &Attach) -> Result<SystemKind, User
     }
 }
 
-/// Refuses settings that describe a cluster that is built, and faults that cannot be carried out.
+/// Refuses settings that describe a cluster that is built, and faults on nodes without SSH.
 pub(super) fn check(spec: &TestSpec, inventory: &Inventory) -> Result<(), UserError> {
+    if inventory.attach.is_none() {
+        return Ok(());
+    }
+    built_only(spec)?;
+    if operates(spec)
+        && let Some(endpoint) = inventory.endpoints.first()
+    {
+        let what =
+            format!("failover = \"operator\" is refused: the endpoint {endpoint} has no SSH");
+        return Err(UserError::usage(what).at("postgres.failover"));
+    }
+    spec.faults.iter().try_for_each(|fault| endpoints(fault, inventory))
+}
+
+/// Refuses what is allowed, and for which the inventory does not say how.
+pub(super) fn check_means(spec: &TestSpec, inventory: &Inventory) -> Result<(), UserError> {
     let Some(attach) = &inventory.attach else {
         return Ok(());
     };
-    built_only(spec)?;
+    if operates(spec) && spec.postgres.fence {
+        attach.nodes.iter().try_for_each(|node| fence(node, inventory))?;
+    }
     for fault in &spec.faults {
-        endpoints(fault, inventory)?;
-        let process =
-            Fault::by_name(&fault.fault).is_some_and(|kind| kind.family().as_str() == "process");
-        let may_be_hit = |node: &&AttachNode| {
-            let named = attach.nodes.iter().any(|other| other.name == fault.selector);
-            node.ssh && (!named || node.name == fault.selector)
-        };
-        for node in attach.nodes.iter().filter(may_be_hit).filter(|_| process) {
-            service(fault, node, inventory)?;
-        }
+        let kind = Fault::by_name(&fault.fault);
+        let process = kind.is_some_and(|kind| kind.family().as_str() == "process");
+        let named = attach.nodes.iter().any(|node| node.name == fault.selector);
+        let may_be_hit =
+            |node: &&AttachNode| process && node.ssh && (!named || node.name == fault.selector);
+        let mut hit = attach.nodes.iter().filter(may_be_hit);
+        hit.try_for_each(|node| service(fault, node, inventory))?;
     }
     Ok(())
+}
+
+/// Whether an operator of ours is to replace a dead leader.
+fn operates(spec: &TestSpec) -> bool {
+    spec.system == SystemKind::Postgres && spec.postgres.failover == Failover::Operator
 }
 
 fn built_only(spec: &TestSpec) -> Result<(), UserError> {
@@ -59,6 +79,18 @@ fn built_only(spec: &TestSpec) -> Result<(), UserError> {
         return Err(UserError::usage(what).at("postgres.failover").hint(hint));
     }
     Ok(())
+}
+
+/// An operator of ours must be able to stop whoever leads.
+fn fence(node: &AttachNode, inventory: &Inventory) -> Result<(), UserError> {
+    if node.service.stop.is_some() || node.service.unit.is_some() {
+        return Ok(());
+    }
+    let what = format!("the operator cannot fence {}", node.name);
+    let place = inventory.places.at(&format!("{}.stop", node.table));
+    let hint = "write stop = [\"PROGRAM\", \"ARGUMENT\"] or unit = \"NAME\", or set \
+                postgres.fence=false";
+    Err(UserError::usage(what).at(place).hint(hint))
 }
 
 /// A fault that might hit a node without SSH is refused by that node's name.

@@ -56,9 +56,7 @@ pub fn check(spec: &TestSpec) -> Result<(), UserError> {
         );
         return Err(UserError::usage(what).at(inventory.places.at("max_duration")));
     }
-    if inventory.attach.is_some() {
-        attached::check(spec, &inventory)?;
-    }
+    attached::check(spec, &inventory)?;
     let needs = decide::needs(spec);
     if needs.is_empty() {
         return Ok(());
@@ -70,6 +68,7 @@ pub fn check(spec: &TestSpec) -> Result<(), UserError> {
         None => Some(decide::synchronous(spec)),
     };
     refuse(&inventory, decide::refusal(&needs, &rules, synchronous))?;
+    attached::check_means(spec, &inventory)?;
     if inventory.cluster_id.is_none() {
         let what = "faults on hosts need a cluster_id, which their markers repeat";
         let hint = "write cluster_id = \"NAME\" at the top of the inventory";

@@ -18,6 +18,7 @@ const ASK: &str = "SELECT pg_is_in_recovery() AS follower, \
     current_setting('synchronous_standby_names') AS standby_names, \
     current_setting('synchronous_commit') AS commit, \
     current_setting('fsync') = 'on' AS fsync, \
+    has_function_privilege('pg_promote(boolean, integer)', 'EXECUTE') AS promotes, \
     current_setting('default_transaction_isolation') AS isolation, \
     pg_has_role(current_user, 'pg_monitor', 'USAGE') AS monitors, \
     has_database_privilege(current_database(), 'CREATE') AS creates";
@@ -40,6 +41,7 @@ pub struct Facts {
     pub isolation: Isolation,
     pub(super) monitors: bool,
     pub(super) creates: bool,
+    pub(super) promotes: bool,
     /// Names the cluster; `None` where one may not ask.
     pub(super) system: Option<i64>,
 }
@@ -64,6 +66,7 @@ pub async fn ask(connection: &Connection) -> Result<Facts, Error> {
         isolation: isolation_by_name(&isolation),
         monitors: row.get("monitors"),
         creates: row.get("creates"),
+        promotes: row.get("promotes"),
         system: system.and_then(|rows| rows.first().map(|row| row.get(0))),
     })
 }
@@ -164,8 +167,9 @@ impl Cluster {
         &self.nodes[self.leader_node]
     }
 
-    /// Refuses a cluster that cannot be tested, naming what is missing.
-    pub fn check(&self, names: &[String], login: &Login) -> Result<(), SystemError> {
+    /// Refuses a cluster that cannot be tested, naming what is missing; `promote` is whether an
+    /// operator of ours will have to.
+    pub fn check(&self, names: &[String], login: &Login, promote: bool) -> Result<(), SystemError> {
         let system = self.leader().system;
         for (node, facts) in self.nodes.iter().enumerate() {
             let name = &names[node];
@@ -183,6 +187,12 @@ impl Cluster {
                 let hint = format!("GRANT pg_monitor TO \"{}\";", login.user);
                 return Err(SystemError::new(what).hint(hint));
             }
+        }
+        if promote && !self.leader().promotes {
+            let what = format!("{} may not promote a follower", login.user);
+            let grant = format!("GRANT EXECUTE ON FUNCTION pg_promote TO \"{}\";", login.user);
+            let hint = format!("in the database {}: {grant}", login.database);
+            return Err(SystemError::new(what).hint(hint));
         }
         if !self.leader().creates {
             let (user, database) = (&login.user, &login.database);
@@ -209,6 +219,7 @@ pub(super) mod tests {
             isolation: Isolation::ReadCommitted,
             monitors: true,
             creates: true,
+            promotes: true,
             system: Some(7),
         }
     }
@@ -246,7 +257,7 @@ pub(super) mod tests {
         let login = Login { user: "app".into(), database: "orders".into(), ..Login::default() };
         let check = |follower: Facts| {
             let cluster = of([leads.clone(), follower], None).unwrap();
-            cluster.check(&names, &login).err().map(|error| format!("{:?}", error))
+            cluster.check(&names, &login, false).err().map(|error| format!("{:?}", error))
         };
         assert_eq!(check(follows.clone()), None);
         let other = Facts { system: Some(8), ..follows.clone() };

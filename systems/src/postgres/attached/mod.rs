@@ -8,6 +8,7 @@
 
 pub mod facts;
 pub mod login;
+mod operator;
 pub mod promises;
 pub mod schema;
 pub mod service;
@@ -27,10 +28,12 @@ use super::client::{PostgresClient, once};
 use super::connection::{Connection, Login, Refused};
 use super::errors::describe;
 use super::sample::Sampler;
-use super::spec::{Isolation, PostgresSpec};
+use super::spec::{Failover, Isolation, PostgresSpec};
 use crate::client::{Client, Model};
+use crate::operator::Operator;
 use crate::system::{LogFile, Nodes, System, SystemError};
 use facts::{Cluster, Facts};
+use operator::Promoter;
 use schema::Owner;
 
 /// How long a node may take to answer for the first time.
@@ -53,7 +56,8 @@ pub struct Attached {
     made: Mutex<bool>,
     cluster: OnceLock<Cluster>,
     sampler: Sampler,
-    runtime: Runtime,
+    notes: Arc<Mutex<Vec<String>>>,
+    runtime: Arc<Runtime>,
 }
 
 /// Settings that describe a cluster that splitbrain builds: they mean nothing here.
@@ -100,7 +104,8 @@ impl Attached {
             made: Mutex::new(false),
             cluster: OnceLock::new(),
             sampler,
-            runtime,
+            notes: Arc::default(),
+            runtime: Arc::new(runtime),
         })
     }
 
@@ -189,12 +194,13 @@ impl Attached {
         Ok(())
     }
 
-    /// The node that leads now.
-    fn leader_now(&self) -> Option<usize> {
-        (0..self.nodes.count()).find(|node| {
+    /// The nodes that lead now: one, if all is well.
+    fn leaders_now(&self) -> Vec<usize> {
+        let leads = |node: &usize| {
             let opened = Connection::open(self.addresses[*node], &self.login);
             self.runtime.block_on(opened).is_ok_and(|connection| connection.leads)
-        })
+        };
+        (0..self.nodes.count()).filter(leads).collect()
     }
 
     /// Schemas that runs have left, with what their comment says; the newest first.
@@ -213,7 +219,7 @@ impl Attached {
 
     /// Removes a schema that [`Attached::left_schemas`] named.
     pub fn remove_left(&self, schema: &str) -> Result<(), SystemError> {
-        let leader = self.leader_now();
+        let leader = self.leaders_now().first().copied();
         let leader = leader.ok_or_else(|| SystemError::new("no node leads: nothing removed"))?;
         let removed = self.run_sql(leader, &schema::removal(schema));
         removed.map_err(|error| SystemError::new(self.named(leader, error)))
@@ -232,7 +238,8 @@ impl System for Attached {
     fn bring_up(&self) -> Result<(), SystemError> {
         let facts = self.ask_all()?;
         let cluster = Cluster::of(facts, &self.nodes.names, self.leader.as_deref())?;
-        cluster.check(&self.nodes.names, &self.login)?;
+        let promote = self.spec.failover == Failover::Operator;
+        cluster.check(&self.nodes.names, &self.login, promote)?;
         let leader = cluster.leader_node;
         let _ = self.cluster.set(cluster);
         *self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = true;
@@ -251,16 +258,27 @@ impl System for Attached {
         let mut why = "no node leads".to_owned();
         // Sessions that have just ended may still hold locks for a moment.
         for _ in 0..3 {
-            let Some(leader) = self.leader_now() else {
-                continue;
+            // After a failover without a fence there may be two, each with a schema.
+            let leaders = self.leaders_now();
+            let removed = |leader: &usize| {
+                self.run_sql(*leader, &sql).map_err(|error| self.named(*leader, error))
             };
-            match self.run_sql(leader, &sql) {
-                Ok(()) => {
+            match leaders.iter().map(removed).collect::<Result<Vec<()>, String>>() {
+                Ok(done) if !done.is_empty() => {
                     *made = false;
-                    return;
+                    break;
                 }
-                Err(error) => why = self.named(leader, error),
+                Ok(_) => {}
+                Err(error) => why = error,
             }
+        }
+        if self.spec.failover == Failover::Operator {
+            let line = format!("rm -f {}", service::HOLD);
+            let limit = Duration::from_secs(5);
+            let _ = self.nodes.each(|node, _| self.nodes.shell(node, "", line.clone(), limit));
+        }
+        if !*made {
+            return;
         }
         eprintln!(
             "the schema {} is left: {why}\n\
@@ -306,7 +324,7 @@ impl System for Attached {
                     spec: &self.spec,
                     isolation: self.isolation(),
                     followers: self.nodes.count() - 1,
-                    never_replaced: self.never_replaced,
+                    never_replaced: self.never_replaced && self.spec.failover != Failover::Operator,
                 };
                 promised.promises(policy)
             }
@@ -314,7 +332,11 @@ impl System for Attached {
         };
         let settings = self.cluster.get().map(|cluster| cluster.leader().settings());
         let mut settings = settings.unwrap_or_default();
-        let failover = if self.never_replaced { "none" } else { "unknown" };
+        let failover = match (self.spec.failover, self.never_replaced) {
+            (Failover::Operator, _) => "operator",
+            (_, true) => "none",
+            (_, false) => "unknown",
+        };
         settings.insert("failover".to_owned(), failover.into());
         settings.insert("attached".to_owned(), true.into());
         settings.insert("schema".to_owned(), self.schema().into());
@@ -331,6 +353,29 @@ impl System for Attached {
     fn facts(&self) -> BTreeMap<String, String> {
         let version = self.cluster.get().map(|cluster| cluster.leader().version.clone());
         BTreeMap::from([("server".to_owned(), version.unwrap_or_default())])
+    }
+
+    fn operator(&self) -> Option<Box<dyn Operator>> {
+        let leader = self.cluster.get()?.leader_node;
+        if self.spec.failover != Failover::Operator {
+            return None;
+        }
+        Some(Box::new(Promoter {
+            nodes: Arc::clone(&self.nodes),
+            addresses: self.addresses.clone(),
+            services: self.services.clone(),
+            login: self.login.clone(),
+            spec: self.spec.clone(),
+            runtime: Arc::clone(&self.runtime),
+            notes: Arc::clone(&self.notes),
+            leader,
+            gone_since: None,
+            done: false,
+        }))
+    }
+
+    fn after_run(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     fn synchronous(&self) -> Option<bool> {

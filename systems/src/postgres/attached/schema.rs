@@ -45,10 +45,11 @@ impl Owner {
     pub fn creation(&self) -> String {
         let Owner { schema, comment } = self;
         let comment = comment.replace('\'', "''");
+        let tables = sql::TABLES;
         format!(
             "BEGIN; SET LOCAL synchronous_commit = local; CREATE SCHEMA {schema}; \
-             COMMENT ON SCHEMA {schema} IS '{comment}'; SET LOCAL search_path = {schema}; {} COMMIT;",
-            sql::TABLES
+             COMMENT ON SCHEMA {schema} IS '{comment}'; \
+             SET LOCAL search_path = {schema}; {tables} COMMIT;"
         )
     }
 

@@ -3,6 +3,9 @@
 use agent::proto::Start;
 use cluster::inventory::Service;
 
+/// While this file is on a host its server is not started by whoever heals: it was fenced.
+pub const HOLD: &str = "/run/splitbrain/held-by-operator";
+
 /// For the agent; [`agent::external`] reads the pidfile's name.
 pub fn start(service: &Service) -> Start {
     let argv = match (&service.start, &service.unit) {
@@ -16,5 +19,5 @@ pub fn start(service: &Service) -> Start {
         (Some(unit), None) => format!("unit:{unit}"),
         (None, None) => "unit:".to_owned(),
     };
-    Start { argv, log: "/dev/null".to_owned(), pidfile, hold: None }
+    Start { argv, log: "/dev/null".to_owned(), pidfile, hold: Some(HOLD.to_owned()) }
 }
