@@ -317,3 +317,59 @@ fn a_kept_lab_has_one_harness_at_a_time() {
     assert!(!errors(&third).contains("held by"), "{}", errors(&third));
     assert_eq!(third.status.code(), Some(2), "too short to tell: {}", errors(&third));
 }
+
+#[test]
+fn hosts_are_reached_as_their_user_reaches_them() {
+    if !lab_works() {
+        return;
+    }
+    let site = Site::bare("ways");
+    let keys = "/run/splitbrain-lab/keys";
+    let config = format!(
+        "Host bastion\n HostName 198.18.0.11\nHost db3\n HostName 198.18.0.13\n\
+         Host *\n User root\n IdentityFile {keys}/user\n UserKnownHostsFile {keys}/known_hosts\n"
+    );
+    let path = site.write("config", &config, 0o600);
+    let text = format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", path.display());
+    site.write("ssh", &text, 0o755);
+    let common = format!("known_hosts = \"{keys}/known_hosts\"\n");
+    let inventory = format!(
+        "[[host]]\nname = \"jumped\"\naddress = \"198.18.0.12\"\nproxy_jump = \"bastion\"\n\
+         key = \"{keys}/user\"\n{common}[[host]]\nname = \"named\"\nssh_config = \"db3\"\n\
+         [[host]]\nname = \"agent\"\naddress = \"198.18.0.12\"\n{common}"
+    );
+    site.write("ways.toml", &inventory, 0o644);
+    let socket = site.folder.path().join("agent");
+    let mut agent = std::process::Command::new("ssh-agent")
+        .args(["-D", "-a"])
+        .arg(&socket)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the agent listens", LONG, || socket.exists());
+    let searched = format!("{}:{}", site.folder.path().display(), std::env::var("PATH").unwrap());
+    let heal = || {
+        let mut command = site.command(&["heal", "--hosts", "ways.toml"]);
+        command.env("PATH", &searched).env("SSH_AUTH_SOCK", &socket);
+        let output = command.output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors(&output),
+        )
+    };
+    let (code, said, told) = heal();
+    assert_eq!(code, Some(75), "{told}");
+    assert!(told.contains("host agent: user root was refused with key (ssh-agent)"), "{told}");
+    assert!(said.contains("jumped: nothing to heal\n"), "{said}{told}");
+    let mut add = site.within("ssh-add");
+    add.arg(format!("{keys}/user")).env("SSH_AUTH_SOCK", &socket).stderr(Stdio::null());
+    assert!(add.status().unwrap().success());
+    let (code, said, told) = heal();
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert_eq!(code, Some(0), "{told}");
+    for name in ["jumped", "named", "agent"] {
+        assert!(said.contains(&format!("{name}: nothing to heal\n")), "{said}{told}");
+    }
+}

@@ -31,18 +31,27 @@ pub fn postgres_here() -> bool {
 }
 
 impl Site {
-    /// Brings it up: a leader n1 and two followers, in the inventory a, b and c.
-    pub fn up(name: &str) -> Site {
+    /// Three hosts, with nothing on them.
+    pub fn bare(name: &str) -> Site {
+        Site::lab(name, &[])
+    }
+
+    fn lab(name: &str, more: &[&str]) -> Site {
         let folder = tempfile::tempdir().unwrap();
         let lab = format!("{name}-{}", std::process::id());
         let flags = ["lab", "up", "--hosts", "3", "--name", &lab, "--ttl", "10m"];
-        let up = run(&[&flags[..], &["--system", "postgres"]].concat(), folder.path());
+        let up = run(&[&flags[..], more].concat(), folder.path());
         assert!(up.status.success(), "{}", errors(&up));
         let list = run(&["lab", "list"], folder.path());
         let list = String::from_utf8_lossy(&list.stdout).into_owned();
         let line = list.lines().find(|line| line.starts_with(&lab)).unwrap();
         let supervisor = line.split_whitespace().last().unwrap().to_owned();
-        let site = Site { folder, lab, supervisor };
+        Site { folder, lab, supervisor }
+    }
+
+    /// Brings it up: a leader n1 and two followers, in the inventory a, b and c.
+    pub fn up(name: &str) -> Site {
+        let site = Site::lab(name, &["--system", "postgres"]);
         site.certificates();
         for host in ["n1", "n2", "n3"] {
             site.serve_tls(host);
@@ -114,11 +123,16 @@ impl Site {
 
     /// The binary with these arguments, within the lab's network and mounts.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.within(env!("CARGO_BIN_EXE_splitbrain"));
+        command.args(arguments).env_remove("SPLITBRAIN_LAB").env_remove("PGPASSWORD");
+        command
+    }
+
+    /// Any program there.
+    pub fn within(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.supervisor, "-n", "-m", "--wd=."]);
-        command.arg(env!("CARGO_BIN_EXE_splitbrain")).args(arguments);
+        command.args(["-t", &self.supervisor, "-n", "-m", "--wd=."]).arg(program);
         command.current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env_remove("SPLITBRAIN_LAB").env_remove("PGPASSWORD");
         command
     }
 
