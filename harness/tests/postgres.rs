@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use support::{errors, lab_works, only_run, run};
 
-/// A leader cut off for a moment before it is killed: what it acknowledged meanwhile is on it alone.
+/// A leader cut off for a moment before it is killed: what it took meanwhile is on it alone.
 const CUT_AND_KILL: [&str; 4] =
     ["--fault", "leader-alone@3500ms+2500ms", "--fault", "kill:leader@3800ms+2200ms"];
 

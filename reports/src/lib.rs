@@ -6,6 +6,7 @@
 //! Read next: [`page`], [`findings`], [`plots`].
 
 mod findings;
+mod lag;
 mod lanes;
 mod leadership;
 mod page;

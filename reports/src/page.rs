@@ -5,6 +5,7 @@ use history::EventKind;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::findings::findings;
+use crate::lag::lag;
 use crate::plots::{Legend, OUTCOMES, QUANTILES, latency, throughput};
 use crate::sections::{checkers, configuration, coverage, faults, nodes};
 use crate::{ReportInput, lanes, leadership, seconds};
@@ -134,6 +135,7 @@ fn timeline(input: &ReportInput<'_>) -> Markup {
                 figcaption { "Roles over time" }
                 (lanes::roles(input))
             }
+            (lag(input))
         }
     }
 }
