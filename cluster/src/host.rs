@@ -238,6 +238,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn with_sudo_a_command_arrives_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let sudo = folder.path().join("sudo");
+        std::fs::write(
+            &sudo,
+            "#!/bin/sh\n[ \"$1 $2\" = '-n --' ] || exit 9\nshift 2\nexec \"$@\"\n",
+        )
+        .unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&sudo, mode).unwrap();
+        let text = serde_json::json!({
+            "name": "a", "address": "a", "port": 22, "user": "ops", "key": "", "known_hosts": "",
+            "data_address": "127.0.0.1", "sudo": true,
+        });
+        let address: HostAddress = serde_json::from_value(text).unwrap();
+        let line = address.line("printf '%s|' \"it's\" 'a  b' \"$SSH_CONNECTION\"; cat");
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .envs([("PATH", path.as_str()), ("SSH_CONNECTION", "::1 5 ::1 22")])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"in").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "it's|a  b|::1 5 ::1 22|in");
+    }
+
+    #[test]
     fn words_are_quoted_so_that_a_shell_gives_them_back() {
         for word in ["plain", "", "a b", "it's", "$(reboot)", "`x`", "a;b", "*", "\n"] {
             let line = format!("printf %s {}", shell_quote(word));

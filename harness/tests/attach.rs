@@ -183,6 +183,7 @@ fn what_is_allowed_happens_and_is_undone() {
     assert!(faults.contains("\"result\":\"installed\""), "{faults}");
     assert_eq!(site.schemas(), "");
 
+    partitions(&site);
     // The owner's own check fails while a follower is stopped.
     let flags = ["--fault", "pause:b@1s+50s", "--workload", "profile"];
     let (child, run) = started(&site, "open.toml", "aborted", &flags);
@@ -202,6 +203,25 @@ fn what_is_allowed_happens_and_is_undone() {
     assert_eq!(code, Some(75), "{said}");
     assert!(said.contains("nothing was begun"), "{said}");
     site.no_password_in_runs();
+}
+
+/// A partition cuts replication, and is refused where it could not.
+fn partitions(site: &Site) {
+    let top = OPEN.replace("\"failover\"", "\"network\"");
+    site.inventory("net.toml", &top, SECURE);
+    let cut = ["--name", "cut", "--fault", "isolate:b@2s+3s", "--time-limit", "8s"];
+    let (code, said) = site.run("net.toml", &cut);
+    assert_eq!(code, Some(0), "{said}");
+    let run = only_run(site.folder.path(), "cut");
+    let faults = std::fs::read_to_string(run.join("faults.jsonl")).unwrap();
+    assert!(faults.contains("\"result\":\"installed\""), "{faults}");
+    // By the addresses of the other network nothing would be cut.
+    let text = std::fs::read_to_string(site.folder.path().join("net.toml")).unwrap();
+    let text = text.replace("data_address = \"198.19", "data_address = \"198.18");
+    site.write("wrong-net.toml", &text.replace("verify-full", "require"), 0o644);
+    let (code, said) = site.run("wrong-net.toml", &cut);
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains("replicates from 198.19.0.1") && said.contains("data_address"), "{said}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ const LINE: &str = "cd /run/splitbrain 2>/dev/null || { echo nothing to heal; ex
     agent=$(ls -t agent-* 2>/dev/null | grep -v part | head -n 1); \
     found=no; for dir in */; do [ -f \"$dir/journal.jsonl\" ] || continue; \
     found=yes; \"./$agent\" heal \"$dir\" || exit 1; done; \
-    [ $found = yes ] || echo nothing to heal";
+    rm -f held-by-operator; [ $found = yes ] || echo nothing to heal";
 
 /// Undoes what agents have left on the hosts of an inventory, and tells of schemas left.
 pub fn heal(flags: &HealFlags) -> Result<Exit, UserError> {

@@ -138,8 +138,11 @@ impl RunFlags {
             (None, Some(id)) => LabSpec::Kept(id.to_owned()),
         };
         if let LabSpec::Hosts(path) = &spec.lab {
-            let there = crate::gate::load(path)?.names().len();
-            let asked = self.hosts.is_some() || self.config.is_some();
+            let inventory = crate::gate::load(path)?;
+            let there = inventory.names().len();
+            // A cluster that exists has the size that it has, whatever a test file was written for.
+            let file = self.config.is_some() && inventory.attach.is_none();
+            let asked = self.hosts.is_some() || file;
             spec.hosts = if asked { spec.hosts } else { there };
         }
         if let Some(text) = &self.max_duration {

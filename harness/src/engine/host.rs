@@ -28,6 +28,8 @@ pub fn run(
     stop: &StopFlag,
     progress: &dyn Progress,
 ) -> Result<EngineEnd, UserError> {
+    // Whoever made the test: nothing goes to a host that the gate has not let through.
+    crate::gate::check(spec)?;
     let names = crate::gate::names(spec)?;
     let schedule = plan::plan_faults(spec, &names)?;
     let up = Up::bring(spec, &folder.id())?;

@@ -30,7 +30,8 @@ pub fn hosts_of(spec: &TestSpec) -> Result<Vec<HostAddress>, UserError> {
     let hosts = match &spec.lab {
         LabSpec::Hosts(path) => {
             let inventory = crate::gate::load(path)?;
-            if inventory.attach.is_some() {
+            let nodes = inventory.names().len();
+            if inventory.attach.is_some() && spec.hosts <= nodes {
                 // Endpoints are nodes without a host.
                 return Ok(inventory.hosts.into_iter().take(spec.hosts).collect());
             }
@@ -92,8 +93,10 @@ fn system_of(spec: &TestSpec, nodes: &Arc<Nodes>, run: &str) -> Result<Arc<dyn S
         && let Some(attach) = &inventory.attach
     {
         let postgres = spec.postgres.clone();
+        let needs = crate::gate::decide::needs(spec);
+        let partitions = needs.iter().any(|need| need.family == "network");
         let attached = Attached::new(nodes, attach, &inventory.places, postgres, run)?;
-        return Ok(Arc::new(attached));
+        return Ok(Arc::new(attached.partitioned(partitions)));
     }
     Ok(match spec.system {
         SystemKind::Store => {

@@ -52,6 +52,8 @@ pub struct Attached {
     never_replaced: bool,
     leader: Option<String>,
     owner: Owner,
+    /// Whether packets between nodes are to be dropped.
+    partitions: bool,
     /// Whether the schema may be there.
     made: Mutex<bool>,
     cluster: OnceLock<Cluster>,
@@ -101,12 +103,20 @@ impl Attached {
             never_replaced: attach.failover.as_deref() == Some("none"),
             leader: attach.leader.clone(),
             owner: Owner::of_run(run),
+            partitions: false,
             made: Mutex::new(false),
             cluster: OnceLock::new(),
             sampler,
             notes: Arc::default(),
             runtime: Arc::new(runtime),
         })
+    }
+
+    /// Whether packets between nodes are to be dropped: then replication must go by the addresses
+    /// that are known.
+    pub fn partitioned(mut self, partitions: bool) -> Attached {
+        self.partitions = partitions;
+        self
     }
 
     /// The schema of this run.
@@ -171,6 +181,37 @@ impl Attached {
             all.push(asked?);
         }
         Ok(all)
+    }
+
+    /// A partition drops packets by the nodes' addresses: replication that comes from another
+    /// address would go on, and nobody would know that the fault had no effect.
+    fn check_paths(&self, leader: usize) -> Result<(), SystemError> {
+        let rows = self.runtime.block_on(async {
+            let connection = self.connect(leader).await?;
+            let sql = "SELECT host(client_addr), application_name FROM pg_stat_replication \
+                       WHERE client_addr IS NOT NULL";
+            let rows = connection.client.query_typed(sql, &[]).await;
+            rows.map_err(|error| SystemError::new(self.named(leader, describe(&error))))
+        })?;
+        for row in rows {
+            let (from, name): (String, String) = (row.get(0), row.get(1));
+            if !self.addresses.iter().any(|address| address.ip().to_string() == from) {
+                let what = format!("the follower {name} replicates from {from}, no node's address");
+                return Err(SystemError::new(self.named(leader, what)).hint(
+                    "a partition would not cut it: write data_address, or the host of its uri, as \
+                     the address that replication uses, and list every follower",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What an operator of a run that was killed has left: servers would never be started again.
+    fn forget_holds(&self) -> Result<(), SystemError> {
+        let line = format!("rm -f {}", service::HOLD);
+        let limit = Duration::from_secs(5);
+        let each = |node, _: &_| self.nodes.shell(node, "tidying up", line.clone(), limit);
+        self.nodes.each(each).map(drop)
     }
 
     fn run_sql(&self, node: usize, sql: &str) -> Result<(), String> {
@@ -241,6 +282,10 @@ impl System for Attached {
         let promote = self.spec.failover == Failover::Operator;
         cluster.check(&self.nodes.names, &self.login, promote)?;
         let leader = cluster.leader_node;
+        if self.partitions {
+            self.check_paths(leader)?;
+        }
+        self.forget_holds()?;
         let _ = self.cluster.set(cluster);
         *self.made.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = true;
         self.run_sql(leader, &self.owner.creation()).map_err(|error| {
@@ -273,9 +318,7 @@ impl System for Attached {
             }
         }
         if self.spec.failover == Failover::Operator {
-            let line = format!("rm -f {}", service::HOLD);
-            let limit = Duration::from_secs(5);
-            let _ = self.nodes.each(|node, _| self.nodes.shell(node, "", line.clone(), limit));
+            let _ = self.forget_holds();
         }
         if !*made {
             return;
