@@ -87,6 +87,7 @@ fn only_the_workload_runs_unless_more_is_allowed_and_secrets_stay_here() {
     assert_eq!(site.schemas(), "");
 
     endpoints(&site);
+    client_certificate(&site);
     // Log-ins.
     site.inventory("other.toml", "", &SECURE.replace("ca.pem", "other.pem"));
     let (code, said) = site.run("other.toml", &[]);
@@ -121,6 +122,27 @@ fn endpoints(site: &Site) {
         assert!(said.contains(part), "{said}");
     }
     assert_eq!(site.schemas(), "");
+}
+
+/// A certificate of our own instead of a password.
+fn client_certificate(site: &Site) {
+    site.sql("CREATE ROLE certified LOGIN IN ROLE pg_monitor");
+    site.sql("GRANT CREATE ON DATABASE orders TO certified");
+    let with = SECURE.replace(
+        "password_file = \"password\"",
+        "client_cert = \"client.pem\"\nclient_key = \"client.key\"",
+    );
+    site.inventory("certified.toml", "", &with);
+    let path = site.folder.path().join("certified.toml");
+    let text = std::fs::read_to_string(&path).unwrap().replace("//app@", "//certified@");
+    std::fs::write(&path, &text).unwrap();
+    let flags = ["--name", "certified", "--time-limit", "4s"];
+    let (code, said) = site.run("certified.toml", &flags);
+    assert_eq!(code, Some(0), "{said}");
+    std::fs::write(&path, text.replace("client.pem", "server.pem")).unwrap();
+    let (code, said) = site.run("certified.toml", &flags);
+    assert_eq!(code, Some(75), "{said}");
+    assert!(said.contains("client_key ") && said.contains("key values mismatch"), "{said}");
 }
 
 /// A wrong password is said once, and the servers hear of it once.
@@ -215,6 +237,10 @@ fn partitions(site: &Site) {
     let run = only_run(site.folder.path(), "cut");
     let faults = std::fs::read_to_string(run.join("faults.jsonl")).unwrap();
     assert!(faults.contains("\"result\":\"installed\""), "{faults}");
+    // One node at a time: the second fault waits, and is skipped when its time is over.
+    let both = ["--fault", "pause:b@2s+3s", "--fault", "pause:c@3s+1s", "--time-limit", "7s"];
+    let (_, said) = site.run("net.toml", &[&["--name", "both"], &both[..]].concat());
+    assert!(said.contains("with c it would hurt 2 nodes at once: max_hurt = 1"), "{said}");
     // By the addresses of the other network nothing would be cut.
     let text = std::fs::read_to_string(site.folder.path().join("net.toml")).unwrap();
     let text = text.replace("data_address = \"198.19", "data_address = \"198.18");

@@ -180,7 +180,11 @@ impl Site {
              openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key \
              -out server.csr -subj /CN=db; echo {names} > names; \
              openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
-             -extfile names -out server.pem"
+             -extfile names -out server.pem; \
+             openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client.key \
+             -out client.csr -subj /CN=certified; \
+             openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+             -out client.pem"
         );
         shell(&script, self.folder.path());
     }
@@ -193,10 +197,14 @@ impl Site {
                 "cd {FOLDER} && printf %s '{}' > server.pem && printf %s '{}' > server.key && \
                  chmod 600 server.key && chown postgres: server.pem server.key && \
                  printf \"ssl = on\\nssl_cert_file = '{FOLDER}/server.pem'\\n\
-                 ssl_key_file = '{FOLDER}/server.key'\\n\" >> postgresql.conf && \
+                 ssl_key_file = '{FOLDER}/server.key'\\n\
+                 ssl_ca_file = '{FOLDER}/ca.pem'\\n\" >> postgresql.conf && \
+                 printf %s '{}' > ca.pem && chmod 644 ca.pem && \
+                 sed -i '1i hostssl orders certified 0.0.0.0/0 cert' pg_hba.conf && \
                  kill -HUP $(head -n 1 data/postmaster.pid)",
                 read("server.pem"),
-                read("server.key")
+                read("server.key"),
+                read("ca.pem")
             ),
         );
     }

@@ -175,6 +175,9 @@ mod tests {
         let error = read(PasswordFrom::Passfile(path.clone())).unwrap_err();
         assert!(error.contains("expected one like db1:5432:orders:app:PASSWORD"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
+        // Any variable will do to see that it is read.
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(read(PasswordFrom::Environment("PATH".into())), Ok(Some(path)));
         let error = read(PasswordFrom::Environment("SPLITBRAIN_NO_SUCH".into())).unwrap_err();
         assert!(error.contains("has no SPLITBRAIN_NO_SUCH"), "{error}");
     }
