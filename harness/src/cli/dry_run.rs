@@ -3,10 +3,11 @@
 use agent::proto::Start;
 use cluster::Inventory;
 use cluster::agent_link;
-use cluster::inventory::Attach;
-use nemesis::PlannedFault;
+use cluster::inventory::{Attach, Service};
+use nemesis::{Fault, PlannedFault};
 use systems::postgres::attached::schema::{Owner, removal};
 use systems::postgres::attached::service;
+use systems::postgres::spec::Failover;
 
 use crate::config::{LabSpec, TestSpec};
 use crate::engine::plan;
@@ -46,8 +47,9 @@ pub fn lines(spec: &TestSpec) -> Result<Vec<String>, UserError> {
         lines.push(act(fault, inventory.as_ref()));
     }
     if let Some(attach) = inventory.as_ref().and_then(|inventory| inventory.attach.as_ref()) {
+        operator(spec, attach, &mut lines);
         let schema = Owner::of_run("RUN").schema;
-        lines.push(format!("SQL at the leader of {}: {}", attach.nodes.len(), removal(&schema)));
+        lines.push(format!("SQL at the leader of {}: {}", attach.system, removal(&schema)));
     }
     if inventory.is_some() {
         lines.push("every host: undo all that is in force, end the agent".to_owned());
@@ -71,6 +73,15 @@ fn hosts(spec: &TestSpec, inventory: &Inventory, lines: &mut Vec<String>) -> Res
             agent_link::FOLDER
         ));
     }
+    let needs = decide::needs(spec);
+    let open = |need: &&decide::Need| need.loss == decide::Loss::UnlessSynchronous;
+    if inventory.attach.is_some()
+        && !inventory.data_is_disposable
+        && let Some(need) = needs.iter().find(open)
+    {
+        let what = &need.what;
+        lines.push(format!("{what} is refused unless the cluster says that it is synchronous"));
+    }
     let limit = gate::max_duration(spec, inventory)?;
     let hurt = gate::hurt_limit(spec)?.unwrap_or(0);
     lines.push(format!(
@@ -82,6 +93,23 @@ fn hosts(spec: &TestSpec, inventory: &Inventory, lines: &mut Vec<String>) -> Res
         lines.push(format!("every second on {at}: {command}"));
     }
     Ok(())
+}
+
+/// What an operator of ours does to a cluster that exists.
+fn operator(spec: &TestSpec, attach: &Attach, lines: &mut Vec<String>) {
+    if spec.postgres.failover != Failover::Operator {
+        return;
+    }
+    let detect = spec.postgres.detect_ms;
+    lines.push(format!("once, when the leader has been gone for {detect} ms:"));
+    for node in attach.nodes.iter().filter(|_| spec.postgres.fence) {
+        let Service { stop, unit, .. } = &node.service;
+        let stop = stop.as_ref().map(|argv| argv.join(" "));
+        let unit = unit.as_ref().map(|unit| format!("systemctl stop -- {unit}"));
+        let line = stop.or(unit).unwrap_or_default();
+        lines.push(format!("    if {} led: touch {}; {line}", node.name, service::HOLD));
+    }
+    lines.push("    SQL at the candidate: pg_promote".to_owned());
 }
 
 fn attached(attach: &Attach, lines: &mut Vec<String>) {
@@ -114,8 +142,13 @@ fn act(fault: &PlannedFault, inventory: Option<&Inventory>) -> String {
         let others = attach.is_some_and(|attach| attach.nodes.iter().any(|n| n.name == named));
         if process && node.ssh && (!others || named == node.name) {
             let Start { argv, pidfile, .. } = service::start(&node.service);
-            let (name, start) = (&node.name, argv.join(" "));
-            line.push_str(&format!("\n    if {name}: signal to {pidfile}; then {start}"));
+            let name = &node.name;
+            line.push_str(&match fault.fault {
+                Fault::Kill => {
+                    format!("\n    if {name}: SIGKILL to {pidfile}; then {}", argv.join(" "))
+                }
+                _ => format!("\n    if {name}: SIGSTOP to {pidfile}; then SIGCONT"),
+            });
         }
     }
     line
