@@ -8,6 +8,7 @@ use workloads::{policy, workload};
 
 use super::RunsDir;
 use crate::config::{LabSpec, SystemKind, TestFile, TestSpec, parse_fault, unknown_system};
+use crate::engine::plan;
 use crate::error::UserError;
 use crate::names::nearest;
 
@@ -62,7 +63,7 @@ pub struct RunFlags {
     /// local or committed
     #[arg(long)]
     pub read: Option<String>,
-    /// ledger, profile, conversation or mixed
+    /// What sessions do: ledger, append, bank ... as splitbrain list workloads says
     #[arg(long)]
     pub workload: Option<String>,
     /// leader, any-follower, sticky-follower, own-from-leader, leader-after-write, position-token
@@ -310,6 +311,8 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
     let workloads: Vec<&str> = workload::all().iter().map(|workload| workload.name).collect();
     known("workload", &spec.workload.name, &workloads)?;
     known("policy", &spec.workload.policy, &policy::NAMES.map(|(name, _)| name))?;
+    let workload = plan::workload_of(spec)?;
+    plan::check_needs(workload, &plan::capabilities(spec), spec.shards())?;
     if spec.name.is_empty() || spec.name.contains(['/', '\\']) || spec.name.starts_with('.') {
         return Err(UserError::usage("a name is one plain word").at("name"));
     }
