@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpid, getppid, setsid};
 
+use crate::external::External;
 use crate::proto::{ProcessId, ProcessState, Start};
 
 /// How often a tree is looked through for children that were born while it was being stopped.
@@ -36,8 +37,11 @@ pub fn by_pid(pid: i32) -> Option<ProcessId> {
     stat(pid).map(|(_, start)| ProcessId { pid, start })
 }
 
-/// The process that a pidfile names, `PID START`.
+/// The process that a pidfile names, `PID START`; or that of a server that is not ours.
 pub fn from_pidfile(path: &str) -> Option<ProcessId> {
+    if let Some(external) = External::parse(path) {
+        return external.find();
+    }
     let text = fs::read_to_string(path).ok()?;
     let mut parts = text.split_whitespace();
     let pid = parts.next()?.parse().ok()?;
@@ -168,6 +172,9 @@ pub fn wait(
 /// host's init adopts it, and the agent's end does not touch it. Fails if it does not live for
 /// `settle_ms`.
 pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
+    if let Some(external) = External::parse(&start.pidfile) {
+        return external.start(start);
+    }
     let [program, arguments @ ..] = &start.argv[..] else {
         return Err("no program to start".to_owned());
     };

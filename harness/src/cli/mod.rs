@@ -2,6 +2,8 @@
 
 mod check;
 mod demo;
+mod dry_run;
+mod heal;
 mod lab;
 mod machine;
 mod output;
@@ -52,7 +54,7 @@ enum Command {
     /// Lists the runs
     List(check::ListFlags),
     /// Undoes whatever faults are left on the hosts of an inventory
-    Heal(machine::HealFlags),
+    Heal(heal::HealFlags),
     /// Prints a shell's completions
     Completions(machine::CompletionsFlags),
     /// Measures the runner itself with a client that does nothing
@@ -113,7 +115,7 @@ impl Command {
             Command::Lab(command) => lab::lab(command),
             Command::Doctor(flags) => machine::doctor(&flags).map(Exit::code),
             Command::List(flags) => check::list(&flags).map(Exit::code),
-            Command::Heal(flags) => machine::heal(&flags).map(Exit::code),
+            Command::Heal(flags) => heal::heal(&flags).map(Exit::code),
             Command::Completions(flags) => machine::completions(&flags).map(Exit::code),
             Command::BenchRunner(flags) => machine::bench_runner(&flags).map(Exit::code),
         }

@@ -87,6 +87,12 @@ pub struct RunFlags {
     /// A fault, several times: FAULT[:WHOM][/SHARD][@START][+DURATION][xCOUNT], or leader-kill
     #[arg(long = "fault", visible_alias = "faults", value_name = "FAULT", value_delimiter = ',')]
     pub faults: Vec<String>,
+    /// On hosts: undo everything and end after this long, whatever happens: 10m
+    #[arg(long, value_name = "DURATION")]
+    pub max_duration: Option<String>,
+    /// Print what would be done to which host and when, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// One line of JSON at the end on standard output
     #[arg(long)]
     pub json: bool,
@@ -115,6 +121,9 @@ impl RunFlags {
         if let Some(name) = &self.system {
             spec.system = SystemKind::by_name(name).ok_or_else(|| unknown_system(name))?;
         }
+        if let Some(path) = &self.hosts_file {
+            self.attach(&path.display().to_string(), &mut spec)?;
+        }
         self.as_file(spec.system)?.apply(&mut spec)?;
         for text in &self.set {
             let file = crate::config::setting(text)?;
@@ -130,13 +139,39 @@ impl RunFlags {
             (None, Some(id)) => LabSpec::Kept(id.to_owned()),
         };
         if let LabSpec::Hosts(path) = &spec.lab {
-            let there = crate::gate::load(path)?.hosts.len();
-            let asked = self.hosts.is_some() || self.config.is_some();
+            let inventory = crate::gate::load(path)?;
+            let there = inventory.names().len();
+            // A cluster that exists has the size that it has, whatever a test file was written for.
+            let file = self.config.is_some() && inventory.attach.is_none();
+            let asked = self.hosts.is_some() || file;
             spec.hosts = if asked { spec.hosts } else { there };
+        }
+        if let Some(text) = &self.max_duration {
+            spec.max_duration_ms = Some(crate::config::duration("--max-duration", text)?);
+            if !matches!(spec.lab, LabSpec::Hosts(_)) {
+                let what = "the lab is not gated: --max-duration is for --hosts-file";
+                return Err(UserError::usage(what).at("--max-duration"));
+            }
         }
         validate(&spec)?;
         crate::gate::check(&spec)?;
         Ok(spec)
+    }
+
+    /// An inventory with `[attach]` says which system it is.
+    fn attach(&self, path: &str, spec: &mut TestSpec) -> Result<(), UserError> {
+        let inventory = crate::gate::load(path)?;
+        let Some(attach) = &inventory.attach else {
+            return Ok(());
+        };
+        let there = crate::gate::attached::system(&inventory, attach)?;
+        if self.system.is_some() && spec.system != there {
+            let (asked, there) = (spec.system.name(), there.name());
+            let what = format!("--system {asked}, but {there} runs on these hosts already");
+            return Err(UserError::usage(what).at(inventory.places.at("attach.system")));
+        }
+        spec.system = there;
+        Ok(())
     }
 
     fn as_file(&self, system: SystemKind) -> Result<TestFile, UserError> {
@@ -238,7 +273,9 @@ impl RunFlags {
 
 /// Everything that can be said before anything runs.
 fn validate(spec: &TestSpec) -> Result<(), UserError> {
-    if !(3..=9).contains(&spec.hosts) {
+    let attached = crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some());
+    let least = if attached { 1 } else { 3 };
+    if !(least..=9).contains(&spec.hosts) {
         let what = format!("a cluster has 3 to 9 hosts, not {}", spec.hosts);
         return Err(UserError::usage(what).at("hosts"));
     }

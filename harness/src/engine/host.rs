@@ -14,6 +14,7 @@ use super::recorder::Recorder;
 use super::{EngineEnd, Progress, StopFlag};
 use crate::config::TestSpec;
 use crate::error::UserError;
+use crate::gate::watch::Watch;
 use crate::run_folder::RunFolder;
 use crate::run_info;
 
@@ -27,6 +28,8 @@ pub fn run(
     stop: &StopFlag,
     progress: &dyn Progress,
 ) -> Result<EngineEnd, UserError> {
+    // Whoever made the test: nothing goes to a host that the gate has not let through.
+    crate::gate::check(spec)?;
     let names = crate::gate::names(spec)?;
     let schedule = plan::plan_faults(spec, &names)?;
     let up = Up::bring(spec, &folder.id())?;
@@ -39,6 +42,7 @@ pub fn run(
     let recorder = Recorder::create(&folder.path).map_err(|error| {
         UserError::environment(error.to_string()).at(folder.path.display().to_string())
     })?;
+    let watch = Watch::start(spec, up.hosts(), stop)?;
     let started = Instant::now();
     let driver = Driver {
         core,
@@ -51,8 +55,10 @@ pub fn run(
         started,
     };
     let end = driver.drive(stop, progress);
+    let mut notes: Vec<String> = watch.end().into_iter().collect();
+    notes.append(&mut up.lock_notes());
     // Logs are fetched whatever became of the run; without them a failure could not be explained.
-    let mut notes = up.system.after_run();
+    notes.append(&mut up.system.after_run());
     notes.append(&mut up.fetch_logs(folder));
     up.system.take_down();
     let mut end = end?;

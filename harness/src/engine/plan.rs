@@ -119,6 +119,7 @@ pub fn core_config(
         op_timeout_ns: ns(spec.workload.op_timeout_ms),
         recovery_ns: ns(spec.recovery_ms),
         schedule,
+        max_hurt: crate::gate::hurt_limit(spec)?,
         generator: Box::new(generator),
         policy,
         final_reads: true,

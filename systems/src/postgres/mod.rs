@@ -1,21 +1,26 @@
 //! PostgreSQL, a leader and streaming standbys, built over SSH.
 //!
 //! Read next: [`spec`] (settings), [`provision`] (how it gets there), [`client`] and [`errors`]
-//! (what its answers mean), [`operator`] (who replaces a dead leader), [`promises`].
+//! (what its answers mean), [`operator`] (who replaces a dead leader), [`promises`]; [`attached`]
+//! for a cluster that exists already.
 
+pub mod attached;
 mod changes;
 pub mod client;
 pub mod connection;
 pub mod errors;
 mod logical;
 pub mod operator;
+pub mod password;
 mod patroni;
 pub mod promises;
 pub mod provision;
 pub mod recovery;
+pub mod refusals;
 pub mod sample;
 pub mod spec;
 pub mod sql;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -88,6 +93,7 @@ impl Cluster {
             password: Some(self.password.clone()),
             database: "postgres".to_owned(),
             options: "-c synchronous_commit=local -c default_transaction_read_only=off".to_owned(),
+            ..Login::default()
         }
     }
 
