@@ -62,7 +62,7 @@ pub struct RunFlags {
     /// local or committed
     #[arg(long)]
     pub read: Option<String>,
-    /// ledger, profile, conversation or mixed
+    /// ledger, profile, conversation, mixed or guarantees
     #[arg(long)]
     pub workload: Option<String>,
     /// leader, any-follower, sticky-follower, own-from-leader, leader-after-write, position-token
@@ -86,6 +86,9 @@ pub struct RunFlags {
     /// A fault, several times: FAULT[:WHOM][/SHARD][@START][+DURATION][xCOUNT], or leader-kill
     #[arg(long = "fault", visible_alias = "faults", value_name = "FAULT", value_delimiter = ',')]
     pub faults: Vec<String>,
+    /// Lie on purpose, so that the lie is found: drop-writes, or drop-writes:1/200
+    #[arg(long, value_name = "CANARY")]
+    pub canary: Option<String>,
     /// One line of JSON at the end on standard output
     #[arg(long)]
     pub json: bool,
@@ -152,6 +155,7 @@ impl RunFlags {
             duration: self.time_limit.clone(),
             recovery: self.recovery.clone(),
             faults: (!self.faults.is_empty()).then(|| self.faults.clone()),
+            canary: self.canary.as_deref().map(crate::config::parse_canary).transpose()?,
             ..TestFile::default()
         };
         if system != SystemKind::Store {

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use systems::postgres::PostgresSpec;
 
+use super::canary::CanarySpec;
+
 /// Where hosts come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -166,6 +168,8 @@ pub struct TestSpec {
     pub sample_ms: u64,
     /// What a verdict needs.
     pub coverage: CoverageSpec,
+    /// What the client does wrong on purpose.
+    pub canary: Option<CanarySpec>,
 }
 
 impl TestSpec {
@@ -209,6 +213,7 @@ impl Default for TestSpec {
             recovery_ms: 10_000,
             sample_ms: 100,
             coverage: CoverageSpec { ok_outside_min: 50, attempts_during_min: 20 },
+            canary: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod final_reads;
+mod guarantees;
 mod ledger;
 mod mixed;
 mod profile;
@@ -49,8 +50,14 @@ pub struct Workload {
 }
 
 /// Every workload, in the order in which lists show them.
-pub fn all() -> [&'static Workload; 4] {
-    [&ledger::LEDGER, &profile::PROFILE, &conversation::CONVERSATION, &mixed::MIXED]
+pub fn all() -> [&'static Workload; 5] {
+    [
+        &ledger::LEDGER,
+        &profile::PROFILE,
+        &conversation::CONVERSATION,
+        &mixed::MIXED,
+        &guarantees::GUARANTEES,
+    ]
 }
 
 /// The workload called `name`.

@@ -97,6 +97,11 @@ impl Up {
     /// Connects, uploads, starts, waits until it serves. What was started is ended on failure,
     /// because the agents undo and the lab goes.
     pub fn bring(spec: &TestSpec, run: &str) -> Result<Up, UserError> {
+        Up::build(spec, Up::connect(spec, run)?)
+    }
+
+    /// Connects to the hosts and starts an agent on each; `run` names their folders.
+    pub fn connect(spec: &TestSpec, run: &str) -> Result<Arc<Nodes>, UserError> {
         let addresses = hosts_of(spec)?;
         let hosts =
             parallel(&addresses, |address| SshHost::connect(address.clone()).map(Arc::new))?;
@@ -105,7 +110,11 @@ impl Up {
             AgentLink::start(host, &folder, agent_link::LEASE).map(Arc::new)
         })?;
         let names: Vec<String> = hosts.iter().map(|host| host.name().to_owned()).collect();
-        let nodes = Arc::new(Nodes { names, hosts, agents });
+        Ok(Arc::new(Nodes { names, hosts, agents }))
+    }
+
+    /// Puts the system on hosts that were connected to.
+    pub fn build(spec: &TestSpec, nodes: Arc<Nodes>) -> Result<Up, UserError> {
         let system = system_of(spec, &nodes)?;
         if let Err(error) = system.bring_up() {
             system.take_down();
