@@ -9,6 +9,7 @@ pub mod error;
 pub mod exit;
 pub mod gate;
 pub mod judge;
+pub mod matrix;
 pub mod names;
 pub mod run_folder;
 pub mod run_info;

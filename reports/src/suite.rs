@@ -172,7 +172,10 @@ impl Suite {
         let words = counts.map(|status| format!("{} {}", self.count(status), status.words()));
         let words: Vec<String> = words.collect();
         let cases = self.cases.len();
-        format!("{cases} cases: {}", if words.is_empty() { "none".into() } else { words.join(", ") })
+        format!(
+            "{cases} cases: {}",
+            if words.is_empty() { "none".into() } else { words.join(", ") }
+        )
     }
 
     /// Its name, with the slice.

@@ -4,6 +4,8 @@ mod check;
 mod demo;
 mod lab;
 mod machine;
+mod matrix;
+pub mod one_run;
 mod output;
 mod run;
 mod run_flags;
@@ -35,6 +37,9 @@ enum Command {
     /// Runs a test: a cluster, a workload, faults, a verdict, a report
     #[command(after_help = exit::HELP)]
     Run(Box<RunFlags>),
+    /// Says which guarantee each configuration of a system really gave
+    #[command(after_help = exit::HELP)]
+    Matrix(matrix::MatrixFlags),
     /// Judges a run or a history file
     #[command(after_help = exit::HELP)]
     Check(check::CheckFlags),
@@ -102,6 +107,7 @@ impl Command {
         match self {
             Command::Demo(flags) => demo::demo(&flags),
             Command::Run(flags) => run::run(&flags),
+            Command::Matrix(flags) => matrix::matrix(&flags),
             Command::Check(flags) => check::check(&flags).map(Exit::code),
             Command::Report(flags) => check::report(&flags).map(Exit::code),
             Command::Lab(command) => lab::lab(command),

@@ -11,9 +11,8 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// The whole page.
 pub fn html(suite: &Suite) -> String {
-    let bad = |case: &&CaseResult| {
-        !matches!(case.status, CaseStatus::AsExpected | CaseStatus::NotRun)
-    };
+    let bad =
+        |case: &&CaseResult| !matches!(case.status, CaseStatus::AsExpected | CaseStatus::NotRun);
     let page = html! {
         (DOCTYPE)
         html lang="en" {

@@ -30,11 +30,8 @@ fn test_case(suite: &Suite, case: &CaseResult) -> TestCase {
     };
     let mut status = status;
     if case.status != CaseStatus::AsExpected {
-        let why = if case.why.is_empty() {
-            case.status.words().to_owned()
-        } else {
-            case.why.join("; ")
-        };
+        let why =
+            if case.why.is_empty() { case.status.words().to_owned() } else { case.why.join("; ") };
         status.set_message(why);
         status.set_type(case.status.words());
         status.set_description(format!("expected: {}\n{}", case.expectation, case.command));

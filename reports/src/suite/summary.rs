@@ -10,12 +10,12 @@ pub fn summary(suite: &Suite) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(text, "# {}\n\n{}\n", plain(&suite.title()), suite.headline());
-    let bad = |case: &&CaseResult| {
-        !matches!(case.status, CaseStatus::AsExpected | CaseStatus::NotRun)
-    };
+    let bad =
+        |case: &&CaseResult| !matches!(case.status, CaseStatus::AsExpected | CaseStatus::NotRun);
     for case in suite.cases.iter().filter(bad) {
         let _ = writeln!(text, "## {} {}\n", case.status.symbol(), plain(&case.name));
-        let _ = writeln!(text, "{}. Expected: {}.\n", case.status.words(), plain(&case.expectation));
+        let _ =
+            writeln!(text, "{}. Expected: {}.\n", case.status.words(), plain(&case.expectation));
         for why in &case.why {
             let _ = writeln!(text, "- {}", plain(why));
         }

@@ -169,7 +169,8 @@ impl PostgresSystem {
             for name in &self.cluster.nodes.names {
                 let slot = provision::slot(name);
                 sql.push_str(&format!(
-                    "SELECT pg_create_physical_replication_slot('{slot}', true);"
+                    "SELECT pg_create_physical_replication_slot('{slot}', true) WHERE NOT EXISTS \
+                     (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
                 ));
             }
         }
@@ -232,6 +233,13 @@ impl System for PostgresSystem {
             self.wait_for(node)?;
         }
         self.wait_for_standbys()
+    }
+
+    fn reset(&self) -> Result<bool, SystemError> {
+        self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+        self.schema()?;
+        self.wait_for_standbys()?;
+        Ok(true)
     }
 
     fn take_down(&self) {
