@@ -13,3 +13,4 @@ pub mod matrix;
 pub mod names;
 pub mod run_folder;
 pub mod run_info;
+pub mod suite;

@@ -9,6 +9,7 @@ pub mod one_run;
 mod output;
 mod run;
 mod run_flags;
+mod suite;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,11 @@ enum Command {
     /// Says which guarantee each configuration of a system really gave
     #[command(after_help = exit::HELP)]
     Matrix(matrix::MatrixFlags),
+    /// Runs the cases of a suite file, each against what is expected of it
+    #[command(after_help = exit::HELP)]
+    Suite(suite::SuiteFlags),
+    /// Joins the folders of a suite's slices
+    Merge(suite::MergeFlags),
     /// Judges a run or a history file
     #[command(after_help = exit::HELP)]
     Check(check::CheckFlags),
@@ -108,6 +114,8 @@ impl Command {
             Command::Demo(flags) => demo::demo(&flags),
             Command::Run(flags) => run::run(&flags),
             Command::Matrix(flags) => matrix::matrix(&flags),
+            Command::Suite(flags) => suite::suite(&flags),
+            Command::Merge(flags) => suite::merge(&flags),
             Command::Check(flags) => check::check(&flags).map(Exit::code),
             Command::Report(flags) => check::report(&flags).map(Exit::code),
             Command::Lab(command) => lab::lab(command),
