@@ -6,7 +6,9 @@
 //! Read next: [`page`], [`findings`], [`plots`]; [`matrix`] and [`suite`] for many runs at once.
 
 mod findings;
+mod lag;
 mod lanes;
+mod leadership;
 pub mod matrix;
 mod page;
 mod plots;
