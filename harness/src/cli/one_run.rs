@@ -45,10 +45,6 @@ pub fn one_by(
     let folder = RunFolder::create(runs_dir, &spec.name, spec.seed)?;
     if speak {
         eprintln!("run {}  seed {}", folder.id(), spec.seed);
-        if let Some(canary) = spec.canary {
-            let share = canary.share();
-            eprintln!("CANARY: {share} of the writes are acknowledged and never sent, on purpose");
-        }
     }
     let progress = ProgressLine::new();
     let ended = drive(&folder, &progress);

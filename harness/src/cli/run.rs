@@ -24,6 +24,10 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
         Some(text) => Some(Duration::from_millis(crate::config::duration("--time-budget", text)?)),
         None => None,
     };
+    if let Some(canary) = spec.canary {
+        let share = canary.share();
+        eprintln!("CANARY: {share} of the writes are acknowledged and never sent, on purpose");
+    }
     let stop = StopFlag::install();
     let started = Instant::now();
     let (mut exit, mut runs, mut found) = (Exit::Valid, 0u64, 0u64);
