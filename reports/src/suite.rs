@@ -1,5 +1,6 @@
 //! A suite: many cases, each held against what was expected of it; as data, JUnit XML, a Markdown
-//! summary and an index page. `suite.json` is [`Suite`] as it stands; `docs/suites.md` describes it.
+//! summary and an index page. `suite.json` is [`Suite`] as it stands; `docs/suites.md` describes
+//! it.
 
 mod index;
 mod junit;

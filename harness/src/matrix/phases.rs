@@ -21,8 +21,8 @@ const PHASES: [(&str, u64); 7] = [
     ("calm", 1_000),
 ];
 
-/// How long a leader is cut off before it is killed, ms. Less than the system takes to elect another
-/// one, or the kill would hit that.
+/// How long a leader is cut off before it is killed, ms. Less than the system takes to elect
+/// another one, or the kill would hit that.
 fn alone_before_kill_ms(system: SystemKind) -> u64 {
     match system {
         SystemKind::Store => 200,

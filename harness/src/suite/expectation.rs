@@ -192,5 +192,4 @@ fn surroundings(
 }
 
 #[cfg(test)]
-#[path = "expectation_test.rs"]
 mod tests;

@@ -279,5 +279,4 @@ fn inline(value: &toml::Value) -> String {
 }
 
 #[cfg(test)]
-#[path = "file_test.rs"]
 mod tests;

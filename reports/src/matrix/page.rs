@@ -130,7 +130,9 @@ fn legend() -> Markup {
                 "Found, with a witness in the linked report. Never promised: that is what the "
                 "setting is like. Promised: a bug, and marked so."
             } }
-            div { dt { "? could not be told" } dd { "Not enough happened to tell, as said below." } }
+            div { dt { "? could not be told" } dd {
+                "Not enough happened to tell, as said below."
+            } }
             div { dt { "– not expressible" } dd {
                 "The client cannot do what the workload needs."
             } }
@@ -155,8 +157,8 @@ fn phases(matrix: &Matrix) -> Markup {
             }
         }
         p.quiet {
-            "Then everything is healed, the replicas are waited for, and every key is read on every "
-            "node."
+            "Then everything is healed, the replicas are waited for, and every key is read on "
+            "every node."
         }
     }
 }
