@@ -73,9 +73,8 @@ pub struct SeedResult {
     pub untold: BTreeMap<String, String>,
     /// What the coverage gate missed.
     pub missing: Vec<String>,
-    /// The first finding, in a sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finding: Option<String>,
+    /// The first finding of each checker that found something, in a sentence.
+    pub findings: BTreeMap<String, String>,
     /// Its folder, relative to the suite's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
@@ -204,7 +203,10 @@ pub(crate) mod sample {
             verdict: Some(if found.is_empty() { "valid" } else { "invalid" }.to_owned()),
             exit: u8::from(!found.is_empty()),
             found: found.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
-            finding: (!found.is_empty()).then(|| "4 was acknowledged | and is <gone>".to_owned()),
+            findings: found
+                .iter()
+                .map(|(name, _)| ((*name).into(), "4 was acknowledged | and is <gone>".into()))
+                .collect(),
             run: Some(format!("runs/case/20261125T000000Z-{seed}")),
             ..SeedResult::default()
         };

@@ -3,7 +3,6 @@
 //! A process of its own, because a case that crashes, hangs or loses its hosts must not touch the
 //! next one. What it says goes to a log below the suite's folder.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -130,7 +129,6 @@ fn facts(verdict: &Value) -> Option<SeedResult> {
         verdict: verdict["verdict"].as_str().map(str::to_owned),
         ..SeedResult::default()
     };
-    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, outcome) in verdict["checkers"].as_object()? {
         match outcome["verdict"].as_str() {
             Some("invalid") => {
@@ -139,7 +137,7 @@ fn facts(verdict: &Value) -> Option<SeedResult> {
                     seed.broken.push(name.clone());
                 }
                 if let Some(sentence) = outcome["findings"][0]["sentence"].as_str() {
-                    first.insert(name, sentence);
+                    seed.findings.insert(name.clone(), sentence.to_owned());
                 }
             }
             Some("valid") => {}
@@ -149,8 +147,6 @@ fn facts(verdict: &Value) -> Option<SeedResult> {
             }
         }
     }
-    let worst = seed.broken.first().and_then(|name| first.get(name.as_str()));
-    seed.finding = worst.or(first.values().next()).map(|sentence| (*sentence).to_owned());
     let missing = verdict["coverage"]["missing"].as_array().into_iter().flatten();
     let missing = missing.filter_map(Value::as_str).map(str::to_owned);
     let partial = verdict["partial"].as_str().map(str::to_owned);
@@ -183,7 +179,7 @@ mod tests {
         let seed = facts(&verdict).unwrap();
         assert_eq!(seed.found.len(), 2);
         assert_eq!(seed.broken, ["lost-writes"]);
-        assert_eq!(seed.finding.as_deref(), Some("lost 4"), "the broken promise first");
+        assert_eq!(seed.findings["lost-writes"], "lost 4");
         assert_eq!(seed.untold["read-your-writes"], "no reads");
         assert_eq!(seed.missing, ["reads: 3 of 50"]);
     }

@@ -9,6 +9,9 @@ const OWN: &str = include_str!("../../assets/table.css");
 /// No request is ever made, and no script runs.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
+/// Runs of a case that are shown without being asked for.
+const UNFOLDED: usize = 10;
+
 /// The whole page.
 pub fn html(suite: &Suite) -> String {
     let bad =
@@ -71,8 +74,8 @@ fn trouble(case: &CaseResult) -> Markup {
             p.quiet { "Expected: " (case.expectation) "." }
             ul { @for why in &case.why { li { (why) } } }
             @for seed in &case.seeds {
-                @if let Some(finding) = &seed.finding {
-                    p { "Seed " (seed.seed) ": " (finding) }
+                @for (name, finding) in &seed.findings {
+                    p { "Seed " (seed.seed) ", " (name) ": " (finding) }
                 }
             }
             div.command { code { (case.command) } }
@@ -100,11 +103,26 @@ fn table(suite: &Suite) -> Markup {
                     tr id=(case.name) {
                         td { b { (case.name) } br; (status(case.status)) }
                         td { (case.expectation) }
-                        td { @for run in &case.seeds { (seed(run)) } }
+                        td { (runs(case)) }
                         td.n { (seconds(case.took_ms)) }
                     }
                 }
             }
+        }
+    }
+}
+
+/// The runs of a case; many are folded away.
+fn runs(case: &CaseResult) -> Markup {
+    let all = html! { @for run in &case.seeds { (seed(run)) } };
+    if case.seeds.len() <= UNFOLDED {
+        return all;
+    }
+    let found = case.seeds.iter().filter(|seed| !seed.found.is_empty()).count();
+    html! {
+        details {
+            summary { (case.seeds.len()) " runs, " (found) " with findings" }
+            (all)
         }
     }
 }

@@ -20,8 +20,8 @@ pub fn summary(suite: &Suite) -> String {
             let _ = writeln!(text, "- {}", plain(why));
         }
         for seed in &case.seeds {
-            if let Some(finding) = &seed.finding {
-                let _ = writeln!(text, "- seed {}: {}", seed.seed, plain(finding));
+            for (name, finding) in &seed.findings {
+                let _ = writeln!(text, "- seed {}, {name}: {}", seed.seed, plain(finding));
             }
         }
         let _ = writeln!(text, "\n    {}\n", case.command);
