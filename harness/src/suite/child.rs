@@ -4,7 +4,7 @@
 //! next one. What it says goes to a log below the suite's folder.
 
 use std::fs::File;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -49,6 +49,8 @@ pub fn run(case: &Case, folder: &Path, stop: &StopFlag) -> Result<Ran, UserError
         .args(case.arguments())
         .args(["--json", "--runs-dir"])
         .arg(folder.join("runs"))
+        // A terminal sends Ctrl-C to the whole group; a case is told once, by us.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(said)
         .stderr(log)
