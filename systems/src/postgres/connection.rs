@@ -12,6 +12,12 @@ use tokio_postgres::{AsyncMessage, Client, Error, NoTls};
 /// off leaves time to ask another.
 const CONNECT: Duration = Duration::from_millis(500);
 
+/// Whether the node leads; and transactions on a leader get the isolation that is set for leaders.
+const LEADS: &str = "SELECT NOT pg_is_in_recovery(), CASE WHEN NOT pg_is_in_recovery() THEN \
+    set_config('default_transaction_isolation', coalesce( \
+    current_setting('splitbrain.leader_isolation', true), \
+    current_setting('default_transaction_isolation')), false) END";
+
 /// Whom to log in as, and into what.
 #[derive(Clone)]
 pub struct Login {
@@ -86,7 +92,7 @@ impl Connection {
 
     /// Asks again whether the node leads: a follower may have been promoted.
     pub async fn ask_leads(&mut self) -> Result<(), Error> {
-        let rows = self.client.query_typed("SELECT NOT pg_is_in_recovery()", &[]).await?;
+        let rows = self.client.query_typed(LEADS, &[]).await?;
         self.leads = rows.first().is_some_and(|row| row.get(0));
         Ok(())
     }
