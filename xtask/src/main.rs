@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 
 /// Every check, in the order in which they fail fastest.
 fn test() -> Result<(), String> {
-    packages::install(&[packages::BUILD, packages::LAB, packages::TESTS])?;
+    packages::install(&[packages::BUILD, packages::LAB, packages::TESTS, packages::DATABASES])?;
     nextest_is_there()?;
     step("fmt", || cargo(&["fmt", "--all", "--check"]))?;
     step("tidy", || tidy::run(Path::new(".")))?;

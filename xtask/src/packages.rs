@@ -17,6 +17,9 @@ pub const LAB: Group = (
 /// For the tests of reports.
 pub const TESTS: Group = ("the tests of reports", &["chromium", "fonts-dejavu-core"]);
 
+/// For the tests of real databases. The metapackage: releases differ in the version they have.
+pub const DATABASES: Group = ("the tests of databases", &["postgresql"]);
+
 /// Installs what is missing of these groups.
 pub fn install(groups: &[Group]) -> Result<(), String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -58,6 +61,7 @@ fn installed(package: &str) -> bool {
         "openssh-server" => "/usr/sbin/sshd",
         "openssh-client" => "/usr/bin/ssh",
         "chromium" => "/usr/bin/chromium",
+        "postgresql" => return postgres_is_there(),
         _ => "",
     };
     if !file.is_empty() && Path::new(file).exists() {
@@ -68,6 +72,11 @@ fn installed(package: &str) -> bool {
         .stderr(Stdio::null())
         .output();
     query.is_ok_and(|output| output.stdout.starts_with(b"ii"))
+}
+
+fn postgres_is_there() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/postgres")).any(|server| server.exists())
 }
 
 fn elsewhere(groups: &[Group]) -> Result<(), String> {
