@@ -353,11 +353,7 @@ impl System for PostgresSystem {
 
     fn client(&self, model: Model) -> Arc<dyn Client> {
         let isolation = self.cluster.spec.isolation;
-        let options = format!(
-            "-c search_path={SCHEMA} -c default_transaction_isolation={}",
-            // A space within an option is written with a backslash.
-            isolation.as_sql().replace(' ', "\\ ")
-        );
+        let options = format!("-c search_path={SCHEMA} {}", isolation.options());
         let login = Login { options, ..self.cluster.login() };
         let count = self.cluster.nodes.count();
         let addresses = (0..count).map(|node| self.cluster.data(node)).collect();
