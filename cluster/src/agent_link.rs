@@ -76,8 +76,7 @@ impl AgentLink {
 
     /// Likewise, on terms. A host that another harness is at work on is refused with both names.
     pub fn start_with(host: &SshHost, run: &str, terms: &Terms) -> Result<AgentLink, HostError> {
-        let base = FOLDER;
-        let binary = format!("{base}/agent-{:016x}", fingerprint(AGENT));
+        let (base, binary) = (FOLDER, AgentLink::program());
         let quoted = shell_quote(&binary);
         // The size is checked with the name: a torn upload never gets the name at all.
         let there = host.exec(Exec::shell(format!(
@@ -116,6 +115,11 @@ impl AgentLink {
     /// What the host's lock had to say: that a dead agent had it.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
+    }
+
+    /// Where the agent's program is on every host; it outlives the agent itself.
+    pub fn program() -> String {
+        format!("{FOLDER}/agent-{:016x}", fingerprint(AGENT))
     }
 
     fn over(

@@ -200,6 +200,33 @@ fn a_slowed_process_stops_and_goes_on() {
     wait_for(&start, ProcessState::Running);
 }
 
+/// Waits until something holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + GONE;
+    while !holds() {
+        assert!(Instant::now() < end, "not within {GONE:?}: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_killed_keeper_takes_along_what_has_left_its_program() {
+    let mut agent = Agent::start(30_000);
+    let orphan = agent.path("orphan");
+    let script = format!("(setsid sleep 300 & echo $! > {orphan}); exec sleep 300");
+    let argv = [AGENT, "keep", "/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    let start = Start { argv, log: agent.path("log"), pidfile: agent.path("pid"), hold: None };
+    agent.ask(Ask::Start { start: start.clone(), settle_ms: 20 }).unwrap();
+    let number = || fs::read_to_string(&orphan).ok()?.trim().parse::<i32>().ok();
+    until("the orphan has said its number", || number().is_some());
+    let process = process::by_pid(number().unwrap()).unwrap();
+    // It has a session of its own, and the shell that started it is gone.
+    let pidfile = start.pidfile.clone();
+    agent.ask(Ask::Kill { fault: "f1".to_owned(), pidfile, restart: None }).unwrap();
+    let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
+    until("the orphan is gone", || gone(process::state(&process)));
+}
+
 #[test]
 fn the_agent_never_signals_itself() {
     let mut agent = Agent::start(60_000);

@@ -10,5 +10,7 @@ pub mod exit;
 pub mod gate;
 pub mod judge;
 pub mod names;
+pub mod recover;
+pub mod recovery_time;
 pub mod run_folder;
 pub mod run_info;

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod guardian;
 pub mod host_lock;
 pub mod journal;
+pub mod keep;
 pub mod packet_filter;
 pub mod probe;
 pub mod process;

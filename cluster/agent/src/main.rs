@@ -1,5 +1,5 @@
-//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn` for its own
-//! use.
+//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn` and `keep`
+//! for its own use.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,6 +10,7 @@ use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 use splitbrain_agent::guardian::{self, Terms};
 use splitbrain_agent::host_lock::HostLock;
 use splitbrain_agent::journal::Journal;
+use splitbrain_agent::keep;
 use splitbrain_agent::process;
 use splitbrain_agent::worker::{self, Worker};
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         },
         ["heal", dir] => heal(Path::new(dir)),
         ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
+        ["keep", program, ..] => keep::keep(program, &arguments[2..]),
         _ => Err("usage: splitbrain-agent serve DIR LEASE_MS LIMIT_MS OWNER | heal DIR".to_owned()),
     };
     match done {

@@ -12,6 +12,9 @@ use nix::unistd::{Pid, getpid, getppid, setsid};
 use crate::external::External;
 use crate::proto::{ProcessId, ProcessState, Start};
 
+/// How often a tree is looked through for children that were born while it was being stopped.
+const STOP_ROUNDS: usize = 16;
+
 /// This boot's name.
 pub fn boot_id() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -60,11 +63,16 @@ pub fn state(process: &ProcessId) -> ProcessState {
 /// Signals a process, its group and all its descendants: a database server's children lead groups
 /// of their own. Never this process, its parent or init.
 ///
-/// A tree that is to be killed is stopped first, so that no child is born behind our back; a tree
-/// goes on from its leaves.
+/// A tree is stopped from its root, until no child that was born meanwhile goes on. One that is to
+/// be killed is stopped first, so that nothing is born or sent behind our back; a tree goes on from
+/// its leaves.
 pub fn signal(process: &ProcessId, signal: Signal) -> Result<(), String> {
-    if signal == Signal::SIGKILL {
+    if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
         signal_group(process, Signal::SIGSTOP)?;
+        stop_descendants(process.pid);
+    }
+    if signal == Signal::SIGSTOP {
+        return Ok(());
     }
     let children = descendants(process.pid);
     if signal != Signal::SIGCONT {
@@ -78,6 +86,24 @@ pub fn signal(process: &ProcessId, signal: Signal) -> Result<(), String> {
         signal_group(process, signal)?;
     }
     Ok(())
+}
+
+/// Stops all descendants, parents first, until no new ones are found: one that was not stopped yet
+/// may have had a child in the meantime.
+fn stop_descendants(pid: i32) {
+    let mut stopped: Vec<i32> = Vec::new();
+    for _ in 0..STOP_ROUNDS {
+        let found = descendants(pid);
+        let new: Vec<i32> = found.into_iter().filter(|pid| !stopped.contains(pid)).collect();
+        if new.is_empty() {
+            return;
+        }
+        for child in new {
+            // One that has ended meanwhile needs no signal.
+            let _ = kill(Pid::from_raw(child), Signal::SIGSTOP);
+            stopped.push(child);
+        }
+    }
 }
 
 /// Signals a process and its group alone: what a request to end in good order is sent to.

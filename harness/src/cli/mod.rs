@@ -7,6 +7,7 @@ mod heal;
 mod lab;
 mod machine;
 mod output;
+mod recover;
 mod run;
 mod run_flags;
 
@@ -42,6 +43,9 @@ enum Command {
     Check(check::CheckFlags),
     /// Rebuilds a run's report from its folder
     Report(check::ReportFlags),
+    /// Deletes everything, restores the state just before, and measures RTO and RPO
+    #[command(after_help = exit::HELP)]
+    Recover(recover::RecoverFlags),
     /// Keeps a cluster of namespaced hosts to poke at
     #[command(subcommand)]
     Lab(lab::LabCommand),
@@ -95,6 +99,7 @@ impl Command {
         match self {
             Command::Run(flags) => flags.json,
             Command::Check(flags) => flags.json,
+            Command::Recover(flags) => flags.json,
             Command::Doctor(flags) => flags.json,
             _ => false,
         }
@@ -106,6 +111,7 @@ impl Command {
             Command::Run(flags) => run::run(&flags),
             Command::Check(flags) => check::check(&flags).map(Exit::code),
             Command::Report(flags) => check::report(&flags).map(Exit::code),
+            Command::Recover(flags) => recover::recover(&flags),
             Command::Lab(command) => lab::lab(command),
             Command::Doctor(flags) => machine::doctor(&flags).map(Exit::code),
             Command::List(flags) => check::list(&flags).map(Exit::code),

@@ -283,6 +283,8 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
         let names = crate::gate::names(spec)?;
         let check = spec.postgres.check(&names);
         check.map_err(|(field, what)| UserError::usage(what).at(field))?;
+        let policy = spec.postgres.check_policy(&spec.workload.policy);
+        policy.map_err(|what| UserError::usage(what).at("--policy"))?;
         if spec.lab == LabSpec::Sim {
             let hint = "the simulator runs the bundled store alone: leave --lab sim out";
             return Err(UserError::usage("PostgreSQL runs on hosts").at("--lab").hint(hint));

@@ -115,7 +115,10 @@ impl Connection {
 
     /// Asks again whether the node leads: a follower may have been promoted.
     pub async fn ask_leads(&mut self) -> Result<(), Error> {
-        let rows = self.client.query_typed("SELECT NOT pg_is_in_recovery()", &[]).await?;
+        // A follower of logical replication is not in recovery; its configuration says what it is.
+        let sql = "SELECT NOT pg_is_in_recovery() \
+                   AND coalesce(current_setting('splitbrain.role', true), '') <> 'follower'";
+        let rows = self.client.query_typed(sql, &[]).await?;
         self.leads = rows.first().is_some_and(|row| row.get(0));
         Ok(())
     }

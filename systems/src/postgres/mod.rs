@@ -5,13 +5,17 @@
 //! for a cluster that exists already.
 
 pub mod attached;
+mod changes;
 pub mod client;
 pub mod connection;
 pub mod errors;
+mod logical;
 pub mod operator;
 pub mod password;
+mod patroni;
 pub mod promises;
 pub mod provision;
+pub mod recovery;
 pub mod refusals;
 pub mod sample;
 pub mod spec;
@@ -38,7 +42,7 @@ use operator::Runbook;
 use provision::{LOG, PIDFILE, Programs, Provision, USER};
 use sample::Sampler;
 pub use spec::PostgresSpec;
-use spec::{Failover, Isolation};
+use spec::{Failover, Isolation, ReplicationKind};
 
 /// How long a server may take to accept connections after it was started.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -60,6 +64,7 @@ pub(crate) struct Cluster {
     pub(crate) spec: PostgresSpec,
     pub(crate) password: String,
     pub(crate) programs: OnceLock<Vec<Programs>>,
+    pub(crate) patroni: OnceLock<String>,
     pub(crate) notes: Mutex<Vec<String>>,
 }
 
@@ -87,7 +92,7 @@ impl Cluster {
             user: USER.to_owned(),
             password: Some(self.password.clone()),
             database: "postgres".to_owned(),
-            options: "-c synchronous_commit=local".to_owned(),
+            options: "-c synchronous_commit=local -c default_transaction_read_only=off".to_owned(),
             ..Login::default()
         }
     }
@@ -144,6 +149,14 @@ fn fresh_password() -> Result<String, SystemError> {
 impl PostgresSystem {
     /// PostgreSQL on these nodes; the first is the first leader.
     pub fn new(nodes: Arc<Nodes>, spec: PostgresSpec) -> Result<PostgresSystem, SystemError> {
+        PostgresSystem::with_password(nodes, spec, fresh_password()?)
+    }
+
+    fn with_password(
+        nodes: Arc<Nodes>,
+        spec: PostgresSpec,
+        password: String,
+    ) -> Result<PostgresSystem, SystemError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -152,18 +165,33 @@ impl PostgresSystem {
         let cluster = Cluster {
             nodes,
             spec,
-            password: fresh_password()?,
+            password,
             programs: OnceLock::new(),
+            patroni: OnceLock::new(),
             notes: Mutex::default(),
         };
         let addresses = (0..cluster.nodes.count()).map(|node| cluster.control(node)).collect();
         let names = cluster.nodes.names.clone();
-        let sampler = Sampler::new(names, addresses, cluster.login(), cluster.spec.lag_grades_ms);
+        let status = match cluster.spec.replication_kind {
+            ReplicationKind::Streaming => sample::STATUS,
+            ReplicationKind::Logical => logical::STATUS,
+            ReplicationKind::Trigger => changes::STATUS,
+        };
+        let grades = cluster.spec.lag_grades_ms;
+        let sampler = Sampler::new(names, addresses, cluster.login(), grades, status);
         Ok(PostgresSystem {
             cluster: Arc::new(cluster),
             sampler: Arc::new(sampler),
             runtime: Arc::new(runtime),
         })
+    }
+
+    fn patroni(&self) -> bool {
+        self.cluster.spec.failover == Failover::Patroni
+    }
+
+    fn triggers(&self) -> bool {
+        self.cluster.spec.replication_kind == ReplicationKind::Trigger
     }
 
     fn sql(&self, node: usize, sql: &str) -> Result<(), String> {
@@ -191,13 +219,14 @@ impl PostgresSystem {
         }
     }
 
-    fn schema(&self) -> Result<(), SystemError> {
+    fn schema(&self, node: usize) -> Result<(), SystemError> {
         let mut sql = format!(
             "SET synchronous_commit = local; DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; \
              CREATE SCHEMA {SCHEMA}; SET search_path = {SCHEMA}; {}",
             sql::TABLES
         );
-        if self.cluster.spec.slots {
+        let streaming = self.cluster.spec.replication_kind == ReplicationKind::Streaming;
+        if self.cluster.spec.slots && streaming && !self.patroni() {
             for name in &self.cluster.nodes.names {
                 let slot = provision::slot(name);
                 sql.push_str(&format!(
@@ -205,7 +234,10 @@ impl PostgresSystem {
                 ));
             }
         }
-        self.sql(0, &sql).map_err(|error| SystemError::new(format!("making the schema: {error}")))
+        self.sql(node, &sql).map_err(|error| {
+            let name = &self.cluster.nodes.names[node];
+            SystemError::new(format!("host {name}: making the schema: {error}"))
+        })
     }
 
     fn wait_for_standbys(&self) -> Result<(), SystemError> {
@@ -252,10 +284,18 @@ impl System for PostgresSystem {
             self.cluster.port_is_free(node)?;
             provision.prepare(node, self.cluster.programs(node))
         })?;
+        if self.patroni() {
+            return self.bring_up_patroni();
+        }
+        match self.cluster.spec.replication_kind {
+            ReplicationKind::Streaming => {}
+            ReplicationKind::Logical => return self.bring_up_logical(),
+            ReplicationKind::Trigger => return self.bring_up_triggers(),
+        }
         provision.init(0, self.cluster.programs(0))?;
         self.cluster.start(0)?;
         self.wait_for(0)?;
-        self.schema()?;
+        self.schema(0)?;
         nodes.each(|node, _| match node {
             0 => Ok(()),
             node => {
@@ -270,11 +310,17 @@ impl System for PostgresSystem {
     }
 
     fn take_down(&self) {
+        if self.triggers() {
+            changes::stop_appliers(&self.cluster.nodes);
+        }
         crate::bundled::stop_all(&self.cluster.nodes, PIDFILE);
+        if self.patroni() {
+            patroni::stop_etcd(&self.cluster.nodes);
+        }
     }
 
     fn start(&self, _node: usize) -> Start {
-        provision::start()
+        if self.patroni() { patroni::start() } else { provision::start() }
     }
 
     fn address(&self, node: usize) -> SocketAddr {
@@ -282,7 +328,10 @@ impl System for PostgresSystem {
     }
 
     fn logs(&self) -> Vec<LogFile> {
-        vec![LogFile { path: LOG.to_owned(), name: "postgres.log" }]
+        let mut logs = vec![LogFile { path: LOG.to_owned(), name: "postgres.log" }];
+        logs.extend(self.patroni().then(patroni::log));
+        logs.extend(self.triggers().then(changes::log));
+        logs
     }
 
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
@@ -317,7 +366,11 @@ impl System for PostgresSystem {
 
     fn facts(&self) -> BTreeMap<String, String> {
         let version = self.cluster.programs.get().map(|programs| programs[0].version.clone());
-        BTreeMap::from([("server".to_owned(), version.unwrap_or_default())])
+        let mut facts = BTreeMap::from([("server".to_owned(), version.unwrap_or_default())]);
+        if let Some(found) = self.cluster.patroni.get() {
+            facts.insert("failover".to_owned(), found.clone());
+        }
+        facts
     }
 
     fn operator(&self) -> Option<Box<dyn Operator>> {

@@ -252,7 +252,7 @@ pub fn start() -> Start {
 }
 
 /// Every connection over the network proves that it knows the password.
-const HBA: &str = "\
+pub const HBA: &str = "\
 local all all scram-sha-256
 host all all 0.0.0.0/0 scram-sha-256
 host all all ::/0 scram-sha-256
@@ -269,7 +269,7 @@ fn start_script(programs: &Programs) -> String {
 }
 
 /// A command as the server's user, in its folder and with our password at hand.
-fn as_server(command: &str) -> String {
+pub fn as_server(command: &str) -> String {
     format!(
         "cd {FOLDER} && env -i PATH=/usr/bin:/bin LC_ALL=C PGPASSFILE={FOLDER}/passfile \
          setpriv --reuid={USER} --regid={USER} --init-groups {command}"

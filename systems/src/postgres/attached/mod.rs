@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 use super::client::{PostgresClient, once};
 use super::connection::{Connection, Login, Refused};
 use super::errors::describe;
-use super::sample::Sampler;
+use super::sample::{STATUS, Sampler};
 use super::spec::{Failover, Isolation, PostgresSpec};
 use crate::client::{Client, Model};
 use crate::operator::Operator;
@@ -93,7 +93,8 @@ impl Attached {
         let count = nodes.count();
         let addresses: Vec<SocketAddr> = addresses.into_iter().take(count).collect();
         let names = nodes.names.clone();
-        let sampler = Sampler::new(names, addresses.clone(), login.clone(), spec.lag_grades_ms);
+        let grades = spec.lag_grades_ms;
+        let sampler = Sampler::new(names, addresses.clone(), login.clone(), grades, STATUS);
         Ok(Attached {
             nodes,
             addresses,
