@@ -5,6 +5,7 @@ use std::path::Path;
 use cluster::Inventory;
 use nemesis::{Family, Fault};
 
+use systems::mongodb::spec::WriteConcern;
 use systems::postgres::spec::Replication;
 
 use crate::config::{LabSpec, ReplicationSpec, SystemKind, TestSpec};
@@ -41,6 +42,7 @@ pub fn check(spec: &TestSpec) -> Result<(), UserError> {
         let loses = match spec.system {
             SystemKind::Store => spec.store.replication == ReplicationSpec::Async,
             SystemKind::Postgres => spec.postgres.replication == Replication::Async,
+            SystemKind::Mongodb => spec.mongodb.write_concern != WriteConcern::Majority,
         };
         let deadly = kind == Fault::Kill || kind.family() == Family::Network;
         if loses && deadly && !inventory.data_is_disposable {

@@ -18,7 +18,7 @@ pub enum LabCommand {
         /// How many hosts, 3 to 9
         #[arg(long, default_value_t = 5)]
         hosts: usize,
-        /// Also start this system on it: store or postgres
+        /// Also start this system on it: store, postgres or mongodb
         #[arg(long)]
         system: Option<String>,
         /// How long it may stay

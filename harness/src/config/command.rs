@@ -2,6 +2,7 @@
 
 use cluster::shell_quote;
 use serde::Serialize;
+use systems::mongodb::MongoSpec;
 use systems::postgres::PostgresSpec;
 
 use super::fault_text::{duration_text, fault_text};
@@ -66,6 +67,10 @@ pub fn command(spec: &TestSpec) -> String {
         SystemKind::Postgres => {
             flag("system", "postgres".to_owned());
             settings("postgres", &spec.postgres, &PostgresSpec::default(), &mut flag);
+        }
+        SystemKind::Mongodb => {
+            flag("system", "mongodb".to_owned());
+            settings("mongodb", &spec.mongodb, &MongoSpec::default(), &mut flag);
         }
     }
     flag("workload", spec.workload.name.clone());

@@ -18,7 +18,7 @@ pub struct TestFile {
     pub seed: Option<u64>,
     /// 3 to 9.
     pub hosts: Option<usize>,
-    /// The system under test: `store` or `postgres`.
+    /// The system under test: `store`, `postgres` or `mongodb`.
     pub system: Option<String>,
     /// What is done.
     pub workload: Option<String>,
@@ -40,6 +40,8 @@ pub struct TestFile {
     pub store: Option<StoreFile>,
     /// PostgreSQL's settings; those of [`systems::postgres::PostgresSpec`].
     pub postgres: Option<toml::Table>,
+    /// MongoDB's settings; those of [`systems::mongodb::MongoSpec`].
+    pub mongodb: Option<toml::Table>,
     /// What the coverage gate asks for.
     pub coverage: Option<CoverageFile>,
 }
@@ -128,6 +130,9 @@ impl TestFile {
         }
         if let Some(table) = &self.postgres {
             overlay("postgres", &mut spec.postgres, table)?;
+        }
+        if let Some(table) = &self.mongodb {
+            overlay("mongodb", &mut spec.mongodb, table)?;
         }
         match &self.store {
             Some(store) => store.apply(spec),
@@ -246,6 +251,8 @@ pub fn to_toml(spec: &TestSpec) -> String {
         system: Some(spec.system.name().to_owned()),
         postgres: (spec.system == SystemKind::Postgres)
             .then(|| toml::Table::try_from(&spec.postgres).unwrap_or_default()),
+        mongodb: (spec.system == SystemKind::Mongodb)
+            .then(|| toml::Table::try_from(&spec.mongodb).unwrap_or_default()),
         workload: Some(spec.workload.name.clone()),
         policy: Some(spec.workload.policy.clone()),
         sessions: Some(spec.workload.sessions),

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use cluster::{AgentLink, Host, HostAddress, Inventory, SshHost, agent_link, lab};
 use history::TelemetryEvent;
+use systems::mongodb::MongoSystem;
 use systems::postgres::PostgresSystem;
 use systems::{Nodes, StoreSystem, System, SystemError};
 
@@ -90,6 +91,7 @@ fn system_of(spec: &TestSpec, nodes: &Arc<Nodes>) -> Result<Arc<dyn System>, Use
             Arc::new(StoreSystem::new(nodes, settings, store_binary()?))
         }
         SystemKind::Postgres => Arc::new(PostgresSystem::new(nodes, spec.postgres.clone())?),
+        SystemKind::Mongodb => Arc::new(MongoSystem::new(nodes, spec.mongodb.clone())?),
     })
 }
 
