@@ -60,8 +60,7 @@ pub enum SystemKind {
 
 impl SystemKind {
     /// All, in the order in which lists show them.
-    pub const ALL: [SystemKind; 3] =
-        [SystemKind::Store, SystemKind::Postgres, SystemKind::Mongodb];
+    pub const ALL: [SystemKind; 3] = [SystemKind::Store, SystemKind::Postgres, SystemKind::Mongodb];
 
     /// Its name in files and flags.
     pub fn name(self) -> &'static str {

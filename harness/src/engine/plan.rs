@@ -131,11 +131,27 @@ pub fn check_needs(workload: &Workload, capabilities: &Capabilities) -> Result<(
     let missing: Vec<&str> =
         workload.needs.micro_ops.iter().filter(|need| !has(need)).copied().collect();
     if missing.is_empty() {
-        return Ok(());
+        return check_atomic(workload, capabilities.atomic);
     }
     let what = format!("the workload {} needs {}", workload.name, missing.join(", "));
     Err(UserError::usage(what)
         .hint(format!("this client has {}", capabilities.micro_ops.join(", "))))
+}
+
+/// Refuses a workload whose transactions are more than the client makes atomic: judged as if they
+/// were, they would accuse a system of what it never said.
+fn check_atomic(workload: &Workload, atomic: &str) -> Result<(), UserError> {
+    let order = ["operation", "key", "shard", "everything"];
+    let rank = |word: &str| order.iter().position(|known| *known == word);
+    let needed = workload.needs.atomic_writes_over;
+    if rank(needed) <= rank(atomic) {
+        return Ok(());
+    }
+    let what =
+        format!("the workload {} needs writes that are atomic over a {needed}", workload.name);
+    Err(UserError::usage(what).hint(format!(
+        "this client's are over a {atomic}; of MongoDB see --set mongodb.transactions=true"
+    )))
 }
 
 /// Names of keys for people.
@@ -157,5 +173,8 @@ mod tests {
         let unable = Capabilities { micro_ops: &["r", "append"], ..able };
         let error = check_needs(workload, &unable).unwrap_err();
         assert_eq!(error.what, "the workload profile needs w");
+        let mixed = workload::by_name("mixed").unwrap();
+        let error = check_needs(mixed, &Capabilities { micro_ops: &["r", "append"], ..able });
+        assert!(error.unwrap_err().what.ends_with("atomic over a shard"));
     }
 }

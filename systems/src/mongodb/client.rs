@@ -90,9 +90,8 @@ impl MongoClient {
     }
 
     async fn driver(&self, node: usize) -> Result<&Driver, Error> {
-        let make = || async {
-            direct(self.addresses[node], &self.login, self.spec.retryable_writes)
-        };
+        let make =
+            || async { direct(self.addresses[node], &self.login, self.spec.retryable_writes) };
         self.drivers[node].get_or_try_init(make).await
     }
 

@@ -42,11 +42,7 @@ impl Login {
 
 /// A client of the member at this address. Must be called within a runtime, which the driver's
 /// tasks run on from then on.
-pub fn direct(
-    address: SocketAddr,
-    login: &Login,
-    retryable_writes: bool,
-) -> Result<Client, Error> {
+pub fn direct(address: SocketAddr, login: &Login, retryable_writes: bool) -> Result<Client, Error> {
     let host = ServerAddress::Tcp { host: address.ip().to_string(), port: Some(address.port()) };
     let credential = Credential::builder()
         .username(login.user.to_owned())
@@ -64,6 +60,7 @@ pub fn direct(
         .server_selection_timeout(SELECT)
         .retry_reads(false)
         .retry_writes(retryable_writes)
+        .max_adaptive_retries(0)
         .max_pool_size(POOL_MAX)
         .max_connecting(CONNECTING_MAX)
         .build();

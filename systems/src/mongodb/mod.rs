@@ -7,6 +7,7 @@
 pub mod client;
 pub mod connect;
 pub mod documents;
+pub mod elections;
 pub mod errors;
 pub mod promises;
 pub mod provision;
@@ -24,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::mongodb::Client as Driver;
-use agent::proto::{Ask, Start};
+use agent::proto::{Answer, Ask, Start};
 use history::{SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
@@ -56,6 +57,20 @@ fn fresh_secret() -> Result<String, SystemError> {
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.map_err(|error| SystemError::new(format!("/dev/urandom: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A line of the server's log, which is JSON, as a person reads it.
+fn log_line(line: &str) -> String {
+    let Ok(parts) = serde_json::from_str::<serde_json::Value>(line) else {
+        return line.to_owned();
+    };
+    let text = |name: &str| parts[name].as_str().unwrap_or("").to_owned();
+    let error = ["error", "reason"].iter().find_map(|name| match &parts["attr"][*name] {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(error) => Some(format!(": {error}")),
+        error => Some(format!(": {error}")),
+    });
+    format!("{} {} {}{}", text("s"), text("c"), text("msg"), error.unwrap_or_default())
 }
 
 impl MongoSystem {
@@ -108,8 +123,23 @@ impl MongoSystem {
 
     /// An error of a member, with the end of its log.
     fn with_log(&self, node: usize, what: impl Into<String>) -> SystemError {
-        let (name, log) = (&self.nodes.names[node], self.nodes.tail(node, LOG));
-        SystemError::new(format!("host {name}: {}; its log ends: {log}", what.into()))
+        let ask = Ask::Tail { path: LOG.to_owned(), lines: 5 };
+        let lines: Vec<String> = match self.nodes.ask(node, ask, Duration::from_secs(1)) {
+            Ok(Answer::Text { text }) => text.lines().map(log_line).collect(),
+            _ => vec!["(no log)".to_owned()],
+        };
+        let name = &self.nodes.names[node];
+        SystemError::new(format!(
+            "host {name}: {}; its log ends: {}",
+            what.into(),
+            lines.join("; ")
+        ))
+    }
+
+    /// Whom to make leader first: of those with the highest priority the first.
+    fn preferred(&self) -> usize {
+        let priority = |node: &usize| self.spec.priority(&self.nodes.names[*node]);
+        (0..self.nodes.count()).rev().max_by_key(priority).unwrap_or(0)
     }
 
     /// Makes a serving replica set of servers that were started.
@@ -117,15 +147,15 @@ impl MongoSystem {
         let count = self.nodes.count();
         let drivers: Vec<&Driver> =
             (0..count).map(|node| self.control(node)).collect::<Result<_, _>>()?;
-        let config =
-            replica_set::configuration(&self.spec, &self.nodes.names, &self.addresses());
+        let config = replica_set::configuration(&self.spec, &self.nodes.names, &self.addresses());
         let login = Login::sessions(&self.password);
         let member = |(node, what): (usize, String)| self.with_log(node, what);
         self.runtime.block_on(async {
             replica_set::wait_until_up(&drivers).await.map_err(member)?;
             let first = replica_set::initiate(drivers[0], config).await;
             first.map_err(|what| self.with_log(0, what))?;
-            let leader = replica_set::wait_for_leader(&drivers).await.map_err(member)?;
+            let leader =
+                replica_set::wait_for_leader(&drivers, self.preferred()).await.map_err(member)?;
             // A delayed member is late with this too.
             let members = count - self.spec.delayed_s.len();
             let furnished = replica_set::furnish(drivers[leader], &login, members).await;
@@ -176,9 +206,7 @@ impl System for MongoSystem {
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
         let names = &self.nodes.names;
         match self.control(node) {
-            Ok(driver) => {
-                self.runtime.block_on(sample::sample(driver, &names[node], names, clock))
-            }
+            Ok(driver) => self.runtime.block_on(sample::sample(driver, &names[node], names, clock)),
             Err(error) => crate::system::silent(&names[node], clock(), clock(), error.what),
         }
     }
@@ -209,6 +237,12 @@ impl System for MongoSystem {
 
     fn after_run(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        for (node, name) in self.nodes.names.iter().enumerate() {
+            if let Ok(driver) = self.control(node) {
+                let won = self.runtime.block_on(elections::won(driver));
+                notes.extend(elections::sentence(name, &won));
+            }
+        }
         let mut files = 0;
         for (node, name) in self.nodes.names.iter().enumerate() {
             match rollback::count(&self.nodes, node) {
@@ -226,5 +260,18 @@ impl System for MongoSystem {
         }
         self.packed.store(0 < files, Ordering::Relaxed);
         notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_told_without_its_wrapping() {
+        let line = r#"{"t":{"$date":"x"},"s":"E","c":"NETWORK","ctx":"m",
+            "msg":"Failed to set up listener","attr":{"error":"Address already in use"}}"#;
+        assert_eq!(log_line(line), "E NETWORK Failed to set up listener: Address already in use");
+        assert_eq!(log_line("Aborted"), "Aborted");
     }
 }

@@ -116,11 +116,8 @@ mod tests {
 
     #[test]
     fn sessions_are_promised_causally_with_majorities_or_by_linearizable_leaders() {
-        let causal = MongoSpec {
-            causal: true,
-            read_concern: ReadConcern::Majority,
-            ..MongoSpec::default()
-        };
+        let causal =
+            MongoSpec { causal: true, read_concern: ReadConcern::Majority, ..MongoSpec::default() };
         for checker in ["read-your-writes", "monotonic-reads", "causal"] {
             assert!(promises(&causal, "any-follower").made.contains_key(checker));
             let local = MongoSpec { read_concern: ReadConcern::Local, ..causal.clone() };

@@ -39,7 +39,9 @@ pub fn find_server(nodes: &Nodes, node: usize, given: Option<&str>) -> Result<Se
     let name = &nodes.names[node];
     let candidates = match given {
         Some(path) => shell_quote(path),
-        None => format!("$(command -v mongod) $(ls -d {CACHE}/*/bin/mongod 2>/dev/null | sort -rV)"),
+        None => {
+            format!("$(command -v mongod) $(ls -d {CACHE}/*/bin/mongod 2>/dev/null | sort -rV)")
+        }
     };
     let line = format!(
         "for binary in {candidates}; do if [ -x \"$binary\" ]; then \
@@ -71,12 +73,7 @@ pub fn find_server(nodes: &Nodes, node: usize, given: Option<&str>) -> Result<Se
 }
 
 /// An empty folder with the member's configuration. `key` is what members know each other by.
-pub fn prepare(
-    nodes: &Nodes,
-    node: usize,
-    spec: &MongoSpec,
-    key: &str,
-) -> Result<(), SystemError> {
+pub fn prepare(nodes: &Nodes, node: usize, spec: &MongoSpec, key: &str) -> Result<(), SystemError> {
     let port = spec.port;
     let line = format!(
         "set -e; have=$(df -Pk /var/lib | awk 'NR==2 {{print $4}}'); \

@@ -79,9 +79,10 @@ pub async fn initiate(driver: &Driver, config: Document) -> Result<(), String> {
     said.map(drop).map_err(|error| format!("replSetInitiate: {error}"))
 }
 
-/// Waits until one member leads and the others follow; gives the leader's place. An error names
-/// the place of a member that does neither.
-pub async fn wait_for_leader(drivers: &[&Driver]) -> Result<usize, (usize, String)> {
+/// Waits until one member leads and the others follow; gives the leader's place. The one at
+/// `first` is asked to stand at once, or all would wait for an election timeout. An error names
+/// the place of a member that neither leads nor follows.
+pub async fn wait_for_leader(drivers: &[&Driver], first: usize) -> Result<usize, (usize, String)> {
     let started = Instant::now();
     loop {
         let mut leader = None;
@@ -106,6 +107,11 @@ pub async fn wait_for_leader(drivers: &[&Driver]) -> Result<usize, (usize, Strin
                     Some(_) => "a member does not follow",
                 };
                 return Err((place, format!("{what} within {within} s: {why}")));
+            }
+            (None, None) => {
+                // Refused while it has not heard of the others' votes yet: asked again.
+                let _ = command(drivers[first], doc! { "replSetStepUp": 1 }).await;
+                tokio::time::sleep(PAUSE).await;
             }
             _ => tokio::time::sleep(PAUSE).await,
         }

@@ -102,7 +102,9 @@ impl MongoSpec {
         self.check_reads()?;
         let known = |field: &'static str, name: &String| match nodes.contains(name) {
             true => Ok(()),
-            false => Err((field, format!("there is no node {name}: nodes are {}", nodes.join(", ")))),
+            false => {
+                Err((field, format!("there is no node {name}: nodes are {}", nodes.join(", "))))
+            }
         };
         self.priorities.keys().try_for_each(|name| known("mongodb.priorities", name))?;
         self.hidden.iter().try_for_each(|name| known("mongodb.hidden", name))?;
@@ -234,12 +236,12 @@ mod tests {
         assert_eq!(good.check(&names()), Ok(()));
         let field = |spec: MongoSpec| spec.check(&names()).unwrap_err().0;
         let w = WriteConcern::Nodes(4);
-        assert_eq!(
-            field(MongoSpec { write_concern: w, ..good.clone() }),
-            "mongodb.write_concern"
-        );
+        assert_eq!(field(MongoSpec { write_concern: w, ..good.clone() }), "mongodb.write_concern");
         let level = ReadConcern::Snapshot;
-        assert_eq!(field(MongoSpec { read_concern: level, ..good.clone() }), "mongodb.read_concern");
+        assert_eq!(
+            field(MongoSpec { read_concern: level, ..good.clone() }),
+            "mongodb.read_concern"
+        );
         let hidden = vec!["n9".to_owned()];
         assert_eq!(field(MongoSpec { hidden, ..good.clone() }), "mongodb.hidden");
         let hidden = names();
