@@ -84,8 +84,8 @@ fn snapshot(spec: &MongoSpec, durable: bool) -> Result<String, String> {
     match all {
         true => Ok(format!("snapshot-isolation ({SNAPSHOT}, {TRANSACTIONS})")),
         false => Err(format!(
-            "transactions = true with read_concern = \"snapshot\" and write_concern = \"majority\": \
-             then snapshot-isolation ({SNAPSHOT})"
+            "transactions = true with read_concern = \"snapshot\" and write_concern = \
+             \"majority\": then snapshot-isolation ({SNAPSHOT})"
         )),
     }
 }

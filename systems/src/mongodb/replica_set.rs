@@ -158,6 +158,6 @@ mod tests {
         assert!(late.get_bool("hidden").unwrap());
         assert_eq!(late.get_i32("priority").unwrap(), 0);
         assert_eq!(late.get_i64("secondaryDelaySecs").unwrap(), 5);
-        assert_eq!(members[0].as_document().unwrap().get_i32("priority"), Ok(2));
+        assert_eq!(members[0].as_document().unwrap().get_i32("priority").unwrap(), 2);
     }
 }
