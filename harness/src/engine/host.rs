@@ -34,8 +34,6 @@ pub fn run(
     let info = run_info::build(spec, folder, up.names(), up.facts(), system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
     let client: Arc<dyn Client> = up.system.client(plan::model(spec)?);
-    let able = plan::check_needs(plan::workload_of(spec)?, &client.capabilities());
-    able.inspect_err(|_| up.system.take_down())?;
     let core = plan::core_config(spec, up.names(), schedule, client.shard_of())?;
     let recorder = Recorder::create(&folder.path).map_err(|error| {
         UserError::environment(error.to_string()).at(folder.path.display().to_string())

@@ -1,4 +1,5 @@
-//! Micro-operations as documents. `docs/systems/mongodb.md` has the table.
+//! Micro-operations as documents. `docs/systems/mongodb.md` has the table, which a test holds to
+//! what is here.
 //!
 //! A key is one document: `_id` is the key, `v` what it holds.
 
@@ -63,6 +64,17 @@ pub fn update(mop: &MicroOp) -> Option<Update> {
     }
 }
 
+/// The statement of a micro-operation, for people.
+pub fn statement(mop: &MicroOp) -> String {
+    match update(mop) {
+        None => format!("find {}", doc! { "_id": id(mop.key()) }),
+        Some(Update { filter, change, upsert }) => {
+            let upsert = if upsert { " upsert" } else { "" };
+            format!("update {filter} {change}{upsert}")
+        }
+    }
+}
+
 /// What a statement gave.
 pub enum Done {
     /// The micro-operation, a read with what it showed.
@@ -112,6 +124,26 @@ mod tests {
     #[test]
     fn no_two_keys_share_an_id() {
         assert_ne!(id(&Key::Int(5)), id(&Key::Str("5".into())));
+    }
+
+    #[test]
+    fn the_documentation_says_how_each_is_expressed() {
+        let docs = include_str!("../../../docs/systems/mongodb.md");
+        let key = || Key::Int(1);
+        let all = [
+            MicroOp::read(1),
+            MicroOp::write(1, 2),
+            MicroOp::append(1, 2),
+            MicroOp::Cas { key: key(), old: 2, new: 3 },
+            MicroOp::Add { key: key(), value: 2 },
+            MicroOp::Rem { key: key(), value: 2 },
+            MicroOp::Inc { key: key(), delta: 2 },
+        ];
+        assert_eq!(all.each_ref().map(MicroOp::name), MICRO_OPS);
+        for mop in &all {
+            let row = format!("| `{}` | `{}`", mop.name(), statement(mop));
+            assert!(docs.contains(&row), "the table lacks {row}");
+        }
     }
 
     #[test]

@@ -109,6 +109,9 @@ impl Up {
         let names: Vec<String> = hosts.iter().map(|host| host.name().to_owned()).collect();
         let nodes = Arc::new(Nodes { names, hosts, agents });
         let system = system_of(spec, &nodes)?;
+        // Before anything is started: what the client can say does not depend on it.
+        let able = system.client(plan::model(spec)?).capabilities();
+        plan::check_needs(plan::workload_of(spec)?, &able)?;
         if let Err(error) = system.bring_up() {
             system.take_down();
             return Err(error.into());
