@@ -31,7 +31,7 @@ pub fn witness(ops: &[WitnessOp]) -> Markup {
     html! {
         svg.witness viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label=(label) {
             @for session in &sessions {
-                text.lane x="4" y=(y(*session) + 22.0) { "session " (session) }
+                text.lane x="4" y=(y(*session) + 22.0) { (lane_name(ops, *session)) }
                 line.rail x1=(LEFT) x2=(WIDTH - 10.0) y1=(y(*session) + 18.0)
                     y2=(y(*session) + 18.0) {}
             }
@@ -53,6 +53,15 @@ pub fn witness(ops: &[WitnessOp]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Whose lane it is. Final reads are nobody's: their sessions are numbers of the harness.
+fn lane_name(ops: &[WitnessOp], session: i64) -> String {
+    let mut own = ops.iter().filter(|op| op.session == session);
+    match own.all(|op| op.note.starts_with("final read")) {
+        true => "at the end".to_owned(),
+        false => format!("session {session}"),
     }
 }
 

@@ -6,7 +6,9 @@
 //! Read next: [`page`], [`findings`], [`plots`].
 
 mod findings;
+mod lag;
 mod lanes;
+mod leadership;
 mod page;
 mod plots;
 mod sections;

@@ -5,9 +5,10 @@ use history::EventKind;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::findings::findings;
+use crate::lag::lag;
 use crate::plots::{Legend, OUTCOMES, QUANTILES, latency, throughput};
 use crate::sections::{checkers, configuration, coverage, faults, nodes};
-use crate::{ReportInput, lanes, seconds};
+use crate::{ReportInput, lanes, leadership, seconds};
 
 const CSS: &str = include_str!("../assets/report.css");
 const JS: &str = include_str!("../assets/report.js");
@@ -121,6 +122,7 @@ fn timeline(input: &ReportInput<'_>) -> Markup {
         section #timeline {
             h2 { "What was happening" }
             p.quiet { "Shaded bands are faults in force." }
+            @for remark in leadership::remarks(input) { p.note { (remark) } }
             figure {
                 figcaption { "Operations a second, by outcome. " (legend(&OUTCOMES)) }
                 (PreEscaped(throughput(input)))
@@ -133,6 +135,7 @@ fn timeline(input: &ReportInput<'_>) -> Markup {
                 figcaption { "Roles over time" }
                 (lanes::roles(input))
             }
+            (lag(input))
         }
     }
 }

@@ -21,6 +21,9 @@ pub fn terminal_summary(input: &ReportInput<'_>) -> String {
         let cut = input.cut_off();
         let _ = writeln!(text, "  note   {cut} entries were cut off a deposed leader's log");
     }
+    for remark in crate::leadership::remarks(input) {
+        let _ = writeln!(text, "  note   {remark}");
+    }
     for note in input.notes {
         let _ = writeln!(text, "  note   {note}");
     }

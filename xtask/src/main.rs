@@ -33,8 +33,10 @@ fn main() -> ExitCode {
 
 /// Every check, in the order in which they fail fastest.
 fn test() -> Result<(), String> {
-    let groups = [packages::BUILD, packages::LAB, packages::TESTS, packages::MONGODB];
-    packages::install(&groups)?;
+    let databases = [packages::DATABASES, packages::MONGODB];
+    packages::install(
+        &[&[packages::BUILD, packages::LAB, packages::TESTS][..], &databases].concat(),
+    )?;
     nextest_is_there()?;
     step("fmt", || cargo(&["fmt", "--all", "--check"]))?;
     step("tidy", || tidy::run(Path::new(".")))?;

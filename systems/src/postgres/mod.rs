@@ -19,7 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use agent::proto::{Ask, Start};
+use agent::proto::{Answer, Ask, ProcessState, Start};
 use history::{SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
@@ -89,11 +89,36 @@ impl Cluster {
     /// Starts a node's server by its agent.
     pub(crate) fn start(&self, node: usize) -> Result<(), SystemError> {
         let ask = Ask::Start { start: provision::start(), settle_ms: 50 };
+        // The agent quotes the last lines of the server's log.
         let started = self.nodes.ask(node, ask, Duration::from_secs(5));
         started.map(drop).map_err(|error| {
-            let name = &self.nodes.names[node];
-            SystemError::new(format!("{error}; host {name}: log: {}", self.nodes.tail(node, LOG)))
+            let what = error.what.replace("/bin/sh ended", "the PostgreSQL server ended");
+            SystemError::new(what.replace('\n', "; "))
         })
+    }
+
+    /// Whether somebody else listens where a server of ours is to listen.
+    fn port_is_free(&self, node: usize) -> Result<(), SystemError> {
+        let target = self.data(node);
+        let ask = Ask::Reach { targets: vec![target], timeout_ms: 500 };
+        match self.nodes.ask(node, ask, Duration::from_secs(2))? {
+            Answer::Reached { outcomes } if outcomes.iter().any(|o| o == "connected") => {
+                let (name, port) = (&self.nodes.names[node], self.spec.port);
+                let what = format!("host {name}: port {port} is taken: something answers there");
+                Err(SystemError::new(what)
+                    .hint("end it, or choose another: --set postgres.port=5433"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a server that was started is no more. An agent that does not answer knows nothing.
+    fn ended(&self, node: usize) -> bool {
+        let ask = Ask::State { pidfile: PIDFILE.to_owned() };
+        matches!(
+            self.nodes.ask(node, ask, Duration::from_secs(1)),
+            Ok(Answer::Process { state: ProcessState::Absent | ProcessState::Zombie, .. })
+        )
     }
 
     pub(crate) fn stop(&self, node: usize, grace_ms: u64) -> Result<(), SystemError> {
@@ -150,7 +175,8 @@ impl PostgresSystem {
             };
             let name = &self.cluster.nodes.names[node];
             // A wrong password stays wrong.
-            if error.starts_with("28") || START_LIMIT < started.elapsed() {
+            let hopeless = error.starts_with("28") || self.cluster.ended(node);
+            if hopeless || START_LIMIT < started.elapsed() {
                 let log = self.cluster.nodes.tail(node, LOG);
                 let what = format!("host {name}: the server takes no connection: {error}");
                 return Err(SystemError::new(format!("{what}; its log ends: {log}")));
@@ -216,7 +242,10 @@ impl System for PostgresSystem {
         // A second bring-up finds the same.
         let _ = self.cluster.programs.set(programs);
         let provision = self.cluster.provision();
-        nodes.each(|node, _| provision.prepare(node, self.cluster.programs(node)))?;
+        nodes.each(|node, _| {
+            self.cluster.port_is_free(node)?;
+            provision.prepare(node, self.cluster.programs(node))
+        })?;
         provision.init(0, self.cluster.programs(0))?;
         self.cluster.start(0)?;
         self.wait_for(0)?;

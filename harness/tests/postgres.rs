@@ -1,0 +1,136 @@
+//! PostgreSQL as people run it: what each setting gives, on real servers under real faults.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{errors, lab_works, only_run, run};
+
+/// A leader cut off for a moment before it is killed: what it took meanwhile is on it alone.
+const CUT_AND_KILL: [&str; 4] =
+    ["--fault", "leader-alone@3500ms+2500ms", "--fault", "kill:leader@3800ms+2200ms"];
+
+/// Whether there is a server to test; says loudly if there is not.
+fn postgres_works() -> bool {
+    if !lab_works() {
+        return false;
+    }
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    if versions.map(|version| version.path().join("bin/postgres")).any(|server| server.exists()) {
+        return true;
+    }
+    assert!(std::env::var_os("CI").is_none(), "CI must have a PostgreSQL server");
+    eprintln!("skipped: no PostgreSQL server in /usr/lib/postgresql");
+    false
+}
+
+/// Runs a test; gives its exit code, verdict and what was said.
+fn judged(folder: &Path, name: &str, flags: &[&str]) -> (Option<i32>, Value, String) {
+    let mut arguments = vec!["run", "--system", "postgres", "--name", name];
+    arguments.extend(flags);
+    let output = run(&arguments, folder);
+    let path = only_run(folder, name).join("verdict.json");
+    let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
+    (output.status.code(), serde_json::from_slice(&text).unwrap(), errors(&output))
+}
+
+fn verdict<'a>(value: &'a Value, checker: &str) -> &'a str {
+    value["checkers"][checker]["verdict"].as_str().unwrap()
+}
+
+#[test]
+fn followers_show_stale_reads_and_a_token_or_remote_apply_mends_what_it_promises() {
+    if !postgres_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let base = ["--workload", "profile", "--set", "postgres.apply_delay_ms.n3=100"];
+    let base = [&base[..], &["--time-limit", "5s", "--sessions", "16"]].concat();
+    let judged = |name: &str, flags: &[&str]| {
+        let (code, value, said) = judged(folder.path(), name, &[&base[..], flags].concat());
+        assert_eq!(code, Some(0), "what is promised holds: {said}");
+        value
+    };
+    let any = judged("any", &["--policy", "any-follower"]);
+    assert_eq!(verdict(&any, "read-your-writes"), "invalid", "{any}");
+    assert_eq!(verdict(&any, "monotonic-reads"), "invalid", "{any}");
+
+    let token = judged("token", &["--policy", "position-token"]);
+    for checker in ["read-your-writes", "monotonic-reads"] {
+        assert_eq!(token["checkers"][checker]["role"], "promised");
+        assert_eq!(verdict(&token, checker), "valid", "{token}");
+    }
+    assert!(0 < served_by_followers(&only_run(folder.path(), "token")), "tokens are of use");
+
+    let apply = ["--replication", "first:2", "--set", "postgres.synchronous_commit=remote_apply"];
+    let apply = judged("apply", &[&apply[..], &["--policy", "any-follower"]].concat());
+    assert_eq!(apply["checkers"]["read-your-writes"]["role"], "promised");
+    assert_eq!(verdict(&apply, "read-your-writes"), "valid", "{apply}");
+    assert_eq!(verdict(&apply, "monotonic-reads"), "invalid", "{apply}");
+}
+
+/// Reads that a follower answered with a position.
+fn served_by_followers(run: &Path) -> usize {
+    let history = std::fs::read_to_string(run.join("history.jsonl")).unwrap();
+    let lines = history.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let on_follower = lines.filter(|line| {
+        line["type"] == "ok" && line["node"] != "n1" && line["target"] == "position-token"
+    });
+    on_follower.filter(|line| line["position"].is_string()).count()
+}
+
+#[test]
+fn failover_loses_what_was_not_confirmed_and_keeps_what_was() {
+    if !postgres_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let base = [&["--failover", "operator", "--time-limit", "9s"], &CUT_AND_KILL[..]].concat();
+    let (code, lossy, said) = judged(folder.path(), "async", &base);
+    assert_eq!((code, verdict(&lossy, "lost-writes")), (Some(1), "invalid"), "{said}");
+    let lost = &lossy["checkers"]["lost-writes"];
+    let named = lost["findings"].as_array().unwrap().len();
+    assert_eq!(named, lost["lost"].as_array().unwrap().len(), "each lost value is named");
+    assert!(said.contains("is promoted") && said.contains("by pg_rewind"), "{said}");
+
+    let any = [&base[..], &["--replication", "any:1"]].concat();
+    let (code, kept, said) = judged(folder.path(), "any", &any);
+    assert_eq!((code, verdict(&kept, "lost-writes")), (Some(0), "valid"), "{said}");
+    assert_eq!(kept["checkers"]["lost-writes"]["role"], "promised");
+}
+
+#[test]
+fn the_wrong_candidate_and_an_unfenced_leader_lose_writes() {
+    if !postgres_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = ["--replication", "any:1", "--set", "postgres.candidate=least-advanced"];
+    let faults = ["--fault", "cut:n3@3s+4s", "--fault", "kill:leader@4500ms+2500ms"];
+    let base = ["--failover", "operator", "--time-limit", "10s"];
+    let (_, value, said) =
+        judged(folder.path(), "wrong", &[&base[..], &wrong[..], &faults[..]].concat());
+    assert_eq!(verdict(&value, "lost-writes"), "invalid", "{said}");
+
+    let unfenced = ["--set", "postgres.fence=false", "--fault", "leader-alone@3500ms+3s"];
+    let (_, value, said) = judged(folder.path(), "unfenced", &[&base[..], &unfenced[..]].concat());
+    assert_eq!(verdict(&value, "lost-writes"), "invalid", "{said}");
+    assert!(said.contains("split brain: n1 (term 1) and n"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_built_is_named_with_its_host() {
+    if !postgres_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (port, words) in [("22", "host n1: port 22 is taken"), ("80", "Permission denied")] {
+        let set = format!("postgres.port={port}");
+        let output = run(&["run", "--system", "postgres", "--set", &set], folder.path());
+        assert_eq!(output.status.code(), Some(75));
+        assert!(errors(&output).contains(words), "{}", errors(&output));
+    }
+}
