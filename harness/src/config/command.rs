@@ -86,3 +86,35 @@ pub fn command(spec: &TestSpec) -> String {
     let quoted: Vec<String> = words.iter().map(|word| shell_quote(word)).collect();
     quoted.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use systems::mongodb::spec::{ReadConcern, WriteConcern};
+
+    use super::*;
+    use crate::config::setting;
+
+    #[test]
+    fn every_setting_reads_back_from_its_flag() {
+        let mongodb = MongoSpec {
+            write_concern: WriteConcern::Nodes(1),
+            read_concern: ReadConcern::Majority,
+            causal: true,
+            priorities: BTreeMap::from([("n1".to_owned(), 2), ("n2".to_owned(), 5)]),
+            hidden: vec!["n3".to_owned()],
+            binary: Some("/opt/mongo db/mongod".to_owned()),
+            ..MongoSpec::default()
+        };
+        let (mut flags, mut read) = (Vec::new(), TestSpec::default());
+        settings("mongodb", &mongodb, &MongoSpec::default(), &mut |_, value| flags.push(value));
+        for flag in &flags {
+            setting(flag).unwrap().apply(&mut read).unwrap();
+        }
+        assert_eq!(read.mongodb, mongodb, "{flags:?}");
+        let spec = TestSpec { system: SystemKind::Mongodb, mongodb, ..TestSpec::default() };
+        let line = command(&spec);
+        assert!(line.contains("--set 'mongodb.binary=/opt/mongo db/mongod'"), "{line}");
+    }
+}

@@ -198,7 +198,13 @@ fn overlay<T: Serialize + serde::de::DeserializeOwned>(
     let fail = |error: String| UserError::usage(error).at(at);
     let mut all = toml::Table::try_from(&*settings).map_err(|error| fail(error.to_string()))?;
     for (name, value) in table {
-        all.insert(name.clone(), value.clone());
+        match (all.get_mut(name), value) {
+            // One node's entry leaves the others' as they are.
+            (Some(toml::Value::Table(known)), toml::Value::Table(more)) => {
+                known.extend(more.clone());
+            }
+            _ => drop(all.insert(name.clone(), value.clone())),
+        }
     }
     *settings = all.try_into().map_err(|error: toml::de::Error| fail(error.message().into()))?;
     Ok(())
