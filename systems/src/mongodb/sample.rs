@@ -6,6 +6,7 @@ use std::time::Duration;
 use ::mongodb::Client as Driver;
 use ::mongodb::bson::{Bson, DateTime, Document, Timestamp, doc};
 use history::{Role, ShardTelemetry, TelemetryEvent};
+use serde_json::json;
 
 use super::errors::describe;
 use super::seat;
@@ -13,6 +14,8 @@ use crate::system::silent;
 
 /// How long a member may take to say how it is.
 const LIMIT: Duration = Duration::from_millis(400);
+/// Where a follower counts as lagging, and as far behind, ms.
+const GRADES_MS: [u64; 2] = [1_000, 5_000];
 
 /// How the member called `name` is now.
 pub async fn sample(
@@ -75,6 +78,10 @@ fn event(
     {
         details.insert("copies_from".to_owned(), source.into());
     }
+    if state == 1 {
+        let followers = followers(&members, own, names);
+        details.insert("standbys".to_owned(), followers.into());
+    }
     let place = leader.and_then(|leader| leader.get_i32("_id").ok());
     let replica = ShardTelemetry {
         shard: 0,
@@ -95,6 +102,30 @@ fn event(
         error: None,
         details,
     }
+}
+
+/// What the leader knows of the others, each with its lag as a word, as reports read it. It hears
+/// of them by heartbeats, so that a lag of one heartbeat is none.
+fn followers(
+    members: &[&Document],
+    own: Option<&Document>,
+    names: &[String],
+) -> Vec<serde_json::Value> {
+    let others = members.iter().filter(|member| !member.get_bool("self").unwrap_or(false));
+    let told = others.filter_map(|member| {
+        let name = names.get(member.get_i32("_id").ok()? as usize)?;
+        let level = optime(member.get("optime")) >= own.and_then(|own| optime(own.get("optime")));
+        let lag = if level { 0 } else { lag_ms(Some(*member), own) };
+        let grade = match lag {
+            lag if lag < GRADES_MS[0] => "healthy",
+            lag if lag <= GRADES_MS[1] => "lagging",
+            _ => "far behind",
+        };
+        let state = member.get_str("stateStr").unwrap_or("UNKNOWN");
+        let name = name.as_str();
+        Some(json!({ "standby": name, "state": state, "lag_ms": lag, "grade": grade }))
+    });
+    told.collect()
 }
 
 /// The role of a member state. Who is in ROLLBACK was leader, or copied one, and turns back.
@@ -150,6 +181,22 @@ mod tests {
         assert_eq!((level.position, level.committed), (7 << 32 | 5, 7 << 32 | 5));
         assert_eq!(level.leader.as_deref(), Some("n1"));
         assert_eq!(replica(&status(2, 5, 65)).lag, 60);
+    }
+
+    #[test]
+    fn a_leader_grades_its_followers() {
+        let mut said = status(1, 5, 5);
+        let late = doc! { "_id": 0, "state": 2, "stateStr": "SECONDARY",
+        "optime": { "ts": Timestamp { time: 1, increment: 1 }, "t": 3_i64 },
+        "lastAppliedWallTime": DateTime::from_millis(5 - 6_000) };
+        said.get_array_mut("members").unwrap()[0] = late.into();
+        let names = ["n1".to_owned(), "n2".to_owned()];
+        let told = event("n2", &names, 0, 0, &said).details.remove("standbys").unwrap();
+        assert_eq!(told[0]["standby"], "n1");
+        assert_eq!(
+            (&told[0]["grade"], told[0]["lag_ms"].as_u64()),
+            (&json!("far behind"), Some(7_000))
+        );
     }
 
     #[test]
