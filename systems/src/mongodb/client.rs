@@ -351,10 +351,15 @@ fn set(stage: &Mutex<Stage>, to: Stage) {
     *held(stage) = to;
 }
 
+/// What a client of such a replica set can express.
+pub fn capabilities(spec: &MongoSpec) -> Capabilities {
+    let (atomic, reads) = spec.atomicity();
+    Capabilities { micro_ops: &documents::MICRO_OPS, atomic, reads }
+}
+
 impl Client for MongoClient {
     fn capabilities(&self) -> Capabilities {
-        let (atomic, reads) = self.spec.atomicity();
-        Capabilities { micro_ops: &documents::MICRO_OPS, atomic, reads }
+        capabilities(&self.spec)
     }
 
     fn apply(&self, node: usize, request: StepRequest, deadline: Duration) -> ReplyFuture<'_> {
