@@ -8,6 +8,7 @@ pub mod engine;
 pub mod error;
 pub mod exit;
 pub mod gate;
+pub mod install;
 pub mod judge;
 pub mod matrix;
 pub mod names;

@@ -45,7 +45,7 @@ pub struct RunFlags {
     /// How many hosts, 3 to 9
     #[arg(long)]
     pub hosts: Option<usize>,
-    /// System under test: store or postgres
+    /// System under test: store, postgres or mongodb
     #[arg(long)]
     pub system: Option<String>,
     /// Any setting of the test file: postgres.synchronous_commit=remote_apply
@@ -224,6 +224,9 @@ impl RunFlags {
 
     /// The flags that every system has in a form of its own.
     fn system_table(&self, system: SystemKind, file: &mut TestFile) -> Result<(), UserError> {
+        if system == SystemKind::Mongodb {
+            return self.not_of_mongodb();
+        }
         let mut table = toml::Table::new();
         let mut set = |name: &str, value: toml::Value| table.insert(name.to_owned(), value);
         if let Some(replication) = &self.replication {
@@ -254,6 +257,23 @@ impl RunFlags {
             file.postgres = Some(table);
         }
         Ok(())
+    }
+
+    /// MongoDB's settings have names of its own.
+    fn not_of_mongodb(&self) -> Result<(), UserError> {
+        let flags = [
+            ("--replication", self.replication.is_some(), "--set mongodb.write_concern=majority"),
+            ("--failover", self.failover.is_some(), "its members elect their leader by themselves"),
+            ("--shards", self.shards.is_some(), "a replica set is one log"),
+            ("--read", self.read.is_some(), "--set mongodb.read_concern=majority"),
+        ];
+        match flags.into_iter().find(|(_, given, _)| *given) {
+            None => Ok(()),
+            Some((flag, _, instead)) => {
+                let what = format!("{flag} is no setting of mongodb");
+                Err(UserError::usage(what).at(flag).hint(instead))
+            }
+        }
     }
 
     /// The seeds to run.
@@ -292,6 +312,15 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
         if spec.lab == LabSpec::Sim {
             let hint = "the simulator runs the bundled store alone: leave --lab sim out";
             return Err(UserError::usage("PostgreSQL runs on hosts").at("--lab").hint(hint));
+        }
+    }
+    if spec.system == SystemKind::Mongodb {
+        let names = crate::gate::names(spec)?;
+        let check = spec.mongodb.check(&names);
+        check.map_err(|(field, what)| UserError::usage(what).at(field))?;
+        if spec.lab == LabSpec::Sim {
+            let hint = "the simulator runs the bundled store alone: leave --lab sim out";
+            return Err(UserError::usage("MongoDB runs on hosts").at("--lab").hint(hint));
         }
     }
     if spec.system == SystemKind::Store

@@ -4,6 +4,7 @@
 //! `run.json`, so that a run can be repeated from its folder.
 
 use serde::{Deserialize, Serialize};
+use systems::mongodb::MongoSpec;
 use systems::postgres::PostgresSpec;
 
 use super::canary::CanarySpec;
@@ -55,17 +56,20 @@ pub enum SystemKind {
     Store,
     /// PostgreSQL.
     Postgres,
+    /// MongoDB.
+    Mongodb,
 }
 
 impl SystemKind {
     /// All, in the order in which lists show them.
-    pub const ALL: [SystemKind; 2] = [SystemKind::Store, SystemKind::Postgres];
+    pub const ALL: [SystemKind; 3] = [SystemKind::Store, SystemKind::Postgres, SystemKind::Mongodb];
 
     /// Its name in files and flags.
     pub fn name(self) -> &'static str {
         match self {
             SystemKind::Store => "store",
             SystemKind::Postgres => "postgres",
+            SystemKind::Mongodb => "mongodb",
         }
     }
 
@@ -156,6 +160,8 @@ pub struct TestSpec {
     pub store: StoreSpec,
     /// Settings of PostgreSQL.
     pub postgres: PostgresSpec,
+    /// Settings of MongoDB.
+    pub mongodb: MongoSpec,
     /// What is done to it.
     pub workload: WorkloadSpec,
     /// What is broken.
@@ -179,7 +185,7 @@ impl TestSpec {
     pub fn shards(&self) -> u32 {
         match self.system {
             SystemKind::Store => self.store.shards,
-            SystemKind::Postgres => 1,
+            SystemKind::Postgres | SystemKind::Mongodb => 1,
         }
     }
 }
@@ -193,6 +199,7 @@ impl Default for TestSpec {
             hosts: 3,
             system: SystemKind::Store,
             postgres: PostgresSpec::default(),
+            mongodb: MongoSpec::default(),
             store: StoreSpec {
                 replication: ReplicationSpec::Async,
                 failover: FailoverSpec::Vote,

@@ -19,7 +19,7 @@ pub struct TestFile {
     pub seed: Option<u64>,
     /// 3 to 9.
     pub hosts: Option<usize>,
-    /// The system under test: `store` or `postgres`.
+    /// The system under test: `store`, `postgres` or `mongodb`.
     pub system: Option<String>,
     /// What is done.
     pub workload: Option<String>,
@@ -41,6 +41,8 @@ pub struct TestFile {
     pub store: Option<StoreFile>,
     /// PostgreSQL's settings; those of [`systems::postgres::PostgresSpec`].
     pub postgres: Option<toml::Table>,
+    /// MongoDB's settings; those of [`systems::mongodb::MongoSpec`].
+    pub mongodb: Option<toml::Table>,
     /// What the coverage gate asks for.
     pub coverage: Option<CoverageFile>,
     /// What the client does wrong on purpose.
@@ -135,6 +137,9 @@ impl TestFile {
         if let Some(table) = &self.postgres {
             overlay("postgres", &mut spec.postgres, table)?;
         }
+        if let Some(table) = &self.mongodb {
+            overlay("mongodb", &mut spec.mongodb, table)?;
+        }
         match &self.store {
             Some(store) => store.apply(spec),
             None => Ok(()),
@@ -199,7 +204,13 @@ fn overlay<T: Serialize + serde::de::DeserializeOwned>(
     let fail = |error: String| UserError::usage(error).at(at);
     let mut all = toml::Table::try_from(&*settings).map_err(|error| fail(error.to_string()))?;
     for (name, value) in table {
-        all.insert(name.clone(), value.clone());
+        match (all.get_mut(name), value) {
+            // One node's entry leaves the others' as they are.
+            (Some(toml::Value::Table(known)), toml::Value::Table(more)) => {
+                known.extend(more.clone());
+            }
+            _ => drop(all.insert(name.clone(), value.clone())),
+        }
     }
     *settings = all.try_into().map_err(|error: toml::de::Error| fail(error.message().into()))?;
     Ok(())
@@ -252,6 +263,8 @@ pub fn to_toml(spec: &TestSpec) -> String {
         system: Some(spec.system.name().to_owned()),
         postgres: (spec.system == SystemKind::Postgres)
             .then(|| toml::Table::try_from(&spec.postgres).unwrap_or_default()),
+        mongodb: (spec.system == SystemKind::Mongodb)
+            .then(|| toml::Table::try_from(&spec.mongodb).unwrap_or_default()),
         workload: Some(spec.workload.name.clone()),
         policy: Some(spec.workload.policy.clone()),
         sessions: Some(spec.workload.sessions),

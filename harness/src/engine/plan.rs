@@ -131,6 +131,7 @@ pub fn capabilities(spec: &TestSpec) -> Capabilities {
     match spec.system {
         SystemKind::Store => systems::bundled::capabilities(spec.store.shards),
         SystemKind::Postgres => systems::postgres::client::capabilities(spec.postgres.isolation),
+        SystemKind::Mongodb => systems::mongodb::client::capabilities(&spec.mongodb),
     }
 }
 

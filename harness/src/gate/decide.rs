@@ -12,6 +12,7 @@
 
 use cluster::Inventory;
 use nemesis::Fault;
+use systems::mongodb::spec::WriteConcern;
 use systems::postgres::spec::{Candidate, Failover, Replication, SynchronousCommit};
 
 use crate::config::{ReplicationSpec, SystemKind, TestSpec};
@@ -111,6 +112,7 @@ pub fn synchronous(spec: &TestSpec) -> bool {
             let waits = matches!(commit, SynchronousCommit::On | SynchronousCommit::RemoteApply);
             spec.postgres.replication != Replication::Async && waits && spec.postgres.fsync
         }
+        SystemKind::Mongodb => spec.mongodb.write_concern == WriteConcern::Majority,
     }
 }
 

@@ -26,7 +26,7 @@ const PHASES: [(&str, u64); 7] = [
 fn alone_before_kill_ms(system: SystemKind) -> u64 {
     match system {
         SystemKind::Store => 200,
-        SystemKind::Postgres => 300,
+        SystemKind::Postgres | SystemKind::Mongodb => 300,
     }
 }
 

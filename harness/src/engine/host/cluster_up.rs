@@ -8,6 +8,7 @@ use std::time::Instant;
 use cluster::agent_link::Terms;
 use cluster::{AgentLink, Host, HostAddress, SshHost, lab};
 use history::TelemetryEvent;
+use systems::mongodb::MongoSystem;
 use systems::postgres::PostgresSystem;
 use systems::postgres::attached::Attached;
 use systems::{Nodes, StoreSystem, System, SystemError};
@@ -104,6 +105,7 @@ fn system_of(spec: &TestSpec, nodes: &Arc<Nodes>, run: &str) -> Result<Arc<dyn S
             Arc::new(StoreSystem::new(nodes, settings, store_binary()?))
         }
         SystemKind::Postgres => Arc::new(PostgresSystem::new(nodes, spec.postgres.clone())?),
+        SystemKind::Mongodb => Arc::new(MongoSystem::new(nodes, spec.mongodb.clone())?),
     })
 }
 

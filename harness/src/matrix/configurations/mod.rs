@@ -3,6 +3,7 @@
 //! A row is settings as `--set` takes them and a client policy. Rows that share their settings
 //! stand next to each other, so that their cluster can be used again.
 
+mod mongodb;
 mod postgres;
 mod store;
 
@@ -51,6 +52,7 @@ pub fn of(system: SystemKind) -> &'static Catalogue {
     match system {
         SystemKind::Store => &store::CATALOGUE,
         SystemKind::Postgres => &postgres::CATALOGUE,
+        SystemKind::Mongodb => &mongodb::CATALOGUE,
     }
 }
 
