@@ -76,6 +76,8 @@ pub fn capabilities() -> Vec<Capability> {
         here("FUSE", false, file(&["/dev/fuse"]), without("no disk faults")),
         here("faketime", false, has_faketime(), missing("libfaketime")),
         here("postgres", false, has_postgres(), missing("postgresql-15")),
+        here("patroni", false, in_path("patroni"), missing("patroni")),
+        here("etcd", false, in_path("etcd"), missing("etcd-server")),
         here("mongod", false, in_path("mongod"), mongod),
         here("chromium", false, browser, chromium),
     ]);

@@ -11,6 +11,8 @@ pub mod gate;
 pub mod judge;
 pub mod matrix;
 pub mod names;
+pub mod recover;
+pub mod recovery_time;
 pub mod run_folder;
 pub mod run_info;
 pub mod suite;

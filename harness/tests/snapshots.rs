@@ -13,7 +13,7 @@ fn help_texts() {
     let mut text = String::new();
     for command in [
         "", "demo", "run", "matrix", "suite", "merge", "check", "report", "lab", "doctor", "list",
-        "heal",
+        "heal", "recover",
     ] {
         let arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).collect();
         let output = run(&[&arguments[..], &["--help"]].concat(), folder.path());

@@ -107,6 +107,12 @@ pub trait System: Send + Sync {
         None
     }
 
+    /// Whether an acknowledged write is known to be on another node too; `None` if that is a matter
+    /// of the test's own settings.
+    fn synchronous(&self) -> Option<bool> {
+        None
+    }
+
     /// Told when the run is over, before logs are fetched: what is worth counting then.
     fn after_run(&self) -> Vec<String> {
         Vec::new()

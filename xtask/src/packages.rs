@@ -18,7 +18,9 @@ pub const LAB: Group = (
 pub const TESTS: Group = ("the tests of reports", &["chromium", "fonts-dejavu-core"]);
 
 /// For the tests of real databases. The metapackage: releases differ in the version they have.
-pub const DATABASES: Group = ("the tests of databases", &["postgresql"]);
+/// Patroni speaks to etcd through python3-etcd.
+pub const DATABASES: Group =
+    ("the tests of databases", &["postgresql", "patroni", "etcd-server", "python3-etcd"]);
 
 /// Installs what is missing of these groups.
 pub fn install(groups: &[Group]) -> Result<(), String> {

@@ -2,11 +2,14 @@
 
 mod check;
 mod demo;
+mod dry_run;
+mod heal;
 mod lab;
 mod machine;
 mod matrix;
 pub mod one_run;
 mod output;
+mod recover;
 mod run;
 mod run_flags;
 mod suite;
@@ -51,6 +54,9 @@ enum Command {
     Check(check::CheckFlags),
     /// Rebuilds a run's report from its folder
     Report(check::ReportFlags),
+    /// Deletes everything, restores the state just before, and measures RTO and RPO
+    #[command(after_help = exit::HELP)]
+    Recover(recover::RecoverFlags),
     /// Keeps a cluster of namespaced hosts to poke at
     #[command(subcommand)]
     Lab(lab::LabCommand),
@@ -59,7 +65,7 @@ enum Command {
     /// Lists the runs
     List(check::ListFlags),
     /// Undoes whatever faults are left on the hosts of an inventory
-    Heal(machine::HealFlags),
+    Heal(heal::HealFlags),
     /// Prints a shell's completions
     Completions(machine::CompletionsFlags),
     /// Measures the runner itself with a client that does nothing
@@ -104,6 +110,7 @@ impl Command {
         match self {
             Command::Run(flags) => flags.json,
             Command::Check(flags) => flags.json,
+            Command::Recover(flags) => flags.json,
             Command::Doctor(flags) => flags.json,
             _ => false,
         }
@@ -118,10 +125,11 @@ impl Command {
             Command::Merge(flags) => suite::merge(&flags),
             Command::Check(flags) => check::check(&flags).map(Exit::code),
             Command::Report(flags) => check::report(&flags).map(Exit::code),
+            Command::Recover(flags) => recover::recover(&flags),
             Command::Lab(command) => lab::lab(command),
             Command::Doctor(flags) => machine::doctor(&flags).map(Exit::code),
             Command::List(flags) => check::list(&flags).map(Exit::code),
-            Command::Heal(flags) => machine::heal(&flags).map(Exit::code),
+            Command::Heal(flags) => heal::heal(&flags).map(Exit::code),
             Command::Completions(flags) => machine::completions(&flags).map(Exit::code),
             Command::BenchRunner(flags) => machine::bench_runner(&flags).map(Exit::code),
         }

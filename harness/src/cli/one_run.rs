@@ -71,12 +71,14 @@ pub fn one_by(
     Ok(Done { folder, judgement, exit, error, interrupted: end.interrupted })
 }
 
-fn finish(
+/// Judges and reports what a folder holds.
+pub fn finish(
     folder: &RunFolder,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
     speak: bool,
 ) -> Result<checkers::Judgement, UserError> {
     let records = Records::of_run(folder)?;
+    notes.extend(crate::recovery_time::notes(&records));
     let judgement = judge(&records, &Selection::default())?;
     let text = serde_json::to_vec_pretty(&verdict_json(&judgement, &records));
     let text = text.map_err(|error| UserError::environment(error.to_string()))?;

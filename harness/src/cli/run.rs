@@ -17,6 +17,12 @@ use crate::exit::Exit;
 pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
     let spec = flags.spec()?;
     let seeds = flags.seeds(&spec)?;
+    if flags.dry_run {
+        for line in super::dry_run::lines(&spec)? {
+            println!("{line}");
+        }
+        return Ok(Exit::Valid.code());
+    }
     if let Some(status) = enter_lab(&spec)? {
         return Ok(status);
     }

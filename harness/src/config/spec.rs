@@ -166,6 +166,8 @@ pub struct TestSpec {
     pub recovery_ms: u64,
     /// Telemetry sampling period, ms.
     pub sample_ms: u64,
+    /// Longest time that faults may be in force in all, ms; on hosts alone.
+    pub max_duration_ms: Option<u64>,
     /// What a verdict needs.
     pub coverage: CoverageSpec,
     /// What the client does wrong on purpose.
@@ -212,6 +214,7 @@ impl Default for TestSpec {
             duration_ms: 8_000,
             recovery_ms: 10_000,
             sample_ms: 100,
+            max_duration_ms: None,
             coverage: CoverageSpec { ok_outside_min: 50, attempts_during_min: 20 },
             canary: None,
         }

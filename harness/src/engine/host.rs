@@ -15,6 +15,7 @@ use super::recorder::Recorder;
 use super::{EngineEnd, Progress, StopFlag};
 use crate::config::TestSpec;
 use crate::error::UserError;
+use crate::gate::watch::Watch;
 use crate::run_folder::RunFolder;
 use crate::run_info;
 
@@ -28,6 +29,10 @@ pub fn run(
     stop: &StopFlag,
     progress: &dyn Progress,
 ) -> Result<EngineEnd, UserError> {
+    // Whoever made the test: nothing goes to a host that the gate has not let through.
+    crate::gate::check(spec)?;
+    // What is wrong with the plan is said before anything is started.
+    plan::plan_faults(spec, &crate::gate::names(spec)?)?;
     let up = Up::bring(spec, &folder.id())?;
     let end = run_on(&up, spec, folder, stop, progress);
     up.system.take_down();
@@ -53,11 +58,12 @@ pub fn run_on(
     if let Some(canary) = &canary {
         client = Arc::new(CanaryClient { inner: client, canary: Arc::clone(canary) });
     }
-    plan::check_needs(plan::workload_of(spec)?, &client.capabilities())?;
+    plan::check_needs(plan::workload_of(spec)?, &client.capabilities(), spec.shards())?;
     let core = plan::core_config(spec, up.names(), schedule, client.shard_of())?;
     let recorder = Recorder::create(&folder.path).map_err(|error| {
         UserError::environment(error.to_string()).at(folder.path.display().to_string())
     })?;
+    let watch = Watch::start(spec, up.hosts(), stop)?;
     let started = Instant::now();
     let driver = Driver {
         core,
@@ -70,8 +76,10 @@ pub fn run_on(
         started,
     };
     let end = driver.drive(stop, progress);
+    let mut notes: Vec<String> = watch.end().into_iter().collect();
+    notes.append(&mut up.lock_notes());
     // Logs are fetched whatever became of the run; without them a failure could not be explained.
-    let mut notes = up.system.after_run();
+    notes.append(&mut up.system.after_run());
     notes.append(&mut up.fetch_logs(folder));
     let mut end = end?;
     end.notes.extend(canary.map(|canary| canary.note()));

@@ -128,7 +128,7 @@ impl MatrixRun<'_> {
         let (up, reused) = clusters.ready(spec, &format!("matrix-{}", spec.name))?;
         row.reused = reused;
         let client = up.system.client(plan::model(spec)?);
-        plan::check_needs(plan::workload_of(spec)?, &client.capabilities())
+        plan::check_needs(plan::workload_of(spec)?, &client.capabilities(), spec.shards())
             .map_err(|error| NoRun::NotExpressible(told(&error)))?;
         drop(client);
         let done = one_by(spec, runs, false, |folder, progress| {

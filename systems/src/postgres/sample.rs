@@ -16,7 +16,7 @@ use crate::system::silent;
 const LIMIT: Duration = Duration::from_millis(400);
 
 /// Role, positions, timeline, and what a leader knows of its standbys.
-const STATUS: &str = "SELECT pg_is_in_recovery() AS follower, \
+pub const STATUS: &str = "SELECT pg_is_in_recovery() AS follower, \
     pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() \
         THEN coalesce(pg_last_wal_replay_lsn(), '0/0') ELSE pg_current_wal_lsn() END, \
         '0/0')::bigint AS position, \
@@ -42,19 +42,22 @@ pub struct Sampler {
     addresses: Vec<SocketAddr>,
     login: Login,
     grades_ms: [u64; 2],
+    status: &'static str,
     connections: Vec<Mutex<Option<Connection>>>,
 }
 
 impl Sampler {
-    /// Of these nodes, at their addresses on the control network.
+    /// Of these nodes, at their addresses on the control network; asked with [`STATUS`] or another
+    /// query with its columns.
     pub fn new(
         names: Vec<String>,
         addresses: Vec<SocketAddr>,
         login: Login,
         grades_ms: [u64; 2],
+        status: &'static str,
     ) -> Sampler {
         let connections = addresses.iter().map(|_| Mutex::default()).collect();
-        Sampler { names, addresses, login, grades_ms, connections }
+        Sampler { names, addresses, login, grades_ms, status, connections }
     }
 
     /// How the node is now.
@@ -81,7 +84,7 @@ impl Sampler {
         kept: Option<Connection>,
     ) -> Result<(Connection, Row), String> {
         if let Some(connection) = kept
-            && let Ok(row) = status(&connection).await
+            && let Ok(row) = status(&connection, self.status).await
         {
             return Ok((connection, row));
         }
@@ -90,14 +93,14 @@ impl Sampler {
             Refused::Error(error) => describe(&error),
             Refused::Silent => "no connection in time".to_owned(),
         })?;
-        let row = status(&connection).await.map_err(|error| describe(&error))?;
+        let row = status(&connection, self.status).await.map_err(|error| describe(&error))?;
         Ok((connection, row))
     }
 }
 
-async fn status(connection: &Connection) -> Result<Row, Error> {
-    let rows = connection.client.query_typed(STATUS, &[]).await?;
-    Ok(rows.into_iter().next().expect("a SELECT without FROM gives one row"))
+async fn status(connection: &Connection, sql: &str) -> Result<Row, Error> {
+    let rows = connection.client.query_typed(sql, &[]).await?;
+    Ok(rows.into_iter().next().expect("a status query gives one row"))
 }
 
 fn event(name: &str, sent: i64, received: i64, row: &Row, grades_ms: [u64; 2]) -> TelemetryEvent {

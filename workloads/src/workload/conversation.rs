@@ -24,7 +24,7 @@ pub static CONVERSATION: Workload = Workload {
     name: "conversation",
     summary: "a question on one shard, an answer on another; readers fetch both",
     checkers: &["consistent-prefix", "read-your-writes", "monotonic-reads", "lost-writes"],
-    needs: Needs { micro_ops: &["r", "append"], atomic_writes_over: "key" },
+    needs: Needs { micro_ops: &["r", "append"], atomic_over: "key" },
     generator,
     labels: no_labels,
 };

@@ -19,7 +19,7 @@ pub static GUARANTEES: Workload = Workload {
     name: "guarantees",
     summary: "a ledger and conversations at once, for the guarantee matrix",
     checkers: &["read-your-writes", "monotonic-reads", "consistent-prefix", "lost-writes"],
-    needs: Needs { micro_ops: &["r", "append"], atomic_writes_over: "key" },
+    needs: Needs { micro_ops: &["r", "append"], atomic_over: "key" },
     generator,
     labels: no_labels,
 };

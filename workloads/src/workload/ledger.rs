@@ -23,7 +23,7 @@ pub static LEDGER: Workload = Workload {
     name: "ledger",
     summary: "unique values appended by many sessions, read back after healing",
     checkers: &["lost-writes", "read-your-writes", "monotonic-reads", "consistent-prefix"],
-    needs: Needs { micro_ops: &["r", "append"], atomic_writes_over: "key" },
+    needs: Needs { micro_ops: &["r", "append"], atomic_over: "key" },
     generator,
     labels: no_labels,
 };
