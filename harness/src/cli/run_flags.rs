@@ -87,15 +87,15 @@ pub struct RunFlags {
     /// A fault, several times: FAULT[:WHOM][/SHARD][@START][+DURATION][xCOUNT], or leader-kill
     #[arg(long = "fault", visible_alias = "faults", value_name = "FAULT", value_delimiter = ',')]
     pub faults: Vec<String>,
-    /// Lie on purpose, so that the lie is found: drop-writes, or drop-writes:1/200
-    #[arg(long, value_name = "CANARY")]
-    pub canary: Option<String>,
     /// On hosts: undo everything and end after this long, whatever happens: 10m
     #[arg(long, value_name = "DURATION")]
     pub max_duration: Option<String>,
     /// Print what would be done to which host and when, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Lie on purpose, so that the lie is found: drop-writes, or drop-writes:1/200
+    #[arg(long, value_name = "CANARY")]
+    pub canary: Option<String>,
     /// One line of JSON at the end on standard output
     #[arg(long)]
     pub json: bool,

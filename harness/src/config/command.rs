@@ -75,11 +75,11 @@ pub fn command(spec: &TestSpec) -> String {
     flag("time-limit", duration_text(spec.duration_ms));
     flag("recovery", duration_text(spec.recovery_ms));
     flag("op-timeout", duration_text(spec.workload.op_timeout_ms));
-    if let Some(canary) = spec.canary {
-        flag("canary", format!("drop-writes:{}", canary.share()));
-    }
     if let Some(ms) = spec.max_duration_ms {
         flag("max-duration", duration_text(ms));
+    }
+    if let Some(canary) = spec.canary {
+        flag("canary", format!("drop-writes:{}", canary.share()));
     }
     for fault in &spec.faults {
         flag("fault", fault_text(fault));

@@ -31,7 +31,7 @@ pub fn run(
 ) -> Result<EngineEnd, UserError> {
     // Whoever made the test: nothing goes to a host that the gate has not let through.
     crate::gate::check(spec)?;
-    // What is wrong with the plan is said before anything is started.
+    // A schedule that cannot be is refused before anything is built.
     plan::plan_faults(spec, &crate::gate::names(spec)?)?;
     let up = Up::bring(spec, &folder.id())?;
     let end = run_on(&up, spec, folder, stop, progress);

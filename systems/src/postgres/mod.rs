@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask, ProcessState, Start};
-use history::{SystemInfo, TelemetryEvent};
+use history::{Role, SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Model};
@@ -311,9 +311,9 @@ impl System for PostgresSystem {
     }
 
     fn reset(&self) -> Result<bool, SystemError> {
-        // Elsewhere who leads, or what is copied how, is not ours to know.
+        let leads = self.sample(0, &|| 0).shards.first().is_some_and(|r| r.role == Role::Leader);
         let streaming = self.cluster.spec.replication_kind == ReplicationKind::Streaming;
-        if !streaming || self.patroni() {
+        if !leads || !streaming || self.patroni() {
             return Ok(false);
         }
         self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
@@ -353,11 +353,7 @@ impl System for PostgresSystem {
 
     fn client(&self, model: Model) -> Arc<dyn Client> {
         let isolation = self.cluster.spec.isolation;
-        let options = format!(
-            "-c search_path={SCHEMA} -c default_transaction_isolation={}",
-            // A space within an option is written with a backslash.
-            isolation.as_sql().replace(' ', "\\ ")
-        );
+        let options = format!("-c search_path={SCHEMA} {}", isolation.options());
         let login = Login { options, ..self.cluster.login() };
         let count = self.cluster.nodes.count();
         let addresses = (0..count).map(|node| self.cluster.data(node)).collect();

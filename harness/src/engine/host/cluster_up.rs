@@ -135,7 +135,7 @@ impl Up {
         Ok(Arc::new(Nodes { names, hosts, agents }))
     }
 
-    /// Puts the system on hosts that were connected to.
+    /// Puts the system on hosts that were connected to, or attaches to what runs there.
     pub fn build(spec: &TestSpec, nodes: Arc<Nodes>, run: &str) -> Result<Up, UserError> {
         let system = system_of(spec, &nodes, run)?;
         if let Err(error) = system.bring_up() {
