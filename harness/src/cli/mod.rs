@@ -5,6 +5,7 @@ mod demo;
 mod dry_run;
 mod heal;
 mod lab;
+mod list;
 mod machine;
 mod matrix;
 pub mod one_run;
@@ -62,8 +63,8 @@ enum Command {
     Lab(lab::LabCommand),
     /// Says what this machine can do, and what is missing
     Doctor(machine::DoctorFlags),
-    /// Lists the runs
-    List(check::ListFlags),
+    /// Lists the runs; or the systems, workloads, policies, faults or checkers there are
+    List(list::ListFlags),
     /// Undoes whatever faults are left on the hosts of an inventory
     Heal(heal::HealFlags),
     /// Prints a shell's completions
@@ -128,7 +129,7 @@ impl Command {
             Command::Recover(flags) => recover::recover(&flags),
             Command::Lab(command) => lab::lab(command),
             Command::Doctor(flags) => machine::doctor(&flags).map(Exit::code),
-            Command::List(flags) => check::list(&flags).map(Exit::code),
+            Command::List(flags) => list::list(&flags).map(Exit::code),
             Command::Heal(flags) => heal::heal(&flags).map(Exit::code),
             Command::Completions(flags) => machine::completions(&flags).map(Exit::code),
             Command::BenchRunner(flags) => machine::bench_runner(&flags).map(Exit::code),

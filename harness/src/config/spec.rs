@@ -73,6 +73,15 @@ impl SystemKind {
         }
     }
 
+    /// One sentence for lists.
+    pub fn summary(self) -> &'static str {
+        match self {
+            SystemKind::Store => "the bundled replicated store",
+            SystemKind::Postgres => "PostgreSQL 15 or later, a leader and streaming standbys",
+            SystemKind::Mongodb => "MongoDB 6 or later, a replica set",
+        }
+    }
+
     /// The one called `name`.
     pub fn by_name(name: &str) -> Option<SystemKind> {
         SystemKind::ALL.into_iter().find(|kind| kind.name() == name)
