@@ -70,6 +70,12 @@ pub trait System: Send + Sync {
     /// follow. What an earlier run left is ended and removed first.
     fn bring_up(&self) -> Result<(), SystemError>;
 
+    /// Empties it, where that leaves what a fresh bring-up would: the same leader, nothing written.
+    /// `false` where that cannot be had; then it is brought up anew.
+    fn reset(&self) -> Result<bool, SystemError> {
+        Ok(false)
+    }
+
     /// Ends it. Never fails loudly: what cannot be ended is said on standard error.
     fn take_down(&self);
 

@@ -6,10 +6,13 @@ mod dry_run;
 mod heal;
 mod lab;
 mod machine;
+mod matrix;
+pub mod one_run;
 mod output;
 mod recover;
 mod run;
 mod run_flags;
+mod suite;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +41,14 @@ enum Command {
     /// Runs a test: a cluster, a workload, faults, a verdict, a report
     #[command(after_help = exit::HELP)]
     Run(Box<RunFlags>),
+    /// Says which guarantee each configuration of a system really gave
+    #[command(after_help = exit::HELP)]
+    Matrix(matrix::MatrixFlags),
+    /// Runs the cases of a suite file, each against what is expected of it
+    #[command(after_help = exit::HELP)]
+    Suite(suite::SuiteFlags),
+    /// Joins the folders of a suite's slices
+    Merge(suite::MergeFlags),
     /// Judges a run or a history file
     #[command(after_help = exit::HELP)]
     Check(check::CheckFlags),
@@ -109,6 +120,9 @@ impl Command {
         match self {
             Command::Demo(flags) => demo::demo(&flags),
             Command::Run(flags) => run::run(&flags),
+            Command::Matrix(flags) => matrix::matrix(&flags),
+            Command::Suite(flags) => suite::suite(&flags),
+            Command::Merge(flags) => suite::merge(&flags),
             Command::Check(flags) => check::check(&flags).map(Exit::code),
             Command::Report(flags) => check::report(&flags).map(Exit::code),
             Command::Recover(flags) => recover::recover(&flags),

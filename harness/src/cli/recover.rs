@@ -5,8 +5,9 @@ use cluster::shell_quote;
 use serde_json::json;
 use systems::postgres::spec::{Failover, ReplicationKind};
 
+use super::one_run::finish;
 use super::output::ProgressLine;
-use super::run::{enter_lab, finish};
+use super::run::enter_lab;
 use super::{RunFlags, RunsDir};
 use crate::config::{CoverageSpec, TestSpec, duration};
 use crate::engine::StopFlag;

@@ -93,6 +93,9 @@ pub struct RunFlags {
     /// Print what would be done to which host and when, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Lie on purpose, so that the lie is found: drop-writes, or drop-writes:1/200
+    #[arg(long, value_name = "CANARY")]
+    pub canary: Option<String>,
     /// One line of JSON at the end on standard output
     #[arg(long)]
     pub json: bool,
@@ -188,6 +191,7 @@ impl RunFlags {
             duration: self.time_limit.clone(),
             recovery: self.recovery.clone(),
             faults: (!self.faults.is_empty()).then(|| self.faults.clone()),
+            canary: self.canary.as_deref().map(crate::config::parse_canary).transpose()?,
             ..TestFile::default()
         };
         if system != SystemKind::Store {

@@ -78,6 +78,9 @@ pub fn command(spec: &TestSpec) -> String {
     if let Some(ms) = spec.max_duration_ms {
         flag("max-duration", duration_text(ms));
     }
+    if let Some(canary) = spec.canary {
+        flag("canary", format!("drop-writes:{}", canary.share()));
+    }
     for fault in &spec.faults {
         flag("fault", fault_text(fault));
     }

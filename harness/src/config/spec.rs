@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use systems::postgres::PostgresSpec;
 
+use super::canary::CanarySpec;
+
 /// Where hosts come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -168,6 +170,8 @@ pub struct TestSpec {
     pub max_duration_ms: Option<u64>,
     /// What a verdict needs.
     pub coverage: CoverageSpec,
+    /// What the client does wrong on purpose.
+    pub canary: Option<CanarySpec>,
 }
 
 impl TestSpec {
@@ -212,6 +216,7 @@ impl Default for TestSpec {
             sample_ms: 100,
             max_duration_ms: None,
             coverage: CoverageSpec { ok_outside_min: 50, attempts_during_min: 20 },
+            canary: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::canary::CanaryFile;
 use super::fault_text::{duration_text, fault_text, parse_duration, parse_fault};
 use super::spec::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec};
 use crate::error::UserError;
@@ -42,6 +43,8 @@ pub struct TestFile {
     pub postgres: Option<toml::Table>,
     /// What the coverage gate asks for.
     pub coverage: Option<CoverageFile>,
+    /// What the client does wrong on purpose.
+    pub canary: Option<CanaryFile>,
 }
 
 /// `[store]`.
@@ -125,6 +128,9 @@ impl TestFile {
             let to = &mut spec.coverage;
             to.ok_outside_min = coverage.ok_outside_min.unwrap_or(to.ok_outside_min);
             to.attempts_during_min = coverage.attempts_during_min.unwrap_or(to.attempts_during_min);
+        }
+        if let Some(canary) = &self.canary {
+            canary.apply(spec)?;
         }
         if let Some(table) = &self.postgres {
             overlay("postgres", &mut spec.postgres, table)?;
@@ -269,6 +275,7 @@ pub fn to_toml(spec: &TestSpec) -> String {
             ok_outside_min: Some(spec.coverage.ok_outside_min),
             attempts_during_min: Some(spec.coverage.attempts_during_min),
         }),
+        canary: spec.canary.map(|canary| canary.file()),
     };
     // Plain tables of plain values always have a text.
     toml::to_string(&file).unwrap_or_default()

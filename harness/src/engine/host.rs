@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use systems::Client;
 
+use super::canary::{Canary, CanaryClient};
 use super::plan;
 use super::recorder::Recorder;
 use super::{EngineEnd, Progress, StopFlag};
@@ -30,13 +31,33 @@ pub fn run(
 ) -> Result<EngineEnd, UserError> {
     // Whoever made the test: nothing goes to a host that the gate has not let through.
     crate::gate::check(spec)?;
-    let names = crate::gate::names(spec)?;
-    let schedule = plan::plan_faults(spec, &names)?;
+    // A schedule that cannot be is refused before anything is built.
+    plan::plan_faults(spec, &crate::gate::names(spec)?)?;
     let up = Up::bring(spec, &folder.id())?;
+    let end = run_on(&up, spec, folder, stop, progress);
+    up.system.take_down();
+    end
+}
+
+/// Runs a test on a system that is up and holds nothing yet, and leaves it up.
+pub fn run_on(
+    up: &Up,
+    spec: &TestSpec,
+    folder: &RunFolder,
+    stop: &StopFlag,
+    progress: &dyn Progress,
+) -> Result<EngineEnd, UserError> {
+    let schedule = plan::plan_faults(spec, up.names())?;
+    let canary = Canary::of(spec);
+    let mut facts = up.facts();
+    facts.extend(canary.as_ref().map(|canary| ("canary".to_owned(), canary.fact())));
     let system = up.system.info(&spec.workload.policy);
-    let info = run_info::build(spec, folder, up.names(), up.facts(), system);
+    let info = run_info::build(spec, folder, up.names(), facts, system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
-    let client: Arc<dyn Client> = up.system.client(plan::model(spec)?);
+    let mut client: Arc<dyn Client> = up.system.client(plan::model(spec)?);
+    if let Some(canary) = &canary {
+        client = Arc::new(CanaryClient { inner: client, canary: Arc::clone(canary) });
+    }
     plan::check_needs(plan::workload_of(spec)?, &client.capabilities(), spec.shards())?;
     let core = plan::core_config(spec, up.names(), schedule, client.shard_of())?;
     let recorder = Recorder::create(&folder.path).map_err(|error| {
@@ -60,8 +81,8 @@ pub fn run(
     // Logs are fetched whatever became of the run; without them a failure could not be explained.
     notes.append(&mut up.system.after_run());
     notes.append(&mut up.fetch_logs(folder));
-    up.system.take_down();
     let mut end = end?;
+    end.notes.extend(canary.map(|canary| canary.note()));
     end.notes.append(&mut notes);
     Ok(end)
 }

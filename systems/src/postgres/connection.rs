@@ -19,6 +19,15 @@ const CONNECT: Duration = Duration::from_millis(500);
 /// The same for a connection that must agree on keys first.
 const CONNECT_TLS: Duration = Duration::from_secs(2);
 
+/// Whether the node leads; and transactions on a leader get the isolation that is set for leaders.
+/// A follower of logical replication is not in recovery: its configuration says what it is.
+const LEADS: &str = "SELECT leads, CASE WHEN leads THEN \
+    set_config('default_transaction_isolation', coalesce( \
+    current_setting('splitbrain.leader_isolation', true), \
+    current_setting('default_transaction_isolation')), false) END \
+    FROM (SELECT NOT pg_is_in_recovery() \
+    AND coalesce(current_setting('splitbrain.role', true), '') <> 'follower' AS leads) AS node";
+
 /// Whom to log in as, and into what.
 #[derive(Clone, Default)]
 pub struct Login {
@@ -115,10 +124,7 @@ impl Connection {
 
     /// Asks again whether the node leads: a follower may have been promoted.
     pub async fn ask_leads(&mut self) -> Result<(), Error> {
-        // A follower of logical replication is not in recovery; its configuration says what it is.
-        let sql = "SELECT NOT pg_is_in_recovery() \
-                   AND coalesce(current_setting('splitbrain.role', true), '') <> 'follower'";
-        let rows = self.client.query_typed(sql, &[]).await?;
+        let rows = self.client.query_typed(LEADS, &[]).await?;
         self.leads = rows.first().is_some_and(|row| row.get(0));
         Ok(())
     }

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask, ProcessState, Start};
-use history::{SystemInfo, TelemetryEvent};
+use history::{Role, SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Model};
@@ -230,7 +230,8 @@ impl PostgresSystem {
             for name in &self.cluster.nodes.names {
                 let slot = provision::slot(name);
                 sql.push_str(&format!(
-                    "SELECT pg_create_physical_replication_slot('{slot}', true);"
+                    "SELECT pg_create_physical_replication_slot('{slot}', true) WHERE NOT EXISTS \
+                     (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
                 ));
             }
         }
@@ -309,6 +310,18 @@ impl System for PostgresSystem {
         self.wait_for_standbys()
     }
 
+    fn reset(&self) -> Result<bool, SystemError> {
+        let leads = self.sample(0, &|| 0).shards.first().is_some_and(|r| r.role == Role::Leader);
+        let streaming = self.cluster.spec.replication_kind == ReplicationKind::Streaming;
+        if !leads || !streaming || self.patroni() {
+            return Ok(false);
+        }
+        self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+        self.schema(0)?;
+        self.wait_for_standbys()?;
+        Ok(true)
+    }
+
     fn take_down(&self) {
         if self.triggers() {
             changes::stop_appliers(&self.cluster.nodes);
@@ -340,11 +353,7 @@ impl System for PostgresSystem {
 
     fn client(&self, model: Model) -> Arc<dyn Client> {
         let isolation = self.cluster.spec.isolation;
-        let options = format!(
-            "-c search_path={SCHEMA} -c default_transaction_isolation={}",
-            // A space within an option is written with a backslash.
-            isolation.as_sql().replace(' ', "\\ ")
-        );
+        let options = format!("-c search_path={SCHEMA} {}", isolation.options());
         let login = Login { options, ..self.cluster.login() };
         let count = self.cluster.nodes.count();
         let addresses = (0..count).map(|node| self.cluster.data(node)).collect();

@@ -262,6 +262,26 @@ impl Isolation {
         }
     }
 
+    /// The isolation that a hot standby gives instead: it has no SERIALIZABLE (error 0A000), and
+    /// its documentation says to use REPEATABLE READ there.
+    pub fn on_standby(self) -> Isolation {
+        match self {
+            Isolation::Serializable => Isolation::RepeatableRead,
+            isolation => isolation,
+        }
+    }
+
+    /// Start-up options of a connection. That on a leader is set once the node is known to lead.
+    pub fn options(self) -> String {
+        // A space within an option is written with a backslash.
+        let value = |isolation: Isolation| isolation.as_sql().replace(' ', "\\ ");
+        format!(
+            "-c default_transaction_isolation={} -c splitbrain.leader_isolation={}",
+            value(self.on_standby()),
+            value(self)
+        )
+    }
+
     /// Whether all reads of a transaction share one moment.
     pub fn reads(self) -> &'static str {
         match self {

@@ -29,7 +29,7 @@ pub static CONVERSATION: Workload = Workload {
     labels: no_labels,
 };
 
-fn generator(settings: &Settings) -> Box<dyn Generator> {
+pub(super) fn generator(settings: &Settings) -> Box<dyn Generator> {
     Box::new(Conversations {
         talks: Vec::new(),
         second_read: vec![None; settings.sessions],

@@ -5,6 +5,7 @@ mod bank;
 mod conversation;
 mod counter;
 mod final_reads;
+mod guarantees;
 mod key_pool;
 mod ledger;
 mod mixed;
@@ -57,7 +58,7 @@ pub struct Workload {
 }
 
 /// Every workload, in the order in which lists show them.
-pub fn all() -> [&'static Workload; 9] {
+pub fn all() -> [&'static Workload; 10] {
     [
         &ledger::LEDGER,
         &profile::PROFILE,
@@ -68,6 +69,7 @@ pub fn all() -> [&'static Workload; 9] {
         &set::SET,
         &counter::COUNTER,
         &mixed::MIXED,
+        &guarantees::GUARANTEES,
     ]
 }
 

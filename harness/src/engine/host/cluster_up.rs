@@ -111,6 +111,11 @@ impl Up {
     /// Connects, uploads, starts, waits until it serves. What was started is ended on failure,
     /// because the agents undo and the lab goes.
     pub fn bring(spec: &TestSpec, run: &str) -> Result<Up, UserError> {
+        Up::build(spec, Up::connect(spec, run)?, run)
+    }
+
+    /// Connects to the hosts and starts an agent on each; `run` names their folders.
+    pub fn connect(spec: &TestSpec, run: &str) -> Result<Arc<Nodes>, UserError> {
         let addresses = hosts_of(spec)?;
         let hosts =
             parallel(&addresses, |address| SshHost::connect(address.clone()).map(Arc::new))?;
@@ -127,7 +132,11 @@ impl Up {
         if let LabSpec::Hosts(_) = spec.lab {
             names = crate::gate::names(spec)?;
         }
-        let nodes = Arc::new(Nodes { names, hosts, agents });
+        Ok(Arc::new(Nodes { names, hosts, agents }))
+    }
+
+    /// Puts the system on hosts that were connected to, or attaches to what runs there.
+    pub fn build(spec: &TestSpec, nodes: Arc<Nodes>, run: &str) -> Result<Up, UserError> {
         let system = system_of(spec, &nodes, run)?;
         if let Err(error) = system.bring_up() {
             system.take_down();
