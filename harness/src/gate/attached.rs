@@ -3,7 +3,7 @@
 use cluster::Inventory;
 use cluster::inventory::{Attach, AttachNode};
 use nemesis::Fault;
-use systems::postgres::attached::BUILT_ONLY;
+use systems::postgres::attached::MEANT;
 use systems::postgres::spec::Failover;
 
 use crate::config::{FaultSpec, SystemKind, TestSpec};
@@ -71,8 +71,8 @@ fn operates(spec: &TestSpec) -> bool {
 fn built_only(spec: &TestSpec) -> Result<(), UserError> {
     let table = |spec| toml::Table::try_from(spec).unwrap_or_default();
     let (given, default) = (table(&spec.postgres), table(&TestSpec::default().postgres));
-    for name in BUILT_ONLY {
-        if given.get(name) != default.get(name) {
+    for (name, value) in &given {
+        if !MEANT.contains(&name.as_str()) && default.get(name) != Some(value) {
             let what = format!("postgres.{name} describes a cluster that splitbrain builds");
             let hint = "this one is attached to: its own servers say how it replicates";
             return Err(UserError::usage(what).at(format!("postgres.{name}")).hint(hint));
@@ -133,4 +133,23 @@ fn service(fault: &FaultSpec, node: &AttachNode, inventory: &Inventory) -> Resul
         "write unit = \"postgresql@15-main\", or both start = [\"PROGRAM\", \"ARGUMENT\"] and \
          data_dir = \"/var/lib/postgresql/15/main\"",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_a_cluster_that_is_built_are_refused_by_name() {
+        let mut spec = TestSpec { system: SystemKind::Postgres, ..TestSpec::default() };
+        spec.postgres.detect_ms = 7;
+        spec.postgres.fence = false;
+        assert_eq!(built_only(&spec), Ok(()));
+        spec.postgres.apply_delay_ms.insert("a".to_owned(), 5);
+        let error = built_only(&spec).unwrap_err();
+        assert_eq!(error.place.as_deref(), Some("postgres.apply_delay_ms"));
+        spec.postgres.apply_delay_ms.clear();
+        spec.postgres.failover = Failover::Patroni;
+        assert!(built_only(&spec).unwrap_err().what.contains("patroni"));
+    }
 }

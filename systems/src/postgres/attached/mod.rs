@@ -62,18 +62,9 @@ pub struct Attached {
     runtime: Arc<Runtime>,
 }
 
-/// Settings that describe a cluster that splitbrain builds: they mean nothing here.
-pub const BUILT_ONLY: [&str; 9] = [
-    "replication",
-    "k",
-    "synchronous_commit",
-    "apply_delay_ms",
-    "slots",
-    "fsync",
-    "full_page_writes",
-    "wal_log_hints",
-    "port",
-];
+/// Settings that mean something here; all others describe a cluster that splitbrain builds.
+pub const MEANT: [&str; 6] =
+    ["isolation", "failover", "candidate", "fence", "detect_ms", "lag_grades_ms"];
 
 impl Attached {
     /// The cluster of an inventory, for one run. Reads the password; connects to nothing yet.
