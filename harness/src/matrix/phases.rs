@@ -35,8 +35,11 @@ pub fn duration_ms(system: SystemKind, quick: bool) -> u64 {
     match (system, quick) {
         (SystemKind::Store, true) => 12_000,
         (SystemKind::Store, false) => 20_000,
-        (_, true) => 16_000,
-        (_, false) => 27_000,
+        (SystemKind::Postgres, true) => 16_000,
+        (SystemKind::Postgres, false) => 27_000,
+        // A leader that is cut off is replaced after 4.2 s: twice the election timeout, and a bit.
+        (SystemKind::Mongodb, true) => 24_000,
+        (SystemKind::Mongodb, false) => 28_000,
     }
 }
 
