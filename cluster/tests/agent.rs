@@ -304,8 +304,10 @@ fn a_host_has_one_harness_until_it_lets_go() {
     assert!(refused.contains("run second of bob@west pid 9"), "{refused}");
     drop(second.stdin.take());
     second.wait().unwrap();
-    // Both die without a word: the kernel lets go, the name stays.
-    for pid in [first.guardian(), first.worker()] {
+    // Both die without a word: the kernel lets go, the name stays. The worker first: one that sees
+    // its guardian's end takes the name out, as at any end in good order.
+    let guardian = first.guardian();
+    for pid in [first.worker(), guardian] {
         kill(pid, Signal::SIGKILL).unwrap();
     }
     let mut third = serve("third");

@@ -12,6 +12,7 @@ use history::{
     Damage, FaultEvent, FaultPhase, FaultResult, History, RunInfo, TelemetryEvent, reader,
 };
 use nemesis::ClusterView;
+use workloads::workload;
 
 use crate::config::{TestFile, TestSpec};
 use crate::error::UserError;
@@ -111,7 +112,15 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
     let mut verdict = Verdict::Valid;
     let mut decided = false;
     for (name, outcome) in &mut outcomes {
-        let role = role(name, records, selection);
+        let mut role = role(name, records, selection);
+        // A workload of sets says nothing of prefixes: what it was not made to judge does not make
+        // its run unknown. What is found all the same still counts.
+        if role == Role::Promised
+            && outcome.verdict == Verdict::Unknown
+            && !meant_for(name, records)
+        {
+            role = Role::Observation;
+        }
         if role != Role::Observation {
             decided = true;
             verdict = verdict.max(outcome.verdict);
@@ -138,6 +147,12 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
         }
     }
     Ok(Judgement { verdict, checkers: outcomes, coverage, partial })
+}
+
+/// Whether the run's workload was made to be judged by this checker.
+fn meant_for(name: &str, records: &Records) -> bool {
+    let workload = records.info.as_ref().and_then(|info| workload::by_name(&info.workload));
+    workload.is_none_or(|workload| workload.checkers.contains(&name))
 }
 
 /// What was seen, whatever was promised.

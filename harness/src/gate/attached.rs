@@ -12,20 +12,25 @@ use crate::error::UserError;
 /// The system of `[attach]`.
 pub fn system(inventory: &Inventory, attach: &Attach) -> Result<SystemKind, UserError> {
     match SystemKind::by_name(&attach.system) {
-        Some(SystemKind::Store) | None => {
+        Some(SystemKind::Postgres) => Ok(SystemKind::Postgres),
+        _ => {
             let what = format!("\"{}\" is no system that can be attached to", attach.system);
             Err(UserError::usage(what)
                 .at(inventory.places.at("attach.system"))
                 .hint("expected \"postgres\""))
         }
-        Some(kind) => Ok(kind),
     }
 }
 
 /// Refuses settings that describe a cluster that is built, and faults on nodes without SSH.
 pub(super) fn check(spec: &TestSpec, inventory: &Inventory) -> Result<(), UserError> {
-    if inventory.attach.is_none() {
+    let Some(attach) = &inventory.attach else {
         return Ok(());
+    };
+    if system(inventory, attach)? != spec.system {
+        let (asked, there) = (spec.system.name(), &attach.system);
+        let what = format!("the test is of {asked}, but {there} runs on these hosts already");
+        return Err(UserError::usage(what).at(inventory.places.at("attach.system")));
     }
     built_only(spec)?;
     if operates(spec)

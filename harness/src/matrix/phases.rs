@@ -17,7 +17,7 @@ const PHASES: [(&str, u64); 7] = [
     ("calm", 330),
     ("leader cut", 560),
     ("calm", 690),
-    ("leader kill", 870),
+    ("leader kill", 830),
     ("calm", 1_000),
 ];
 

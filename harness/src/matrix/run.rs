@@ -186,7 +186,7 @@ pub fn write(folder: &Path, matrix: &Matrix) -> Result<(), UserError> {
 /// Columns of the lines below it.
 fn header(matrix: &Matrix) -> String {
     let columns: String = matrix.columns.iter().map(|name| format!("{name:<20}")).collect();
-    format!("{:<7}{:<28}{columns}", "", "")
+    format!("{:<7}{:<34}{columns}", "", "")
 }
 
 fn line(turn: usize, turns: usize, row: &Row, columns: &[String]) -> String {
@@ -203,7 +203,7 @@ fn line(turn: usize, turns: usize, row: &Row, columns: &[String]) -> String {
     });
     let cells: String = cells.collect();
     let took = row.took_ms as f64 / 1e3;
-    let mut line = format!("{turn:>2}/{turns:<3} {:<28}{cells}{took:>5.1} s", row.name);
+    let mut line = format!("{turn:>2}/{turns:<3} {:<34}{cells}{took:>5.1} s", row.name);
     if row.reused {
         line.push_str("  same cluster");
     }

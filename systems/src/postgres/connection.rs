@@ -17,7 +17,7 @@ use super::tls::Tls;
 /// off leaves time to ask another.
 const CONNECT: Duration = Duration::from_millis(500);
 /// The same for a connection that must agree on keys first.
-const CONNECT_TLS: Duration = Duration::from_secs(1);
+const CONNECT_TLS: Duration = Duration::from_secs(2);
 
 /// Whether the node leads; and transactions on a leader get the isolation that is set for leaders.
 /// A follower of logical replication is not in recovery: its configuration says what it is.

@@ -1,7 +1,8 @@
 //! Where a password comes from: the environment, a file, or PostgreSQL's `.pgpass`. It goes from
 //! there into a connection and nowhere else; no text of an error holds it.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -48,10 +49,12 @@ pub fn read(from: &PasswordFrom, account: &Account<'_>) -> Result<Option<String>
     }
 }
 
-/// A file that only its owner can read.
-fn private(path: &Path, field: &str) -> Result<String, String> {
+/// The text of a file that only its owner can read.
+pub fn private(path: &Path, field: &str) -> Result<String, String> {
     let fail = |why: String| format!("{field}: {}: {why}", path.display());
-    let facts = fs::metadata(path).map_err(|error| fail(error.to_string()))?;
+    // What is looked at is what is read, whatever is put there in between.
+    let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
+    let facts = file.metadata().map_err(|error| fail(error.to_string()))?;
     if !facts.is_file() {
         return Err(fail("is not a plain file".to_owned()));
     }
@@ -60,7 +63,9 @@ fn private(path: &Path, field: &str) -> Result<String, String> {
         let why = format!("others may read it (mode {mode:04o}); chmod 0600 {}", path.display());
         return Err(fail(why));
     }
-    fs::read_to_string(path).map_err(|error| fail(error.to_string()))
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|error| fail(error.to_string()))?;
+    Ok(text)
 }
 
 /// The password of the first line that matches.
@@ -125,6 +130,7 @@ fn fields(line: &str) -> Vec<Field> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -14,6 +14,8 @@ use crate::system::silent;
 
 /// How long a node may take to say how it is.
 const LIMIT: Duration = Duration::from_millis(400);
+/// The same where it may have to be logged in to over a longer line, with keys to agree on.
+const LIMIT_TLS: Duration = Duration::from_millis(2_500);
 
 /// Role, positions, timeline, and what a leader knows of its standbys.
 pub const STATUS: &str = "SELECT pg_is_in_recovery() AS follower, \
@@ -65,7 +67,8 @@ impl Sampler {
         let sent = clock();
         let place = &self.connections[node];
         let take = || place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let asked = tokio::time::timeout(LIMIT, self.ask(node, take())).await;
+        let limit = if self.login.tls.connector().is_some() { LIMIT_TLS } else { LIMIT };
+        let asked = tokio::time::timeout(limit, self.ask(node, take())).await;
         let received = clock();
         let name = &self.names[node];
         match asked {

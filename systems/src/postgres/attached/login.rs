@@ -90,6 +90,9 @@ fn tls(attach: &Attach, shared: &Uri, names: BTreeMap<SocketAddr, String>) -> Re
     };
     let mode = Mode::by_name(mode)
         .ok_or_else(|| format!("sslmode \"{mode}\": expected verify-full, require or disable"))?;
+    if let Some(key) = &attach.client_key {
+        password::private(key, "client_key")?;
+    }
     let client = attach.client_cert.clone().zip(attach.client_key.clone());
     Tls::new(mode, &Files { ca: attach.ca.clone(), client }, names)
 }
