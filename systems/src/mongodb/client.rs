@@ -297,18 +297,24 @@ impl MongoClient {
     }
 
     /// Several reads of one moment at a follower, where transactions do not run: a snapshot
-    /// session, at the session's own moment if it has one.
+    /// session. Which moment is the follower's choice, the newest that it knows to be on a
+    /// majority; a session that has one of its own first waits until that is.
     async fn at_one_moment(&self, turn: &mut Turn<'_>) -> Result<Vec<MicroOp>, Ended> {
-        let moment = turn.limit.and(turn.seat.session.operation_time());
-        let mut options = SessionOptions::builder().snapshot(true).build();
-        options.snapshot_time = moment;
+        let name = documents::collection(self.model);
+        let database = turn.driver.database(DATABASE);
+        if let (Some(_), Some(first)) = (turn.limit, turn.request.mops.first()) {
+            let majority =
+                CollectionOptions::builder().read_concern(DriverRead::majority()).build();
+            let settled = database.collection_with_options(name, majority);
+            documents::execute(&settled, &mut turn.seat.session, first, turn.limit).await?;
+        }
+        let options = SessionOptions::builder().snapshot(true).build();
         let mut session = turn.driver.start_session().with_options(options).await?;
         if let Some(cluster) = turn.seat.session.cluster_time() {
             session.advance_cluster_time(cluster);
         }
         // Its read concern is the session's.
-        let name = documents::collection(self.model);
-        let collection = turn.driver.database(DATABASE).collection(name);
+        let collection = database.collection(name);
         let mut mops = Vec::with_capacity(turn.request.mops.len());
         for mop in &turn.request.mops {
             let done = documents::execute(&collection, &mut session, mop, turn.limit).await?;

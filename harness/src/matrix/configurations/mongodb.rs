@@ -81,7 +81,11 @@ const ROWS: &[Configuration] = &[
 ];
 
 const AXES: &[&[Choice]] = &[
-    &[Choice { name: "one", settings: ONE }, Choice { name: "majority", settings: DEFAULT }],
+    &[
+        Choice { name: "one", settings: ONE },
+        Choice { name: "two", settings: &["mongodb.write_concern=2"] },
+        Choice { name: "majority", settings: DEFAULT },
+    ],
     &[
         Choice { name: "local", settings: &["mongodb.read_concern=local"] },
         Choice { name: "reads-majority", settings: &["mongodb.read_concern=majority"] },
