@@ -1,5 +1,5 @@
-//! How each micro-operation is said to each system, as a page: `docs/systems/expressions.md` is this
-//! module's output, and a test holds the two together.
+//! How each micro-operation is said to each system, as a page: `docs/systems/expressions.md` is
+//! this module's output, and a test holds the two together.
 
 use std::fmt::Write as _;
 
@@ -29,19 +29,33 @@ fn samples() -> [MicroOp; 7] {
 const HEAD: &str = "\
 # How micro-operations are expressed
 
-Made from the code's own tables by `UPDATE=1 cargo nextest run -p splitbrain-systems --test expressions`; the test fails when
-this page is out of date. What a workload needs is held against it before a run: a mismatch is refused with what is
-missing.
+Made from the code's own tables; the test fails when this page is out of date, and makes it anew by
+`UPDATE=1 cargo nextest run -p splitbrain-systems --test expressions`. What a workload needs is held
+against it before a run: a mismatch is refused with what is missing.
+";
+const STATEMENTS: &str = "
+## Statements
+
+The key is `1`; what is written is `2`, compared `2`, set then `3`.
+
+| micro-operation | PostgreSQL | MongoDB | bundled store |
+|---|---|---|---|
+";
+const ATOMIC: &str = "
+## What is atomic
+
+*Atomic*: what happens together or not at all. *Reads*: whether all reads of a transaction share one
+moment (atomic) or each has its own, in transaction order (ordered).
+
+| system | atomic | reads | refused |
+|---|---|---|---|
 ";
 
 /// The page.
 pub fn page() -> String {
     let mut text = HEAD.to_owned();
     what_is_atomic(&mut text);
-    text.push_str("\n## Statements\n\nThe key is `1`; what is written is `2`, compared `2`, set then `3`.\n\n");
-    text.push_str(
-        "| micro-operation | PostgreSQL | MongoDB | bundled store |\n|---|---|---|---|\n",
-    );
+    text.push_str(STATEMENTS);
     let store = bundled::capabilities(1);
     for mop in &samples() {
         let name = mop.name();
@@ -61,11 +75,7 @@ pub fn page() -> String {
 }
 
 fn what_is_atomic(text: &mut String) {
-    text.push_str(
-        "\n## What is atomic\n\n*Atomic*: what happens together or not at all. *Reads*: whether all \
-         reads of a transaction share one moment\n(atomic) or each has its own, in transaction order \
-         (ordered).\n\n| system | atomic | reads | refused |\n|---|---|---|---|\n",
-    );
+    text.push_str(ATOMIC);
     let mut row = |system: &str, able: &Capabilities| {
         let all = samples();
         let refused: Vec<String> = all
