@@ -226,7 +226,7 @@ mod tests {
             let names: std::collections::BTreeSet<&String> =
                 matrix.rows.iter().map(|row| &row.name).collect();
             assert_eq!(names.len(), matrix.rows.len());
-            assert!(50 < names.len(), "{}", names.len());
+            assert!(20 < names.len(), "{}", names.len());
         }
     }
 
