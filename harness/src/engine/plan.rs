@@ -176,6 +176,9 @@ pub fn check_needs(
     );
     let hint = match atomic {
         "shard" => format!("with {shards} shards they are atomic over one shard: --shards 1"),
+        "key" => "this client's are atomic over one key; with MongoDB's transactions over all: \
+                  --set mongodb.transactions=true"
+            .to_owned(),
         atomic => format!("this client's are atomic over {}", over(atomic)),
     };
     Err(UserError::usage(what).at("workload").hint(hint))
