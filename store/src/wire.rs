@@ -85,8 +85,10 @@ pub enum Message {
         term: u64,
         /// Whether its log fitted.
         ok: bool,
-        /// When ok, the last entry known to agree; else where to try next.
+        /// When ok, the last entry known to agree; else the last that may.
         index: u64,
+        /// When not ok, the entry before those that were sent, which did not agree.
+        refused: u64,
     },
     /// A candidate asks for a vote.
     Vote {

@@ -83,7 +83,7 @@ impl Core {
         replica.leader = Some(node);
         replica.votes.clear();
         replica.pre = false;
-        replica.peers = vec![Peer { next, matched: 0 }; self.config.names.len()];
+        replica.peers = vec![Peer { next, matched: 0, probing: false }; self.config.names.len()];
         let (index, term) = (next, replica.term);
         self.append(place, Entry { index, term, ops: Vec::new() });
         self.ship(place);
@@ -114,7 +114,9 @@ impl Core {
             Message::Append { term, prev_index, prev_term, entries, commit, last } => {
                 if term < self.replicas[place].term {
                     let term = self.replicas[place].term;
-                    return self.send(place, from, Message::Appended { term, ok: false, index: 0 });
+                    let refused = prev_index;
+                    let answer = Message::Appended { term, ok: false, index: 0, refused };
+                    return self.send(place, from, answer);
                 }
                 if self.replicas[place].term < term {
                     self.step_down(place, term);
@@ -122,11 +124,12 @@ impl Core {
                 self.follow(place, from, last);
                 self.on_append(place, from, prev_index, prev_term, entries, commit);
             }
-            Message::Appended { term, ok, index } => {
+            Message::Appended { term, ok, index, refused } => {
                 if self.replicas[place].term < term {
                     self.step_down(place, term);
                 } else if self.replicas[place].term == term {
-                    self.on_appended(place, from, ok, index);
+                    let refused = (!ok).then_some(refused);
+                    self.on_appended(place, from, refused, index);
                 }
             }
             Message::Vote { term, last_index, last_term, pre } => {

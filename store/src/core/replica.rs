@@ -14,6 +14,9 @@ pub(super) struct Peer {
     pub next: u64,
     /// The last entry known to be in its log and on its disk.
     pub matched: u64,
+    /// Whether it is not known yet where its log agrees: one question is on its way at a time,
+    /// asked again with each heartbeat.
+    pub probing: bool,
 }
 
 /// See the module's doc.
@@ -100,6 +103,20 @@ impl Replica {
             0 => Some(0),
             _ => self.log.get(index as usize - 1).map(|entry| entry.term),
         }
+    }
+
+    /// The last entry that may agree with a leader's log that does not at `refused`: all entries of
+    /// the term that is found there are passed over, because the leader has none of that term from
+    /// there on (Raft, section 5.3).
+    pub(super) fn may_agree(&self, refused: u64) -> u64 {
+        let Some(term) = self.term_at(refused) else {
+            return self.last_index();
+        };
+        let mut index = refused.saturating_sub(1);
+        while 0 < index && self.term_at(index) == Some(term) {
+            index -= 1;
+        }
+        index
     }
 
     pub(super) fn push(&mut self, entry: Entry) {

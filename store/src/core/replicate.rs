@@ -28,8 +28,10 @@ impl Core {
         let from = (next - 1) as usize;
         let until = replica.log.len().min(from + BATCH);
         let entries: Vec<Entry> = replica.log[from..until].to_vec();
-        // Taken as sent: the next message follows on it, and a gap comes back as a refusal.
-        replica.peers[to].next = until as u64 + 1;
+        if !replica.peers[to].probing {
+            // Taken as sent: the next message follows on it, and a gap comes back as a refusal.
+            replica.peers[to].next = until as u64 + 1;
+        }
         let message = Message::Append {
             term: replica.term,
             prev_index: next - 1,
@@ -56,8 +58,9 @@ impl Core {
             return;
         }
         if self.replicas[place].term_at(prev_index) != Some(prev_term) {
-            let index = self.replicas[place].last_index().min(prev_index.saturating_sub(1));
-            return self.send(place, from, Message::Appended { term, ok: false, index });
+            let index = self.replicas[place].may_agree(prev_index);
+            let answer = Message::Appended { term, ok: false, index, refused: prev_index };
+            return self.send(place, from, answer);
         }
         let agreed = prev_index + entries.len() as u64;
         for entry in entries {
@@ -77,23 +80,41 @@ impl Core {
         if replica.role == Role::Deposed && replica.leader_last <= agreed {
             replica.role = Role::Follower;
         }
-        self.send(place, from, Message::Appended { term, ok: true, index: agreed });
+        self.send(place, from, Message::Appended { term, ok: true, index: agreed, refused: 0 });
     }
 
-    pub(super) fn on_appended(&mut self, place: usize, from: usize, ok: bool, index: u64) {
+    /// An answer: up to `index` the logs agree; or, `refused`, they do not at that entry, and may at
+    /// `index`.
+    ///
+    /// Many messages may be on their way when the first is refused, and each of them will be. Only
+    /// the first refusal, and then the one of the question that was asked, moves anything: answering
+    /// each with another message would multiply them until nothing else gets through.
+    pub(super) fn on_appended(
+        &mut self,
+        place: usize,
+        from: usize,
+        refused: Option<u64>,
+        index: u64,
+    ) {
         let replica = &mut self.replicas[place];
         if replica.role != Role::Leader {
             return;
         }
         let last = replica.last_index();
         let peer = &mut replica.peers[from];
-        if !ok {
-            // Answers may be late: never behind what is known to agree.
-            peer.next = (index + 1).min(peer.next).max(peer.matched + 1);
-            return self.send_entries(place, from);
+        if let Some(refused) = refused {
+            let late = refused <= peer.matched || (peer.probing && refused + 1 != peer.next);
+            if !late {
+                peer.probing = true;
+                // Never behind what is known to agree, and always a step back.
+                peer.next = (index + 1).min(refused).max(peer.matched + 1);
+                self.send_entries(place, from);
+            }
+            return;
         }
         peer.matched = peer.matched.max(index.min(last));
-        peer.next = peer.next.max(peer.matched + 1);
+        let found = std::mem::take(&mut peer.probing);
+        peer.next = if found { peer.matched + 1 } else { peer.next.max(peer.matched + 1) };
         let behind = peer.next <= last && peer.next == peer.matched + 1;
         self.advance_commit(place);
         if behind && self.config.replication != Replication::Async {

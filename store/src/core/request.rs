@@ -104,7 +104,10 @@ impl Core {
                 let deadline = self.now + ns(self.config.wait_ms);
                 self.waiting.push(Waiting { id, shard, index, term, deadline, reply });
                 for peer in self.peers() {
-                    self.send_entries(place, peer);
+                    // What is new would only be refused where the old is not known to agree.
+                    if !self.replicas[place].peers[peer].probing {
+                        self.send_entries(place, peer);
+                    }
                 }
             }
         }
