@@ -1,5 +1,29 @@
-//! elle-rs: which isolation level a transactional history keeps, over list-append and rw-register.
+//! elle-rs: which isolation levels a transactional history keeps, over list-append and
+//! rw-register.
 //!
-//! Not built yet: this crate holds the place that the architecture gives it. It will depend on
-//! `history` alone and be fit to be published by itself; nothing of a harness, a cluster or a
-//! report may live here.
+//! Read next: [`check`], [`Options`], [`Verdict`].
+
+#![forbid(unsafe_code)]
+
+mod anomaly;
+mod cases;
+mod check;
+pub mod graph;
+mod lattice;
+mod levels;
+mod list_append;
+mod list_cases;
+mod mutation;
+mod options;
+mod order;
+mod register_cases;
+mod registers;
+mod search;
+mod verdict;
+
+pub use anomaly::{Anomaly, AnomalySet};
+pub use cases::{Case, Refusal, VersionSource, Why};
+pub use check::check;
+pub use lattice::{Model, ruled_out};
+pub use options::{Options, Workload};
+pub use verdict::{CycleFound, Step, Validity, Verdict};
