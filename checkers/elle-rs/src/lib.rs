@@ -20,6 +20,7 @@ mod register_cases;
 mod registers;
 mod search;
 mod verdict;
+pub mod verify;
 
 pub use anomaly::{Anomaly, AnomalySet};
 pub use cases::{Case, Refusal, VersionSource, Why};

@@ -176,11 +176,16 @@ fn repeats_a_key(mops: &[Mop]) -> bool {
 #[derive(Default)]
 struct Expected<'h> {
     known: Option<&'h [i64]>,
+    /// Whether what was read was nothing at all, and not an empty list.
+    nothing: bool,
     own: Vec<i64>,
 }
 
 impl Expected<'_> {
-    fn allows(&self, list: &[i64]) -> bool {
+    fn allows(&self, list: &[i64], nothing: bool) -> bool {
+        if nothing != (self.nothing && self.own.is_empty()) {
+            return false;
+        }
         match self.known {
             Some(known) => {
                 list.len() == known.len() + self.own.len()
@@ -202,8 +207,7 @@ fn internal(lists: &Lists<'_>, number: u32, mops: &[Mop], cases: &mut Cases) {
         let list = lists.history.list(mop);
         let nothing = mop.shown == Shown::Nothing;
         let before = expected.remove(&mop.key);
-        // A list that was read before does not turn into nothing at all.
-        if before.is_some_and(|before| nothing || !before.allows(list)) {
+        if before.is_some_and(|before| !before.allows(list, nothing)) {
             cases.add(Anomaly::Internal, || {
                 let key = &lists.history.keys[mop.key as usize];
                 let sentence = format!(
@@ -213,9 +217,7 @@ fn internal(lists: &Lists<'_>, number: u32, mops: &[Mop], cases: &mut Cases) {
                 case(Anomaly::Internal, vec![number], mop, Vec::new(), sentence)
             });
         }
-        if !nothing {
-            expected.insert(mop.key, Expected { known: Some(list), own: Vec::new() });
-        }
+        expected.insert(mop.key, Expected { known: Some(list), nothing, own: Vec::new() });
     }
 }
 

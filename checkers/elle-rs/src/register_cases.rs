@@ -55,32 +55,28 @@ fn read(registers: &Registers<'_>, versions: &Versions, number: u32, mop: &Mop, 
 }
 
 fn internal(registers: &Registers<'_>, number: u32, mops: &[Mop], cases: &mut Cases) {
-    let mut expected: BTreeMap<u32, i64> = BTreeMap::new();
+    let mut expected: BTreeMap<u32, Option<i64>> = BTreeMap::new();
     if mops.len() < 2 {
         return;
     }
+    let word = |value: Option<i64>| value.map_or("nothing".to_owned(), |value| value.to_string());
     for mop in mops {
-        let shown = mop.kind != MopKind::Read || mop.shown == Shown::Int;
-        let before = match shown {
-            true => expected.insert(mop.key, mop.value),
-            false => expected.remove(&mop.key),
-        };
-        let Some(before) = before.filter(|_| mop.kind == MopKind::Read) else {
-            continue;
-        };
-        if !shown || before != mop.value {
-            cases.add(Anomaly::Internal, || {
-                let key = &registers.history.keys[mop.key as usize];
-                let shown = if shown { mop.value.to_string() } else { "nothing".to_owned() };
-                Case {
-                    anomaly: Anomaly::Internal,
-                    ops: vec![number],
-                    key: mop.key,
-                    values: vec![before],
-                    sentence: format!(
-                        "key {key} was read as {shown} where its own transaction had {before}"
-                    ),
-                }
+        let known = mop.kind != MopKind::Read || mop.shown == Shown::Int;
+        let now = known.then_some(mop.value);
+        let before = expected.insert(mop.key, now);
+        let contradicts = mop.kind == MopKind::Read && before.is_some_and(|before| before != now);
+        if let Some(before) = before.filter(|_| contradicts) {
+            cases.add(Anomaly::Internal, || Case {
+                anomaly: Anomaly::Internal,
+                ops: vec![number],
+                key: mop.key,
+                values: before.into_iter().collect(),
+                sentence: format!(
+                    "key {} was read as {} where its own transaction had {}",
+                    registers.history.keys[mop.key as usize],
+                    word(now),
+                    word(before)
+                ),
             });
         }
     }
