@@ -15,6 +15,8 @@ mod list_append;
 mod list_cases;
 mod mutation;
 mod options;
+#[cfg(test)]
+mod oracle;
 mod order;
 mod register_cases;
 mod registers;

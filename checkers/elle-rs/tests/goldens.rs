@@ -144,7 +144,12 @@ fn every_reference_history_gets_the_originals_verdicts_with_sound_witnesses() {
 #[test]
 fn what_the_original_throws_on_gets_a_verdict() {
     let throws: [(&str, Validity, &[Anomaly]); 3] = [
-        (include_str!("goldens/hand-la-hang-observed.jsonl"), Validity::Valid, &[]),
+        // An acknowledged append is missing from a read that was invoked later.
+        (
+            include_str!("goldens/hand-la-hang-observed.jsonl"),
+            Validity::Invalid,
+            &[Anomaly::GSingleItemRealtime],
+        ),
         (
             include_str!("goldens/hand-la-phantom-element.jsonl"),
             Validity::Invalid,
