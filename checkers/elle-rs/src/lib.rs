@@ -8,6 +8,7 @@
 mod anomaly;
 mod cases;
 mod check;
+pub mod explain;
 pub mod graph;
 mod lattice;
 mod levels;

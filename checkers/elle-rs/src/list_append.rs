@@ -215,10 +215,10 @@ impl<'h> Lists<'h> {
         let mut at_end: Vec<Vec<u32>> = vec![Vec::new(); self.orders.len()];
         for (number, _, mop) in self.reads() {
             let list = self.history.list(mop);
-            if let Some(append) = list.last().and_then(|last| self.appends.get(&(mop.key, *last))) {
-                if self.history.ops[append.op as usize].kind != EventKind::Fail {
-                    graph.add(append.op, number, WR);
-                }
+            if let Some(append) = list.last().and_then(|last| self.appends.get(&(mop.key, *last)))
+                && self.history.ops[append.op as usize].kind != EventKind::Fail
+            {
+                graph.add(append.op, number, WR);
             }
             let order = &self.orders[mop.key as usize];
             let Some(end) = self.end_of(mop) else {
@@ -255,10 +255,10 @@ impl<'h> Lists<'h> {
         let mut place = order.next.first().copied().unwrap_or(NOWHERE);
         while place != NOWHERE {
             let writer = self.op_at(key, place);
-            if let Some(before) = before {
-                if !crate::mutation::active(crate::mutation::NO_OVERWRITES) {
-                    graph.add(before, writer, WW);
-                }
+            if let Some(before) = before
+                && !crate::mutation::active(crate::mutation::NO_OVERWRITES)
+            {
+                graph.add(before, writer, WW);
             }
             before = Some(writer);
             place = order.next[place as usize + 1];

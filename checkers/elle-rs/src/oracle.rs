@@ -123,11 +123,11 @@ fn fill_reads(random: &mut ChaCha8Rng, workload: Workload, made: &mut [Made]) {
         let at = random.random_range(0..made.len());
         for mop in &mut made[at].value {
             let list = state.get(&mop.key().to_string()).cloned().unwrap_or_default();
-            if let MicroOp::Read { value, .. } = mop {
-                if random.random_bool(0.6) {
-                    let to = random.random_range(0..=list.len());
-                    *value = read_of(workload, &list[..to]);
-                }
+            if let MicroOp::Read { value, .. } = mop
+                && random.random_bool(0.6)
+            {
+                let to = random.random_range(0..=list.len());
+                *value = read_of(workload, &list[..to]);
             }
         }
     }
@@ -146,9 +146,7 @@ fn precedes(history: &History, a: usize, b: usize, before: Before) -> bool {
     let done = first.kind == EventKind::Ok && first.completed_index < Some(second.index);
     match before {
         Before::Nothing => false,
-        Before::Process => {
-            done && first.process == second.process && second.kind == EventKind::Ok
-        }
+        Before::Process => done && first.process == second.process && second.kind == EventKind::Ok,
         Before::Realtime => done,
     }
 }
@@ -267,9 +265,8 @@ fn snapshot_isolated(history: &History) -> bool {
 fn unread_max(history: &History) -> usize {
     let ok = |op: &&history::Op| op.kind == EventKind::Ok;
     let reads = history.ops.iter().filter(ok).flat_map(|op| history.mops_of(op));
-    let read: Vec<(u32, i64)> = reads
-        .flat_map(|mop| history.list(mop).iter().map(|value| (mop.key, *value)))
-        .collect();
+    let read: Vec<(u32, i64)> =
+        reads.flat_map(|mop| history.list(mop).iter().map(|value| (mop.key, *value))).collect();
     let mut unread: BTreeMap<u32, usize> = BTreeMap::new();
     for op in history.ops.iter().filter(|op| op.kind != EventKind::Fail) {
         for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Append) {

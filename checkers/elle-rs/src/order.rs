@@ -10,10 +10,11 @@ use crate::options::Scope;
 pub fn process(history: &History, scope: &Scope, graph: &mut Builder) {
     let mut last: FxHashMap<i64, u32> = FxHashMap::default();
     for (at, op) in history.ops.iter().enumerate() {
-        if op.kind == EventKind::Ok && scope.vertex(op) {
-            if let Some(before) = last.insert(op.process, at as u32) {
-                graph.add(before, at as u32, PROCESS);
-            }
+        if op.kind == EventKind::Ok
+            && scope.vertex(op)
+            && let Some(before) = last.insert(op.process, at as u32)
+        {
+            graph.add(before, at as u32, PROCESS);
         }
     }
 }
@@ -23,10 +24,10 @@ pub fn process(history: &History, scope: &Scope, graph: &mut Builder) {
 pub fn realtime(history: &History, scope: &Scope, graph: &mut Builder) {
     let mut completions: Vec<(u64, u32)> = Vec::new();
     for (at, op) in history.ops.iter().enumerate() {
-        if let (EventKind::Ok, Some(done)) = (op.kind, op.completed_index) {
-            if scope.vertex(op) {
-                completions.push((done, at as u32));
-            }
+        if let (EventKind::Ok, Some(done)) = (op.kind, op.completed_index)
+            && scope.vertex(op)
+        {
+            completions.push((done, at as u32));
         }
     }
     completions.sort_unstable();

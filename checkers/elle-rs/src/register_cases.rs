@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use history::{EventKind, Mop, MopKind, Shown};
 
+use rustc_hash::FxHashSet;
+
 use crate::anomaly::Anomaly;
 use crate::cases::{Case, Cases};
 use crate::graph::NONE;
@@ -22,6 +24,7 @@ pub fn find(registers: &Registers<'_>, versions: &Versions, cases: &mut Cases) {
             read(registers, versions, number as u32, mop, cases);
         }
         internal(registers, number as u32, mops, cases);
+        future_read(registers, number as u32, mops, cases);
     }
     lost_update(registers, cases);
 }
@@ -76,6 +79,28 @@ fn internal(registers: &Registers<'_>, number: u32, mops: &[Mop], cases: &mut Ca
                     registers.history.keys[mop.key as usize],
                     word(now),
                     word(before)
+                ),
+            });
+        }
+    }
+}
+
+fn future_read(registers: &Registers<'_>, number: u32, mops: &[Mop], cases: &mut Cases) {
+    let mut read: FxHashSet<(u32, i64)> = FxHashSet::default();
+    for mop in mops {
+        if mop.kind == MopKind::Read {
+            if mop.shown == Shown::Int && mops.len() > 1 {
+                read.insert((mop.key, mop.value));
+            }
+        } else if read.contains(&(mop.key, mop.value)) {
+            cases.add(Anomaly::FutureRead, || Case {
+                anomaly: Anomaly::FutureRead,
+                ops: vec![number],
+                key: mop.key,
+                values: vec![mop.value],
+                sentence: format!(
+                    "{} was read of key {} before the reader itself wrote it",
+                    mop.value, registers.history.keys[mop.key as usize]
                 ),
             });
         }

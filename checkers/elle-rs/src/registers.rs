@@ -206,7 +206,10 @@ impl<'h> Registers<'h> {
 
     fn wfr_order(&self) -> Vec<(Version, Version, VersionSource)> {
         let ok = self.history.ops.iter().filter(|op| op.kind == EventKind::Ok);
-        let pairs = ok.flat_map(|op| self.met(op)).filter_map(|met| met.read.zip(met.wrote));
+        let pairs = ok.flat_map(|op| self.met(op)).filter_map(|met| {
+            // Who reads what it writes later has an anomaly of its own.
+            met.read.zip(met.wrote).filter(|(read, wrote)| read != wrote)
+        });
         pairs.map(|(read, wrote)| (read, wrote, VersionSource::WritesFollowReads)).collect()
     }
 

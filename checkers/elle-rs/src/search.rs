@@ -127,7 +127,7 @@ pub fn shortest(
             if most < 2 {
                 break;
             }
-            match search.from_edge(a, b, most, is_helper) {
+            match search.cycle_through(a, b, most, is_helper) {
                 Outcome::Cycle(cycle) => best = Some(cycle),
                 Outcome::None { cut } => deeper |= cut,
                 Outcome::Bound => return Found { bounded: best.is_none(), cycle: best },
@@ -162,7 +162,7 @@ impl Search<'_> {
         Some(last | (state & 2) | (u32::from(kind & self.shape.must != 0) << 1))
     }
 
-    fn from_edge(
+    fn cycle_through(
         &mut self,
         source: u32,
         first: u32,

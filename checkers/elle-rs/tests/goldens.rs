@@ -1,6 +1,8 @@
 //! The reference histories: the same verdicts as the original, except where
 //! docs/elle-differences.md says otherwise.
 
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
 use std::collections::BTreeSet;
 
 use elle_rs::{Anomaly, Model, Options, Validity, Verdict, Workload, check, verify};
