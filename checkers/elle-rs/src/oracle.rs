@@ -34,7 +34,8 @@ fn read_of(workload: Workload, list: &[i64]) -> Option<Observed> {
     }
 }
 
-fn make(random: &mut ChaCha8Rng, workload: Workload) -> History {
+/// A random small history.
+pub fn make(random: &mut ChaCha8Rng, workload: Workload) -> History {
     let count = random.random_range(2..=4);
     let mut made: Vec<Made> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
@@ -353,7 +354,7 @@ fn registers(seeds: std::ops::Range<u64>) -> BTreeMap<String, Tally> {
 }
 
 /// Histories to try: `ELLE_ORACLE_HISTORIES`, or a few thousand.
-fn seeds() -> std::ops::Range<u64> {
+pub fn seeds() -> std::ops::Range<u64> {
     let count = std::env::var("ELLE_ORACLE_HISTORIES").ok().and_then(|n| n.parse().ok());
     0..count.unwrap_or(3_000)
 }
