@@ -146,7 +146,8 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
 }
 
 /// Takes out isolation where nobody asked for it and it says nothing: histories of the other
-/// workload, and, in runs that do not promise it, operations that are no transactions.
+/// workload, runs of systems that say nothing of isolation, and, where it is not promised,
+/// operations that are no transactions.
 fn leave_out(outcomes: &mut BTreeMap<String, Outcome>, records: &Records, selection: &Selection) {
     if !selection.checkers.is_empty() {
         return;
@@ -154,7 +155,9 @@ fn leave_out(outcomes: &mut BTreeMap<String, Outcome>, records: &Records, select
     let several = records.history.ops.iter().any(|op| op.mops.len() > 1);
     let told = |name: &str| match &records.info {
         Some(info) if selection.model.is_none() => {
-            several || info.system.promises.contains_key(name)
+            let system = &info.system;
+            system.promises.contains_key(name)
+                || (several && system.not_promised.contains_key(name))
         }
         _ => true,
     };

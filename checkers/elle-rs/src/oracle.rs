@@ -91,7 +91,7 @@ pub fn make(random: &mut ChaCha8Rng, workload: Workload) -> History {
     History::from_events(events).unwrap()
 }
 
-/// Runs the transactions one after another in some order, then spoils a few reads.
+/// Runs the transactions in some order, most one after another, then spoils a few reads.
 fn fill_reads(random: &mut ChaCha8Rng, workload: Workload, made: &mut [Made]) {
     let mut order: Vec<usize> = (0..made.len()).collect();
     for at in 1..order.len() {
@@ -99,24 +99,34 @@ fn fill_reads(random: &mut ChaCha8Rng, workload: Workload, made: &mut [Made]) {
             order.swap(at, random.random_range(0..=at));
         }
     }
-    let mut state: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for at in order {
-        let happens = match made[at].kind {
+    let happens: Vec<bool> = made
+        .iter()
+        .map(|txn| match txn.kind {
             EventKind::Ok => true,
             EventKind::Info => random.random_bool(0.5),
             _ => random.random_bool(0.1),
-        };
-        let before = state.clone();
-        for mop in &mut made[at].value {
-            let list = state.entry(mop.key().to_string()).or_default();
-            match mop {
-                MicroOp::Read { value, .. } => *value = read_of(workload, list),
-                MicroOp::Append { value, .. } | MicroOp::Write { value, .. } => list.push(*value),
-                _ => {}
-            }
+        })
+        .collect();
+    let mut steps: Vec<usize> =
+        order.iter().flat_map(|at| vec![*at; made[*at].value.len()]).collect();
+    // Some run all at once, with no isolation at all.
+    if random.random_bool(0.25) {
+        for at in 1..steps.len() {
+            steps.swap(at, random.random_range(0..=at));
         }
-        if !happens {
-            state = before;
+    }
+    let mut state: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    let mut done = vec![0; made.len()];
+    for at in steps {
+        let mop = &mut made[at].value[done[at]];
+        done[at] += 1;
+        let list = state.entry(mop.key().to_string()).or_default();
+        match mop {
+            MicroOp::Read { value, .. } => *value = read_of(workload, list),
+            MicroOp::Append { value, .. } | MicroOp::Write { value, .. } if happens[at] => {
+                list.push(*value);
+            }
+            _ => {}
         }
     }
     let spoil = random.random_range(0..3);
