@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 use crate::elements::Elements;
 use crate::prefix_graph::{Graph, Node, build};
 use crate::registry::Checker;
-use crate::sentences::{lines, on_node, seconds, windows, witness};
+use crate::sentences::{lines, on_node, seconds, uncertain_registers, windows, witness};
 use crate::verdict::{Context, Finding, Outcome, Verdict};
 
 /// Moments of a knot from which a cycle is looked for.
@@ -43,10 +43,14 @@ impl Checker for ConsistentPrefix {
         let knots = graph.knots();
         outcome.count = (repeats.len() + knots.len()) as u64;
         if outcome.count == 0 {
-            if context.nodes.is_some() && graph.judged == 0 {
+            if 0 < graph.left_out {
+                outcome.verdict = Verdict::Unknown;
+                outcome.reason = Some(uncertain_registers(graph.left_out, "reads"));
+            } else if context.nodes.is_some() && graph.judged == 0 {
                 outcome.verdict = Verdict::Unknown;
                 outcome.reason = Some(
-                    "not applicable: no transaction read two keys, or a list of two".to_owned(),
+                    "not applicable: no transaction read two lists or registers, or a list of two"
+                        .to_owned(),
                 );
             }
             return outcome;

@@ -3,7 +3,8 @@
 //! An *element* is a key with a value written to it. For lists a read shows elements directly. For
 //! registers, version `n` of a key shows versions 1 to `n` in its one writer's order; a key with an
 //! `info` write that a later write follows has no certain order and is left out
-//! (goldens/sessions, "Registers").
+//! (goldens/sessions, "Registers"). Of sets only membership says something, and of counters
+//! nothing names a write: the sum is for other checkers.
 
 use history::{EventKind, History, Mop, MopKind, Op, Shown};
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -22,6 +23,8 @@ pub struct Written {
     pub writer: Option<u32>,
     /// Whether an ok operation other than its writer showed it.
     pub observed: bool,
+    /// Whether an operation that may have happened removed it: its absence proves nothing then.
+    pub removed: bool,
 }
 
 /// How a key is used.
@@ -31,6 +34,10 @@ pub enum KeyUse {
     List,
     /// Written to, with a version order.
     Register,
+    /// Added to and removed from: what a read shows has no order.
+    Set,
+    /// Incremented: a read shows a sum, which names no write.
+    Counter,
     /// Written to, but its version order is not certain.
     Unknown,
 }
@@ -62,7 +69,9 @@ impl<'a> Elements<'a> {
             places: Vec::new(),
         };
         elements.collect_writes();
+        elements.find_uses();
         elements.order_registers();
+        elements.mark_removed();
         elements.mark_observed();
         elements.order_versions();
         elements
@@ -71,12 +80,42 @@ impl<'a> Elements<'a> {
     fn collect_writes(&mut self) {
         for (place, op) in self.history.ops.iter().enumerate() {
             for mop in self.history.mops_of(op) {
-                let register = matches!(mop.kind, MopKind::Write | MopKind::Cas);
-                if register {
-                    self.uses[mop.key as usize] = KeyUse::Register;
-                }
-                if register || matches!(mop.kind, MopKind::Append | MopKind::Add) {
+                if !matches!(mop.kind, MopKind::Read | MopKind::Rem | MopKind::Inc) {
                     self.add(mop.key, mop.value, Some(place as u32));
+                }
+            }
+        }
+    }
+
+    /// How each key is used; one that is written as several things is left out.
+    fn find_uses(&mut self) {
+        let mut found: Vec<Option<KeyUse>> = vec![None; self.uses.len()];
+        for mop in &self.history.mops {
+            let usage = match mop.kind {
+                MopKind::Read => continue,
+                MopKind::Append => KeyUse::List,
+                MopKind::Add | MopKind::Rem => KeyUse::Set,
+                MopKind::Inc => KeyUse::Counter,
+                MopKind::Write | MopKind::Cas => KeyUse::Register,
+            };
+            let before = &mut found[mop.key as usize];
+            *before = Some(match (*before, usage) {
+                (None, usage) => usage,
+                (Some(before), usage) if before == usage => usage,
+                (Some(KeyUse::Counter), _) | (_, KeyUse::Counter) => KeyUse::Counter,
+                // A list from which something was removed.
+                (Some(KeyUse::List | KeyUse::Set), KeyUse::List | KeyUse::Set) => KeyUse::Set,
+                _ => KeyUse::Unknown,
+            });
+        }
+        self.uses = found.into_iter().map(|usage| usage.unwrap_or(KeyUse::List)).collect();
+    }
+
+    fn mark_removed(&mut self) {
+        for op in self.history.ops.iter().filter(|op| op.kind != EventKind::Fail) {
+            for mop in self.history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Rem) {
+                if let Some(number) = self.number(mop.key, mop.value) {
+                    self.written[number as usize].removed = true;
                 }
             }
         }
@@ -86,7 +125,7 @@ impl<'a> Elements<'a> {
         let next = self.written.len() as Element;
         let number = *self.numbers.entry((key, value)).or_insert(next);
         if number == next {
-            self.written.push(Written { key, value, writer, observed: false });
+            self.written.push(Written { key, value, writer, observed: false, removed: false });
         }
         number
     }
@@ -121,7 +160,8 @@ impl<'a> Elements<'a> {
                 continue;
             }
             for mop in self.history.mops_of(op) {
-                if mop.kind != MopKind::Read {
+                let counter = self.uses[mop.key as usize] == KeyUse::Counter;
+                if mop.kind != MopKind::Read || counter {
                     continue;
                 }
                 match mop.shown {
@@ -162,6 +202,16 @@ impl<'a> Elements<'a> {
     /// The element of a key and value, if anybody wrote or showed it.
     pub fn number(&self, key: u32, value: i64) -> Option<Element> {
         self.numbers.get(&(key, value)).copied()
+    }
+
+    /// Whether reads of a key say which writes they show.
+    pub fn judged(&self, key: u32) -> bool {
+        !matches!(self.uses[key as usize], KeyUse::Counter | KeyUse::Unknown)
+    }
+
+    /// Whether a key is a register without a certain order of versions.
+    pub fn uncertain(&self, key: u32) -> bool {
+        self.uses[key as usize] == KeyUse::Unknown
     }
 
     /// The version that a read of a register showed: 0 for nothing; `None` if it has no place.

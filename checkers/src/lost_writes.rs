@@ -15,7 +15,9 @@ use serde_json::json;
 
 use crate::elements::{Element, Elements, KeyUse};
 use crate::registry::Checker;
-use crate::sentences::{key_name, lines, on_node, placed, seconds, windows, witness};
+use crate::sentences::{
+    key_name, lines, on_node, placed, seconds, uncertain_registers, windows, witness,
+};
 use crate::verdict::{Context, Finding, Outcome, Verdict};
 
 /// Findings written out unless asked otherwise: more than other checkers', because each lost value
@@ -53,6 +55,8 @@ struct Check<'a> {
     unresolved: Pairs,
     duplicated: Pairs,
     phantom: Pairs,
+    /// Acknowledged writes whose fate was looked at.
+    judged: u64,
 }
 
 impl Checker for LostWrites {
@@ -72,8 +76,9 @@ impl Checker for LostWrites {
             unresolved: Pairs::new(),
             duplicated: Pairs::new(),
             phantom: Pairs::new(),
+            judged: 0,
         };
-        check.judge_elements(history);
+        check.judge_elements();
         check.judge_registers(history);
         check.judge_reads(history);
         check.outcome()
@@ -121,26 +126,18 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn judge_elements(&mut self, history: &'a History) {
-        let removed: BTreeSet<(u32, i64)> = history
-            .ops
-            .iter()
-            .filter(|op| op.kind != EventKind::Fail)
-            .flat_map(|op| history.mops_of(op))
-            .filter(|mop| mop.kind == MopKind::Rem)
-            .map(|mop| (mop.key, mop.value))
-            .collect();
+    fn judge_elements(&mut self) {
         for number in 0..self.elements.written.len() as Element {
             let written = self.elements.written[number as usize];
             let Some(writer) = self.elements.writer(number) else {
                 continue;
             };
-            let list = self.elements.uses[written.key as usize] == KeyUse::List;
+            let usage = self.elements.uses[written.key as usize];
+            let list = matches!(usage, KeyUse::List | KeyUse::Set);
             let Some(acknowledged) = writer.completed_index else {
                 continue;
             };
-            let removed = removed.contains(&(written.key, written.value));
-            if !list || writer.kind != EventKind::Ok || removed {
+            if !list || writer.kind != EventKind::Ok || written.removed {
                 continue;
             }
             let shows = |read: &Final<'_>| read.shown.contains(&written.value);
@@ -178,6 +175,7 @@ impl<'a> Check<'a> {
     }
 
     fn note(&mut self, fate: Fate, key: u32, value: i64, writer: &'a Op) {
+        self.judged += 1;
         let pair = (self.elements.history.keys[key as usize].clone(), value);
         match fate {
             Fate::Kept => {}
@@ -197,6 +195,9 @@ impl<'a> Check<'a> {
     fn judge_reads(&mut self, history: &'a History) {
         for op in history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
             for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
+                if self.elements.uses[mop.key as usize] == KeyUse::Counter {
+                    continue;
+                }
                 let key = &history.keys[mop.key as usize];
                 let single = [mop.value];
                 let values = match mop.shown {
@@ -298,9 +299,16 @@ impl<'a> Check<'a> {
         });
     }
 
+    /// How many keys were left out because nobody can say which write is the last.
+    fn uncertain(&self) -> Option<u64> {
+        let keys = (0..self.elements.uses.len() as u32).filter(|key| self.elements.uncertain(*key));
+        Some(keys.count() as u64).filter(|keys| 0 < *keys)
+    }
+
     fn outcome(self) -> Outcome {
         let violations = [&self.lost, &self.diverged, &self.duplicated, &self.phantom];
         let count: usize = violations.iter().map(|pairs| pairs.len()).sum();
+        let uncertain = self.uncertain();
         let mut outcome = Outcome::valid();
         outcome.count = count as u64;
         outcome.findings = self.findings;
@@ -315,6 +323,14 @@ impl<'a> Check<'a> {
         } else if self.context.nodes.is_some() && self.finals.is_empty() {
             outcome.verdict = Verdict::Unknown;
             outcome.reason = Some("there are no final reads".to_owned());
+        } else if let Some(keys) = uncertain {
+            outcome.verdict = Verdict::Unknown;
+            outcome.reason = Some(uncertain_registers(keys, "keys"));
+        } else if self.context.nodes.is_some() && self.judged == 0 {
+            outcome.verdict = Verdict::Unknown;
+            outcome.reason = Some(
+                "not applicable: no acknowledged write of a list, a set or a register".to_owned(),
+            );
         }
         if 0 < count {
             outcome.verdict = Verdict::Invalid;

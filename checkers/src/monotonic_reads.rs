@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 
 use crate::elements::{Elements, KeyUse};
 use crate::registry::Checker;
-use crate::sentences::{key_name, lines, on_node, seconds, windows, witness};
+use crate::sentences::{key_name, lines, on_node, seconds, uncertain_registers, windows, witness};
 use crate::verdict::{Context, Finding, Outcome, Verdict};
 
 /// See the module's doc.
@@ -26,12 +26,15 @@ impl Checker for MonotonicReads {
         let elements = Elements::new(history);
         let mut last: BTreeMap<(i64, u32), (&Op, &Mop)> = BTreeMap::new();
         let mut found = Vec::new();
-        let mut judged = 0u64;
+        let (mut judged, mut left_out) = (0u64, 0u64);
         for op in history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
             for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
-                if elements.uses[mop.key as usize] == KeyUse::Register
-                    && elements.version(mop).is_none()
-                {
+                let placed = match elements.uses[mop.key as usize] {
+                    KeyUse::Register => elements.version(mop).is_some(),
+                    _ => elements.judged(mop.key),
+                };
+                if !placed {
+                    left_out += u64::from(elements.uncertain(mop.key));
                     continue;
                 }
                 let before = last.insert((op.session, mop.key), (op, mop));
@@ -46,9 +49,14 @@ impl Checker for MonotonicReads {
         }
         let mut outcome = Outcome::valid();
         outcome.count = found.len() as u64;
+        if found.is_empty() && 0 < left_out {
+            return Outcome::unknown(uncertain_registers(left_out, "reads"));
+        }
         if found.is_empty() {
             return match context.nodes.is_some() && judged == 0 {
-                true => Outcome::unknown("not applicable: no session read a key twice"),
+                true => Outcome::unknown(
+                    "not applicable: no session read a list, set or register twice",
+                ),
                 false => outcome,
             };
         }
@@ -64,19 +72,23 @@ impl Checker for MonotonicReads {
 /// A value of the earlier read that the later does not show.
 fn vanished(elements: &Elements<'_>, earlier: &Mop, later: &Mop) -> Option<i64> {
     match elements.uses[later.key as usize] {
-        KeyUse::Unknown => None,
+        KeyUse::Counter | KeyUse::Unknown => None,
         KeyUse::Register => {
             let (seen, shown) = (elements.version(earlier)?, elements.version(later)?);
             (shown < seen).then_some(earlier.value)
         }
-        KeyUse::List => {
+        KeyUse::List | KeyUse::Set => {
             let (seen, shown) = (elements.history.list(earlier), elements.history.list(later));
             // The usual case: the list has only grown.
             if shown.starts_with(seen) {
                 return None;
             }
             let shown: FxHashSet<i64> = shown.iter().copied().collect();
-            seen.iter().copied().find(|value| !shown.contains(value))
+            let removed = |value: i64| {
+                let number = elements.number(later.key, value);
+                number.is_some_and(|number| elements.written[number as usize].removed)
+            };
+            seen.iter().copied().find(|value| !shown.contains(value) && !removed(*value))
         }
     }
 }

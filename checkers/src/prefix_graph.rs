@@ -46,6 +46,8 @@ pub struct Graph {
     pub orders: BTreeMap<u32, Vec<u32>>,
     /// Reads of two or more keys in one transaction, or of a list: something to judge.
     pub judged: u64,
+    /// Reads of registers without a certain order of versions.
+    pub left_out: u64,
 }
 
 /// A read with what it shows of others.
@@ -94,7 +96,7 @@ pub fn build(elements: &Elements<'_>, ops: &[u32], mode: ReadsMode, session_scop
         match elements.uses[*key as usize] {
             KeyUse::List => builder.order_list(*key, reads, &others),
             KeyUse::Register => builder.order_register(*key, reads, &others),
-            KeyUse::Unknown => {}
+            KeyUse::Set | KeyUse::Counter | KeyUse::Unknown => {}
         }
     }
     for (key, others) in universe {
@@ -148,8 +150,14 @@ impl Builder<'_, '_> {
             for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
                 let usage = self.elements.uses[mop.key as usize];
                 let version = self.elements.version(mop);
-                let placed = usage == KeyUse::List || version.is_some();
-                if usage == KeyUse::Unknown || !placed {
+                // Of sets and counters nobody sees an order.
+                let placed = match usage {
+                    KeyUse::List => true,
+                    KeyUse::Register => version.is_some(),
+                    KeyUse::Set | KeyUse::Counter | KeyUse::Unknown => false,
+                };
+                if !placed {
+                    self.graph.left_out += u64::from(usage == KeyUse::Unknown);
                     continue;
                 }
                 let before = moment;

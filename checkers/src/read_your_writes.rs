@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 
 use crate::elements::{Element, Elements, KeyUse};
 use crate::registry::Checker;
-use crate::sentences::{key_name, lines, on_node, seconds, windows, witness};
+use crate::sentences::{key_name, lines, on_node, seconds, uncertain_registers, windows, witness};
 use crate::verdict::{Context, Finding, Outcome, Verdict};
 
 /// See the module's doc.
@@ -27,7 +27,7 @@ impl Checker for ReadYourWrites {
         // By session and key: what it wrote in ok operations, oldest first.
         let mut own: BTreeMap<(i64, u32), Vec<Element>> = BTreeMap::new();
         let mut outcome = Outcome::valid();
-        let mut judged = 0u64;
+        let (mut judged, mut left_out) = (0u64, 0u64);
         for (place, op) in history.ops.iter().enumerate() {
             if op.kind != EventKind::Ok {
                 continue;
@@ -36,6 +36,10 @@ impl Checker for ReadYourWrites {
                 let Some(written) = own.get(&(op.session, mop.key)) else {
                     continue;
                 };
+                if !elements.judged(mop.key) {
+                    left_out += u64::from(elements.uncertain(mop.key));
+                    continue;
+                }
                 judged += 1;
                 if let Some(missing) = missing(&elements, mop, written) {
                     outcome.count += 1;
@@ -55,8 +59,12 @@ impl Checker for ReadYourWrites {
         }
         if 0 < outcome.count {
             outcome.verdict = Verdict::Invalid;
+        } else if 0 < left_out {
+            return Outcome::unknown(uncertain_registers(left_out, "reads of own keys"));
         } else if judged == 0 && context.nodes.is_some() {
-            return Outcome::unknown("not applicable: no session read a key that it had written");
+            return Outcome::unknown(
+                "not applicable: no session read a list, set or register that it had written",
+            );
         }
         outcome
     }
@@ -65,15 +73,18 @@ impl Checker for ReadYourWrites {
 /// The latest of the session's own elements that the read does not show.
 fn missing(elements: &Elements<'_>, read: &Mop, written: &[Element]) -> Option<Element> {
     match elements.uses[read.key as usize] {
-        KeyUse::Unknown => None,
+        KeyUse::Counter | KeyUse::Unknown => None,
         KeyUse::Register => {
             let shown = elements.version(read)?;
             written.iter().rev().copied().find(|element| shown < elements.place(*element))
         }
-        KeyUse::List => {
+        KeyUse::List | KeyUse::Set => {
             let list = elements.history.list(read);
             let shown: FxHashSet<i64> = list.iter().copied().collect();
-            let absent = |e: &Element| !shown.contains(&elements.written[*e as usize].value);
+            let absent = |e: &Element| {
+                let own = &elements.written[*e as usize];
+                !own.removed && !shown.contains(&own.value)
+            };
             written.iter().rev().copied().find(absent)
         }
     }

@@ -70,3 +70,11 @@ pub fn placed(context: &Context, at: i64) -> String {
         _ => String::new(),
     }
 }
+
+/// Why reads, or keys, of registers were left out.
+pub fn uncertain_registers(count: u64, what: &str) -> String {
+    format!(
+        "{count} {what} left out: a register with several writers, or with a write of unknown \
+         outcome that another follows, has no certain order of versions"
+    )
+}

@@ -15,8 +15,14 @@ use crate::ssh::{SshHost, StreamInput};
 /// The agent, as it was built with this harness.
 static AGENT: &[u8] = include_bytes!(env!("SPLITBRAIN_AGENT"));
 
+/// Where an agent, its journals and the host's lock are.
+pub const FOLDER: &str = "/run/splitbrain";
+
 /// How long an agent holds faults without hearing from the harness, by default.
 pub const LEASE: Duration = Duration::from_secs(10);
+
+/// How long an agent may take to say that the host is ours.
+const HELLO: Duration = Duration::from_secs(10);
 
 type Waiters = Arc<Mutex<Shared>>;
 
@@ -27,9 +33,33 @@ struct Shared {
     ended: bool,
 }
 
+/// What an agent is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long it holds faults without hearing from the harness.
+    pub lease: Duration,
+    /// When it undoes everything and ends whatever the harness says.
+    pub limit: Option<Duration>,
+}
+
+impl Default for Terms {
+    fn default() -> Terms {
+        Terms { lease: LEASE, limit: None }
+    }
+}
+
+/// Who this harness is: user, machine, process.
+pub fn owner() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let user = user.unwrap_or_else(|_| format!("uid {}", nix::unistd::getuid()));
+    let machine = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+    format!("{user}@{} pid {}", machine.unwrap_or_default(), std::process::id())
+}
+
 /// A running agent. Dropped, it ends, and undoes whatever is in force.
 pub struct AgentLink {
     host: String,
+    note: Option<String>,
     stream: Arc<StreamInput>,
     shared: Waiters,
     stop_renewing: Sender<()>,
@@ -41,21 +71,55 @@ impl AgentLink {
     ///
     /// `run` names its folder and journal; it is unique to a run.
     pub fn start(host: &SshHost, run: &str, lease: Duration) -> Result<AgentLink, HostError> {
-        let base = "/run/splitbrain";
-        let binary = format!("{base}/agent-{:016x}", fingerprint(AGENT));
+        AgentLink::start_with(host, run, &Terms { lease, ..Terms::default() })
+    }
+
+    /// Likewise, on terms. A host that another harness is at work on is refused with both names.
+    pub fn start_with(host: &SshHost, run: &str, terms: &Terms) -> Result<AgentLink, HostError> {
+        let (base, binary) = (FOLDER, AgentLink::program());
         let quoted = shell_quote(&binary);
         // The size is checked with the name: a torn upload never gets the name at all.
         let there = host.exec(Exec::shell(format!(
-            "umask 077; mkdir -p {base} && chmod 700 {base}; stat -c %s {quoted} 2>/dev/null"
+            "umask 077; mkdir -p {base} && chmod 700 {base} || exit 9; \
+             stat -c %s {quoted} 2>/dev/null || true"
         )))?;
+        if there.status != 0 {
+            let why = String::from_utf8_lossy(&there.stderr).trim().to_owned();
+            let why = format!("{base} cannot be made there: {why}");
+            return Err(HostError::Local { host: host.name().to_owned(), why });
+        }
         if there.text().trim() != AGENT.len().to_string() {
             host.upload(AGENT, &binary, 0o700)?;
         }
         let folder = shell_quote(&format!("{base}/{run}"));
-        let lease_ms = lease.as_millis();
-        let (stream, output) = host.stream(&format!("exec {quoted} serve {folder} {lease_ms}"))?;
+        let lease_ms = terms.lease.as_millis();
+        // Less than a millisecond would be no limit at all.
+        let limit_ms = terms.limit.map_or(0, |limit| limit.as_millis().max(1));
+        let owner = shell_quote(&owner());
+        let line = format!("exec {quoted} serve {folder} {lease_ms} {limit_ms} {owner}");
+        let (stream, output) = host.stream(&line)?;
         let name = host.name().to_owned();
-        Ok(AgentLink::over(name, stream, output, lease))
+        let mut link = AgentLink::over(name, stream, output, terms.lease);
+        let host = link.host.clone();
+        match link.ask(Ask::Hello, HELLO)? {
+            Ok(Answer::Welcome { note }) => link.note = note,
+            Ok(other) => {
+                let why = format!("the agent answered {other:?} to its first question");
+                return Err(HostError::Local { host, why });
+            }
+            Err(why) => return Err(HostError::Locked { host, why }),
+        }
+        Ok(link)
+    }
+
+    /// What the host's lock had to say: that a dead agent had it.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Where the agent's program is on every host; it outlives the agent itself.
+    pub fn program() -> String {
+        format!("{FOLDER}/agent-{:016x}", fingerprint(AGENT))
     }
 
     fn over(
@@ -75,7 +139,14 @@ impl AgentLink {
             let (stream, shared) = (Arc::clone(&stream), Arc::clone(&shared));
             thread::spawn(move || renew(&stream, &shared, &stopped, lease / 4))
         };
-        AgentLink { host, stream, shared, stop_renewing, threads: vec![reader, renewer] }
+        AgentLink {
+            host,
+            note: None,
+            stream,
+            shared,
+            stop_renewing,
+            threads: vec![reader, renewer],
+        }
     }
 
     /// Asks, and waits for the answer. The inner error is the agent's own.
@@ -116,7 +187,7 @@ impl AgentLink {
 impl Drop for AgentLink {
     fn drop(&mut self) {
         // Everything is undone before the channel goes, so that the end is not a race.
-        let _ = self.ask(Ask::HealAll, Duration::from_secs(5));
+        let _ = self.ask(Ask::Release, Duration::from_secs(5));
         let _ = self.stop_renewing.send(());
         let threads = std::mem::take(&mut self.threads);
         // The renewer lets go of the stream; the reader ends when the host's thread does.

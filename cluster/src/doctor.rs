@@ -67,7 +67,7 @@ pub fn capabilities() -> Vec<Capability> {
         here("iptables", false, trial("iptables -n -L"), missing("iptables")),
     ];
     let netem = "ip link set lo up && tc qdisc add dev lo root netem delay 1ms";
-    let mongod = missing("mongod, from MongoDB's own packages");
+    let mongod = missing("it with splitbrain lab install mongodb");
     let browser = in_path("chromium") || in_path("chromium-browser");
     let chromium = missing("chromium (only for the tests of reports)");
     found.extend([
@@ -76,7 +76,9 @@ pub fn capabilities() -> Vec<Capability> {
         here("FUSE", false, file(&["/dev/fuse"]), without("no disk faults")),
         here("faketime", false, has_faketime(), missing("libfaketime")),
         here("postgres", false, has_postgres(), missing("postgresql-15")),
-        here("mongod", false, in_path("mongod"), mongod),
+        here("patroni", false, in_path("patroni"), missing("patroni")),
+        here("etcd", false, in_path("etcd"), missing("etcd-server")),
+        here("mongod", false, has_mongod(), mongod),
         here("chromium", false, browser, chromium),
     ]);
     found
@@ -100,6 +102,13 @@ fn has_faketime() -> bool {
     ["x86_64-linux-gnu", "aarch64-linux-gnu"]
         .iter()
         .any(|arch| Path::new("/usr/lib").join(arch).join("faketime/libfaketimeMT.so.1").exists())
+}
+
+/// On the PATH, or where `splitbrain lab install mongodb` puts it.
+fn has_mongod() -> bool {
+    let installed = std::fs::read_dir("/var/cache/splitbrain/mongodb").into_iter().flatten();
+    let mut versions = installed.flatten();
+    in_path("mongod") || versions.any(|version| version.path().join("bin/mongod").exists())
 }
 
 fn has_postgres() -> bool {

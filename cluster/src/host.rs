@@ -21,6 +21,15 @@ pub struct HostAddress {
     pub user: String,
     /// The private key.
     pub key: PathBuf,
+    /// Whether the user's ssh-agent has the keys instead.
+    #[serde(default)]
+    pub ssh_agent: bool,
+    /// Whether commands are run by `sudo -n`, because the user is not root.
+    #[serde(default)]
+    pub sudo: bool,
+    /// The host in between, as `ssh -J` takes it.
+    #[serde(default)]
+    pub jump: Option<String>,
     /// The file that its host key is checked against.
     pub known_hosts: PathBuf,
     /// Where the system under test listens: the network that faults act on.
@@ -165,6 +174,14 @@ pub enum HostError {
         /// Why.
         why: String,
     },
+    /// Another harness is at work on it.
+    #[error("host {host}: {why}")]
+    Locked {
+        /// The host.
+        host: String,
+        /// Who has it and who asked.
+        why: String,
+    },
     /// A file on this side.
     #[error("host {host}: {why}")]
     Local {
@@ -193,6 +210,20 @@ pub trait Host: Send + Sync {
     fn download(&self, path: &str) -> Result<Vec<u8>, HostError>;
 }
 
+impl HostAddress {
+    /// The line that the host's sshd is given for a command: with `sudo` a shell of root's runs it.
+    pub fn line(&self, command: &str) -> String {
+        match self.sudo {
+            // sudo empties the environment; the agent needs to know its own connection.
+            true => format!(
+                "exec sudo -n -- env SSH_CONNECTION=\"$SSH_CONNECTION\" /bin/sh -c {}",
+                shell_quote(command)
+            ),
+            false => command.to_owned(),
+        }
+    }
+}
+
 /// The line that makes a file from standard input, whole or not at all.
 pub(crate) fn upload_command(path: &str, mode: u32) -> String {
     let part = shell_quote(&format!("{path}.part"));
@@ -205,6 +236,36 @@ pub(crate) fn upload_command(path: &str, mode: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn with_sudo_a_command_arrives_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let sudo = folder.path().join("sudo");
+        std::fs::write(
+            &sudo,
+            "#!/bin/sh\n[ \"$1 $2\" = '-n --' ] || exit 9\nshift 2\nexec \"$@\"\n",
+        )
+        .unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&sudo, mode).unwrap();
+        let text = serde_json::json!({
+            "name": "a", "address": "a", "port": 22, "user": "ops", "key": "", "known_hosts": "",
+            "data_address": "127.0.0.1", "sudo": true,
+        });
+        let address: HostAddress = serde_json::from_value(text).unwrap();
+        let line = address.line("printf '%s|' \"it's\" 'a  b' \"$SSH_CONNECTION\"; cat");
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .envs([("PATH", path.as_str()), ("SSH_CONNECTION", "::1 5 ::1 22")])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"in").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "it's|a  b|::1 5 ::1 22|in");
+    }
 
     #[test]
     fn words_are_quoted_so_that_a_shell_gives_them_back() {

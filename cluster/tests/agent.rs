@@ -28,10 +28,17 @@ struct Agent {
 
 impl Agent {
     fn start(lease_ms: u64) -> Agent {
-        let folder = tempfile::tempdir().unwrap();
+        Agent::limited(lease_ms, 0)
+    }
+
+    fn limited(lease_ms: u64, limit_ms: u64) -> Agent {
+        Agent::at(tempfile::tempdir().unwrap(), "agent", lease_ms, limit_ms)
+    }
+
+    fn at(folder: tempfile::TempDir, run: &str, lease_ms: u64, limit_ms: u64) -> Agent {
         let mut child = Command::new(AGENT)
-            .args(["serve", &folder.path().join("agent").display().to_string()])
-            .arg(lease_ms.to_string())
+            .args(["serve", &folder.path().join(run).display().to_string()])
+            .args([&lease_ms.to_string(), &limit_ms.to_string(), "ann@east pid 7"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -193,6 +200,33 @@ fn a_slowed_process_stops_and_goes_on() {
     wait_for(&start, ProcessState::Running);
 }
 
+/// Waits until something holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + GONE;
+    while !holds() {
+        assert!(Instant::now() < end, "not within {GONE:?}: {what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_killed_keeper_takes_along_what_has_left_its_program() {
+    let mut agent = Agent::start(30_000);
+    let orphan = agent.path("orphan");
+    let script = format!("(setsid sleep 300 & echo $! > {orphan}); exec sleep 300");
+    let argv = [AGENT, "keep", "/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    let start = Start { argv, log: agent.path("log"), pidfile: agent.path("pid"), hold: None };
+    agent.ask(Ask::Start { start: start.clone(), settle_ms: 20 }).unwrap();
+    let number = || fs::read_to_string(&orphan).ok()?.trim().parse::<i32>().ok();
+    until("the orphan has said its number", || number().is_some());
+    let process = process::by_pid(number().unwrap()).unwrap();
+    // It has a session of its own, and the shell that started it is gone.
+    let pidfile = start.pidfile.clone();
+    agent.ask(Ask::Kill { fault: "f1".to_owned(), pidfile, restart: None }).unwrap();
+    let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
+    until("the orphan is gone", || gone(process::state(&process)));
+}
+
 #[test]
 fn the_agent_never_signals_itself() {
     let mut agent = Agent::start(60_000);
@@ -214,4 +248,71 @@ fn the_agent_is_static() {
     let kinds: Vec<usize> = (0..count).map(|header| word(offset + header * size, 4)).collect();
     assert!(kinds.contains(&1), "no program in {AGENT}");
     assert!(!kinds.contains(&3), "{AGENT} wants an interpreter: it is dynamic");
+}
+
+#[test]
+fn the_longest_duration_heals_though_the_harness_goes_on_renewing() {
+    let mut agent = Agent::limited(60_000, 700);
+    let start = agent.sleeper();
+    agent.pause(&start);
+    let until = Instant::now() + GONE;
+    let renew = |agent: &mut Agent| {
+        let request = Request { id: 1_000, body: Ask::Renew };
+        agent.stdin.as_mut().unwrap().write_all(&frame::encode(&request).unwrap())
+    };
+    while state(&start) != ProcessState::Running {
+        assert!(Instant::now() < until, "not healed");
+        // Its end closes the pipe.
+        let _ = renew(&mut agent);
+        std::thread::yield_now();
+    }
+    assert!(!agent.child.wait().unwrap().success(), "it ends, and says why");
+}
+
+#[test]
+fn a_worker_that_is_stuck_past_the_longest_duration_is_ended() {
+    let mut agent = Agent::limited(60_000, 700);
+    let start = agent.sleeper();
+    agent.pause(&start);
+    kill(agent.worker(), Signal::SIGSTOP).unwrap();
+    wait_for(&start, ProcessState::Running);
+    assert!(!agent.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_host_has_one_harness_until_it_lets_go() {
+    let mut first = Agent::start(60_000);
+    let hello = first.ask(Ask::Hello);
+    assert_eq!(hello, Ok(Answer::Welcome { note: None }));
+    let serve = |run: &str| {
+        Command::new(AGENT)
+            .args(["serve", &first.path(run), "60000", "0", "bob@west pid 9"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let hello = |child: &mut Child| -> Result<Answer, String> {
+        let frame = frame::encode(&Request { id: 1, body: Ask::Hello }).unwrap();
+        child.stdin.as_mut().unwrap().write_all(&frame).unwrap();
+        let response: Response = frame::read(child.stdout.as_mut().unwrap()).unwrap().unwrap();
+        response.body
+    };
+    let mut second = serve("second");
+    let refused = hello(&mut second).unwrap_err();
+    assert!(refused.contains("held by run agent of ann@east pid 7"), "{refused}");
+    assert!(refused.contains("run second of bob@west pid 9"), "{refused}");
+    drop(second.stdin.take());
+    second.wait().unwrap();
+    // Both die without a word: the kernel lets go, the name stays. The worker first: one that sees
+    // its guardian's end takes the name out, as at any end in good order.
+    let guardian = first.guardian();
+    for pid in [first.worker(), guardian] {
+        kill(pid, Signal::SIGKILL).unwrap();
+    }
+    let mut third = serve("third");
+    let Ok(Answer::Welcome { note: Some(note) }) = hello(&mut third) else { panic!("no note") };
+    assert!(note.contains("ann@east pid 7") && note.contains("dead"), "{note}");
+    drop(third.stdin.take());
+    third.wait().unwrap();
 }

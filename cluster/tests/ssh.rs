@@ -72,6 +72,9 @@ impl Sshd {
             user: "root".to_owned(),
             key: self.folder.path().join(key),
             known_hosts: self.folder.path().join("known_hosts"),
+            ssh_agent: false,
+            sudo: false,
+            jump: None,
             data_address: "127.0.0.1".parse().unwrap(),
         }
     }

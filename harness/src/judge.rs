@@ -12,6 +12,7 @@ use history::{
     Damage, FaultEvent, FaultPhase, FaultResult, History, RunInfo, TelemetryEvent, reader,
 };
 use nemesis::ClusterView;
+use workloads::workload;
 
 use crate::config::{TestFile, TestSpec};
 use crate::error::UserError;
@@ -116,7 +117,15 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
     let mut verdict = Verdict::Valid;
     let mut decided = false;
     for (name, outcome) in &mut outcomes {
-        let role = role(name, records, selection);
+        let mut role = role(name, records, selection);
+        // A workload of sets says nothing of prefixes: what it was not made to judge does not make
+        // its run unknown. What is found all the same still counts.
+        if role == Role::Promised
+            && outcome.verdict == Verdict::Unknown
+            && !meant_for(name, records)
+        {
+            role = Role::Observation;
+        }
         if role != Role::Observation {
             decided = true;
             verdict = verdict.max(outcome.verdict);
@@ -161,12 +170,15 @@ fn leave_out(outcomes: &mut BTreeMap<String, Outcome>, records: &Records, select
         }
         _ => true,
     };
-    let silent = |outcome: &Outcome| {
-        outcome.reason.as_ref().is_some_and(|why| why.starts_with("not applicable"))
+    // A run whose workload was made for it has to be judged, and is unknown if it cannot be.
+    let silent = |name: &str, outcome: &Outcome| {
+        let nothing = |why: &String| why.starts_with("not applicable");
+        outcome.reason.as_ref().is_some_and(nothing)
+            && (records.info.is_none() || !meant_for(name, records))
     };
     for name in checkers::ISOLATION {
         let others = outcomes.len() > 1;
-        let out = outcomes.get(name).is_some_and(|outcome| !told(name) || silent(outcome));
+        let out = outcomes.get(name).is_some_and(|outcome| !told(name) || silent(name, outcome));
         if out && others {
             outcomes.remove(name);
         }
@@ -182,10 +194,16 @@ fn levels(info: Option<&RunInfo>, selection: &Selection) -> BTreeMap<String, Str
         }
         let system = &info?.system;
         let text = system.promises.get(name).or_else(|| system.not_promised.get(name))?;
-        text.split_whitespace().find(|word| checkers::is_level(word)).map(str::to_owned)
+        text.split_whitespace().find(|word| checkers::is_judged_level(word)).map(str::to_owned)
     };
     let levels = checkers::ISOLATION.into_iter();
     levels.filter_map(|name| Some((name.to_owned(), level(name)?))).collect()
+}
+
+/// Whether the run's workload was made to be judged by this checker.
+fn meant_for(name: &str, records: &Records) -> bool {
+    let workload = records.info.as_ref().and_then(|info| workload::by_name(&info.workload));
+    workload.is_none_or(|workload| workload.checkers.contains(&name))
 }
 
 /// What was seen, whatever was promised.
@@ -292,7 +310,8 @@ fn gate(records: &Records, info: &RunInfo, spans: &[FaultSpan]) -> Coverage {
         faults: spans,
         nodes: &info.nodes,
         leader_changes: view.leader_changes(),
-        failover: failover != Some("none"),
+        // Of a cluster that exists it may be unknown whether anybody replaces a leader.
+        failover: !matches!(failover, Some("none" | "unknown")),
     };
     checkers::coverage(&records.history, &rules, &input)
 }

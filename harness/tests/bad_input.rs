@@ -27,13 +27,25 @@ fn mistakes_are_named_with_what_to_try() {
         (&["run", "--replication", "sync:3"][..], "k is 1 to 2"),
         (&["run", "--time-limit", "soon"][..], "\"soon\" is not a duration"),
         (&["run", "--seeds", "9..1"][..], "is not a range"),
+        (&["run", "--system", "mongodb", "--replication", "sync"][..], "mongodb.write_concern"),
+        (&["run", "--system", "mongodb", "--lab", "sim"][..], "MongoDB runs on hosts"),
+        (&["run", "--system", "mongodb", "--set", "mongodb.w=1"][..], "unknown field `w`"),
+        (
+            &["run", "--system", "mongodb", "--set", "mongodb.write_concern=most"][..],
+            "unknown write concern \"most\"",
+        ),
+        (
+            &["run", "--system", "mongodb", "--set", "mongodb.read_concern=snapshot"][..],
+            "snapshot needs mongodb.transactions = true",
+        ),
+        (&["lab", "install", "oracle"][..], "there is nothing to install for \"oracle\""),
         (&["check", "nowhere"][..], "no run and no file is called nowhere"),
         (&["check", "nowhere", "--checker", "lost-write"][..], "no run and no file"),
         (&["lab", "exec", "n1", "--name", "none", "--", "true"][..], "there is no lab none"),
     ] {
         let (code, said) = told(arguments, folder.path());
         assert!(said.contains(part), "{arguments:?}: {said}");
-        let environment = arguments[0] == "lab";
+        let environment = arguments[..2] == ["lab", "exec"];
         assert_eq!(code, Some(if environment { 75 } else { 64 }), "{arguments:?}");
         assert!(!said.contains("panicked"), "{said}");
     }

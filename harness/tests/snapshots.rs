@@ -11,7 +11,10 @@ use support::{errors, only_run, run};
 fn help_texts() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = String::new();
-    for command in ["", "demo", "run", "check", "report", "lab", "doctor", "list", "heal"] {
+    for command in [
+        "", "demo", "run", "matrix", "suite", "merge", "check", "report", "lab", "doctor", "list",
+        "heal", "recover",
+    ] {
         let arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).collect();
         let output = run(&[&arguments[..], &["--help"]].concat(), folder.path());
         assert!(output.status.success());

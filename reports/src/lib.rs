@@ -3,15 +3,17 @@
 //! What lives here: functions from data to text. What must not: judging anything anew, reading a
 //! cluster, a clock; the same input gives the same bytes. All text is escaped by `maud`.
 //!
-//! Read next: [`page`], [`findings`], [`plots`].
+//! Read next: [`page`], [`findings`], [`plots`]; [`matrix`] and [`suite`] for many runs at once.
 
 mod findings;
 mod lag;
 mod lanes;
 mod leadership;
+pub mod matrix;
 mod page;
 mod plots;
 mod sections;
+pub mod suite;
 mod terminal;
 
 use std::collections::BTreeMap;
@@ -111,6 +113,19 @@ impl ReportInput<'_> {
         };
         injected.map(band).collect()
     }
+}
+
+/// Text that cannot break out of a cell of a Markdown table.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '|' | '<' | '*' | '_' | '`' | '[' | ']' | '\\' => plain.extend(['\\', character]),
+            '\n' | '\r' => plain.push(' '),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 /// ns as seconds, for people.

@@ -222,6 +222,15 @@ pub fn reads_mode(shards: u32) -> &'static str {
     if shards == 1 { "atomic" } else { "ordered" }
 }
 
+/// What a client of a store with so many shards can express.
+pub fn capabilities(shards: u32) -> Capabilities {
+    Capabilities {
+        micro_ops: &["r", "w", "append", "cas"],
+        atomic: "shard",
+        reads: reads_mode(shards),
+    }
+}
+
 fn program(binary: &[u8]) -> String {
     // The name changes with the content, so that an old upload is never run.
     let hash = binary.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -240,11 +249,7 @@ pub struct BundledClient {
 
 impl Client for BundledClient {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            micro_ops: &["r", "w", "append", "cas"],
-            atomic: "shard",
-            reads: reads_mode(self.shards),
-        }
+        capabilities(self.shards)
     }
 
     fn apply(&self, node: usize, request: StepRequest, deadline: Duration) -> ReplyFuture<'_> {

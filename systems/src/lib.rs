@@ -7,6 +7,8 @@
 
 pub mod bundled;
 pub mod client;
+pub mod expressions;
+pub mod mongodb;
 pub mod operator;
 pub mod postgres;
 pub mod promises;

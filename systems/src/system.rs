@@ -70,6 +70,12 @@ pub trait System: Send + Sync {
     /// follow. What an earlier run left is ended and removed first.
     fn bring_up(&self) -> Result<(), SystemError>;
 
+    /// Empties it, where that leaves what a fresh bring-up would: the same leader, nothing written.
+    /// `false` where that cannot be had; then it is brought up anew.
+    fn reset(&self) -> Result<bool, SystemError> {
+        Ok(false)
+    }
+
     /// Ends it. Never fails loudly: what cannot be ended is said on standard error.
     fn take_down(&self);
 
@@ -98,6 +104,12 @@ pub trait System: Send + Sync {
 
     /// Who watches over it and replaces a dead leader, where that is a person's or our task.
     fn operator(&self) -> Option<Box<dyn Operator>> {
+        None
+    }
+
+    /// Whether an acknowledged write is known to be on another node too; `None` if that is a matter
+    /// of the test's own settings.
+    fn synchronous(&self) -> Option<bool> {
         None
     }
 

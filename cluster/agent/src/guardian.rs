@@ -3,6 +3,9 @@
 //! The worker writes a byte to a pipe for every renewal. The guardian undoes everything when the
 //! pipe ends (the worker is gone, however it went) or stays silent for longer than the lease
 //! (the worker is stuck). The worker in turn sees the guardian's end by a pipe of its own.
+//!
+//! When the run's longest duration is over, the worker is ended and everything undone, even if the
+//! harness goes on renewing.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,23 +13,56 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::getppid;
 
 use crate::clock::boottime_ms;
 use crate::journal::Journal;
 
+/// How long an agent holds faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Without hearing from the harness, ms.
+    pub lease_ms: u64,
+    /// In all, ms; 0 is no limit.
+    pub limit_ms: u64,
+}
+
+impl Terms {
+    /// When all is over, on the clock of [`boottime_ms`].
+    pub fn end_from(self, start: u64) -> u64 {
+        if self.limit_ms == 0 { u64::MAX } else { start.saturating_add(self.limit_ms) }
+    }
+}
+
+/// How long the worker may take to end by itself, ms.
+const GRACE_MS: u64 = 500;
+
 /// Watches until the worker is gone; then undoes and ends. `alive` is held open only so that the
 /// worker sees its end.
-pub fn watch(dir: &Path, renewals: OwnedFd, alive: OwnedFd, lease_ms: u64) {
+pub fn watch(dir: &Path, renewals: OwnedFd, alive: OwnedFd, terms: Terms) {
     let mut pipe = File::from(renewals);
+    let worker = getppid();
     let mut renewed = boottime_ms();
+    let end = terms.end_from(renewed).saturating_add(GRACE_MS);
     loop {
-        let left = (renewed + lease_ms).saturating_sub(boottime_ms());
+        let now = boottime_ms();
+        if end <= now {
+            // Still there after its time: it could only stand in the way. A worker that has ended
+            // is not the parent any more, so nobody else is hit.
+            if getppid() == worker && worker.as_raw() != 1 {
+                let _ = kill(worker, Signal::SIGKILL);
+            }
+            break;
+        }
+        let left = (renewed + terms.lease_ms).saturating_sub(now);
         if left == 0 {
             undo(dir);
             // The worker may yet wake up; from now on each renewal opens a lease anew.
             renewed = boottime_ms();
         }
-        let wait = PollTimeout::try_from(left.clamp(1, 1_000) as i32).unwrap_or(PollTimeout::MAX);
+        let wait = PollTimeout::try_from(left.min(end - now).clamp(1, 1_000) as i32)
+            .unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, wait).unwrap_or(0) == 0 {
             continue;

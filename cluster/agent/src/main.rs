@@ -1,4 +1,5 @@
-//! `splitbrain-agent`: `serve DIR LEASE_MS`, `heal DIR`, and `spawn` for its own use.
+//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn` and `keep`
+//! for its own use.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,22 +7,25 @@ use std::process::ExitCode;
 
 use nix::fcntl::OFlag;
 use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
-use splitbrain_agent::guardian;
+use splitbrain_agent::guardian::{self, Terms};
+use splitbrain_agent::host_lock::HostLock;
 use splitbrain_agent::journal::Journal;
+use splitbrain_agent::keep;
 use splitbrain_agent::process;
-use splitbrain_agent::worker::Worker;
+use splitbrain_agent::worker::{self, Worker};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["serve", dir, lease] => match lease.parse() {
-            Ok(lease_ms) => serve(Path::new(dir), lease_ms),
-            Err(_) => Err(format!("\"{lease}\" is not a lease in ms")),
+        ["serve", dir, lease, limit, owner] => match (lease.parse(), limit.parse()) {
+            (Ok(lease_ms), Ok(limit_ms)) => serve(Path::new(dir), lease_ms, limit_ms, owner),
+            _ => Err(format!("\"{lease}\" or \"{limit}\" is not a time in ms")),
         },
         ["heal", dir] => heal(Path::new(dir)),
         ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
-        _ => Err("usage: splitbrain-agent serve DIR LEASE_MS | heal DIR".to_owned()),
+        ["keep", program, ..] => keep::keep(program, &arguments[2..]),
+        _ => Err("usage: splitbrain-agent serve DIR LEASE_MS LIMIT_MS OWNER | heal DIR".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,7 +36,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(dir: &Path, lease_ms: u64) -> Result<(), String> {
+/// `limit_ms` is when all is undone and the agent ends, whatever the harness says; 0 is never.
+fn serve(dir: &Path, lease_ms: u64, limit_ms: u64, owner: &str) -> Result<(), String> {
+    // Before the fork, so that worker and guardian share it.
+    let run = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let (lock, note) = match HostLock::take(dir, &run, owner) {
+        Ok(taken) => taken,
+        Err(why) => return worker::refuse(&why),
+    };
+    let terms = Terms { lease_ms, limit_ms };
     let text = |error: nix::Error| error.to_string();
     // Closed on exec: a process started by the worker must not keep its end of a pipe open, or the
     // worker's death would go unseen.
@@ -49,13 +61,14 @@ fn serve(dir: &Path, lease_ms: u64) -> Result<(), String> {
             let null = null.map_err(|error| error.to_string())?;
             dup2_stdin(&null).map_err(text)?;
             dup2_stdout(&null).map_err(text)?;
-            guardian::watch(dir, renewals_read, alive_write, lease_ms);
+            guardian::watch(dir, renewals_read, alive_write, terms);
+            drop(lock);
             Ok(())
         }
         ForkResult::Parent { .. } => {
             drop((renewals_read, alive_write));
-            let mut worker =
-                Worker::new(dir, renewals_write, lease_ms).map_err(|error| error.to_string())?;
+            let mut worker = Worker::new(dir, renewals_write, terms, (lock, note))
+                .map_err(|error| error.to_string())?;
             worker.serve(&alive_read)
         }
     }

@@ -13,14 +13,21 @@ pub fn name(fault: &str) -> String {
 
 /// Drops what comes from these addresses. Says by what mechanism.
 ///
-/// Loopback and established connections of sshd are never touched: rules name only the given
-/// sources, and the caller never names a control address.
+/// Loopback and the connection that this agent is spoken to by are never touched.
 pub fn install(name: &str, from: &[IpAddr]) -> Result<String, String> {
     let mut script = format!(
         "add table inet {name}\ndelete table inet {name}\nadd table inet {name}\n\
          add chain inet {name} input {{ type filter hook input priority -150; policy accept; }}\n\
          add rule inet {name} input iifname \"lo\" accept\n"
     );
+    if let Some((client, port)) = own_connection() {
+        let family = if client.is_ipv4() { "ip" } else { "ip6" };
+        writeln!(
+            script,
+            "add rule inet {name} input {family} saddr {client} tcp dport {port} accept"
+        )
+        .map_err(|error| error.to_string())?;
+    }
     for address in from {
         let family = if address.is_ipv4() { "ip" } else { "ip6" };
         writeln!(script, "add rule inet {name} input {family} saddr {address} drop")
@@ -35,10 +42,27 @@ pub fn install(name: &str, from: &[IpAddr]) -> Result<String, String> {
     }
 }
 
+/// The harness's address and our sshd's port, as sshd (or the harness, where `sudo` takes the
+/// variable away) says. On a machine with one network the harness may sit beside a peer.
+fn own_connection() -> Option<(IpAddr, u16)> {
+    let text = std::env::var("SSH_CONNECTION").ok()?;
+    let words: Vec<&str> = text.split(' ').collect();
+    let [client, _, _, port] = words[..] else {
+        return None;
+    };
+    Some((client.parse().ok()?, port.parse().ok()?))
+}
+
 fn install_iptables(name: &str, from: &[IpAddr]) -> Result<(), String> {
     for (program, v4) in [("iptables-restore", true), ("ip6tables-restore", false)] {
         let addresses = from.iter().filter(|address| address.is_ipv4() == v4);
         let mut script = format!("*filter\n:{name} - [0:0]\n-I INPUT 1 -j {name}\n");
+        script.push_str(&format!("-A {name} -i lo -j ACCEPT\n"));
+        if let Some((client, port)) = own_connection().filter(|(client, _)| client.is_ipv4() == v4)
+        {
+            let rule = format!("-A {name} -s {client} -p tcp --dport {port} -j ACCEPT\n");
+            script.push_str(&rule);
+        }
         let mut any = false;
         for address in addresses {
             any = true;

@@ -9,7 +9,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpid, getppid, setsid};
 
+use crate::external::External;
 use crate::proto::{ProcessId, ProcessState, Start};
+
+/// How often a tree is looked through for children that were born while it was being stopped.
+const STOP_ROUNDS: usize = 16;
 
 /// This boot's name.
 pub fn boot_id() -> String {
@@ -33,8 +37,11 @@ pub fn by_pid(pid: i32) -> Option<ProcessId> {
     stat(pid).map(|(_, start)| ProcessId { pid, start })
 }
 
-/// The process that a pidfile names, `PID START`.
+/// The process that a pidfile names, `PID START`; or that of a server that is not ours.
 pub fn from_pidfile(path: &str) -> Option<ProcessId> {
+    if let Some(external) = External::parse(path) {
+        return external.find();
+    }
     let text = fs::read_to_string(path).ok()?;
     let mut parts = text.split_whitespace();
     let pid = parts.next()?.parse().ok()?;
@@ -56,11 +63,16 @@ pub fn state(process: &ProcessId) -> ProcessState {
 /// Signals a process, its group and all its descendants: a database server's children lead groups
 /// of their own. Never this process, its parent or init.
 ///
-/// A tree that is to be killed is stopped first, so that no child is born behind our back; a tree
-/// goes on from its leaves.
+/// A tree is stopped from its root, until no child that was born meanwhile goes on. One that is to
+/// be killed is stopped first, so that nothing is born or sent behind our back; a tree goes on from
+/// its leaves.
 pub fn signal(process: &ProcessId, signal: Signal) -> Result<(), String> {
-    if signal == Signal::SIGKILL {
+    if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
         signal_group(process, Signal::SIGSTOP)?;
+        stop_descendants(process.pid);
+    }
+    if signal == Signal::SIGSTOP {
+        return Ok(());
     }
     let children = descendants(process.pid);
     if signal != Signal::SIGCONT {
@@ -74,6 +86,24 @@ pub fn signal(process: &ProcessId, signal: Signal) -> Result<(), String> {
         signal_group(process, signal)?;
     }
     Ok(())
+}
+
+/// Stops all descendants, parents first, until no new ones are found: one that was not stopped yet
+/// may have had a child in the meantime.
+fn stop_descendants(pid: i32) {
+    let mut stopped: Vec<i32> = Vec::new();
+    for _ in 0..STOP_ROUNDS {
+        let found = descendants(pid);
+        let new: Vec<i32> = found.into_iter().filter(|pid| !stopped.contains(pid)).collect();
+        if new.is_empty() {
+            return;
+        }
+        for child in new {
+            // One that has ended meanwhile needs no signal.
+            let _ = kill(Pid::from_raw(child), Signal::SIGSTOP);
+            stopped.push(child);
+        }
+    }
 }
 
 /// Signals a process and its group alone: what a request to end in good order is sent to.
@@ -142,6 +172,9 @@ pub fn wait(
 /// host's init adopts it, and the agent's end does not touch it. Fails if it does not live for
 /// `settle_ms`.
 pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
+    if let Some(external) = External::parse(&start.pidfile) {
+        return external.start(start);
+    }
     let [program, arguments @ ..] = &start.argv[..] else {
         return Err("no program to start".to_owned());
     };

@@ -51,6 +51,10 @@ pub struct Start {
 pub enum Ask {
     /// Renews the lease of everything in force.
     Renew,
+    /// Asked first: whether the host is ours, and what is worth knowing about that.
+    Hello,
+    /// Asked last: undoes everything and lets the host's lock go.
+    Release,
     /// Starts a process in a session of its own, as a child of the host's init.
     Start {
         /// How.
@@ -166,6 +170,11 @@ impl ProcessState {
 pub enum Answer {
     /// Done.
     Done,
+    /// The host is ours.
+    Welcome {
+        /// A dead agent's lock was taken over, in words.
+        note: Option<String>,
+    },
     /// A process.
     Process {
         /// Which, if there is one.

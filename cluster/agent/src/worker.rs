@@ -1,7 +1,8 @@
 //! The worker: reads requests, acts, answers. One thread; nothing it does takes long.
 //!
 //! When its standard input ends (the harness or its channel is gone), when its lease is not
-//! renewed, or when the guardian is gone, it undoes everything and ends.
+//! renewed, when the run's longest duration is over, or when the guardian is gone, it undoes
+//! everything and ends.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,6 +16,8 @@ use nix::sys::signal::Signal;
 
 use crate::clock::boottime_ms;
 use crate::frame;
+use crate::guardian::Terms;
+use crate::host_lock::HostLock;
 use crate::journal::Journal;
 use crate::packet_filter;
 use crate::probe;
@@ -31,8 +34,11 @@ const SIGNAL_MS: u64 = 500;
 pub struct Worker {
     journal: Journal,
     renewals: File,
-    lease_ms: u64,
+    terms: Terms,
+    end: u64,
     renewed: u64,
+    lock: Option<HostLock>,
+    note: Option<String>,
     slowed: Vec<Slowed>,
 }
 
@@ -46,10 +52,17 @@ struct Slowed {
 
 impl Worker {
     /// A worker that tells its guardian of every renewal.
-    pub fn new(dir: &Path, renewals: OwnedFd, lease_ms: u64) -> io::Result<Worker> {
+    pub fn new(
+        dir: &Path,
+        renewals: OwnedFd,
+        terms: Terms,
+        (lock, note): (HostLock, Option<String>),
+    ) -> io::Result<Worker> {
         let journal = Journal::open(dir)?;
         let renewed = boottime_ms();
-        Ok(Worker { journal, renewals: File::from(renewals), lease_ms, renewed, slowed: vec![] })
+        let end = terms.end_from(renewed);
+        let (renewals, lock) = (File::from(renewals), Some(lock));
+        Ok(Worker { journal, renewals, terms, end, renewed, lock, note, slowed: vec![] })
     }
 
     /// Serves until input, lease or guardian ends; everything is undone then.
@@ -58,12 +71,15 @@ impl Worker {
         let ended = loop {
             let now = boottime_ms();
             self.turn_slowed(now);
-            let lease_left = (self.renewed + self.lease_ms).saturating_sub(now);
+            if self.end <= now {
+                break Err("the run's longest duration is over".to_owned());
+            }
+            let lease_left = (self.renewed + self.terms.lease_ms).saturating_sub(now);
             if lease_left == 0 {
                 break Err("the lease was not renewed".to_owned());
             }
             let turn = self.slowed.iter().map(|slowed| slowed.turn_at.saturating_sub(now)).min();
-            let wait = lease_left.min(turn.unwrap_or(1_000)).clamp(1, 1_000);
+            let wait = lease_left.min(self.end - now).min(turn.unwrap_or(1_000)).clamp(1, 1_000);
             let stdin = io::stdin();
             let mut fds = [
                 PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
@@ -90,6 +106,9 @@ impl Worker {
         };
         self.slowed.clear();
         self.journal.undo(None)?;
+        if let Some(lock) = &mut self.lock {
+            lock.clear()?;
+        }
         ended
     }
 
@@ -108,6 +127,8 @@ impl Worker {
     fn answer(&mut self, ask: Ask) -> Result<Answer, String> {
         match ask {
             Ask::Renew => Ok(Answer::Done),
+            Ask::Hello => Ok(Answer::Welcome { note: self.note.clone() }),
+            Ask::Release => self.release(),
             Ask::Start { start, settle_ms } => {
                 let process = process::start(&start, settle_ms)?;
                 let state = process::state(&process);
@@ -149,6 +170,15 @@ impl Worker {
             Ask::Tail { path, lines } => {
                 process::last_lines(&path, lines).map(|text| Answer::Text { text })
             }
+        }
+    }
+
+    fn release(&mut self) -> Result<Answer, String> {
+        self.slowed.clear();
+        self.journal.undo(None)?;
+        match &mut self.lock {
+            Some(lock) => lock.release().map(|()| Answer::Done),
+            None => Ok(Answer::Done),
         }
     }
 
@@ -209,6 +239,17 @@ impl Worker {
             slowed.turn_at = now + next.max(1);
         }
     }
+}
+
+/// Answers every request with the same no, until input ends.
+pub fn refuse(why: &str) -> Result<(), String> {
+    let mut stdin = io::stdin().lock();
+    while let Some(request) = frame::read::<Request>(&mut stdin).map_err(|e| e.to_string())? {
+        let body = Err(why.to_owned());
+        let response = Response { id: request.id, body };
+        frame::write(&mut io::stdout().lock(), &response).map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 fn running(pidfile: &str) -> Result<ProcessId, String> {

@@ -86,6 +86,9 @@ impl LabInfo {
             user: "root".to_owned(),
             key: folder.join("keys/user"),
             known_hosts: folder.join("keys/known_hosts"),
+            ssh_agent: false,
+            sudo: false,
+            jump: None,
             data_address: IpAddr::V4(data(number)),
         });
         LabInfo {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ssh2::{CheckResult, ErrorCode, KnownHostFileKind, Session};
 
-use super::CONNECT_LIMIT;
+use super::{CONNECT_LIMIT, jump};
 use crate::host::{HostAddress, HostError};
 
 /// libssh2's code for a limit of time that has passed.
@@ -14,10 +14,15 @@ const LIBSSH2_ERROR_TIMEOUT: i32 = -9;
 /// A verified and authenticated session, blocking.
 pub(super) fn connect(address: &HostAddress) -> Result<Session, HostError> {
     let started = Instant::now();
-    let stream = dial(address)?;
-    stream.set_nodelay(true).map_err(|error| unreachable(address, &error))?;
     let mut session = Session::new().map_err(|error| unreachable(address, &error))?;
-    session.set_tcp_stream(stream);
+    match &address.jump {
+        Some(jump) => session.set_tcp_stream(jump::dial(address, jump)?),
+        None => {
+            let stream = dial(address)?;
+            stream.set_nodelay(true).map_err(|error| unreachable(address, &error))?;
+            session.set_tcp_stream(stream);
+        }
+    }
     let left = CONNECT_LIMIT.saturating_sub(started.elapsed()).as_millis().max(1);
     session.set_timeout(left as u32);
     session.handshake().map_err(|error| match error.code() {
@@ -25,18 +30,35 @@ pub(super) fn connect(address: &HostAddress) -> Result<Session, HostError> {
         _ => unreachable(address, &error),
     })?;
     check_host_key(address, &session)?;
-    let (user, key) = (&address.user, &address.key);
-    session.userauth_pubkey_file(user, None, key, None).map_err(|error| match error.code() {
+    log_in(address, &session).map_err(|error| match error.code() {
         ErrorCode::Session(LIBSSH2_ERROR_TIMEOUT) => timeout(address, "logging in"),
         _ => HostError::Auth {
             host: address.name.clone(),
-            user: user.clone(),
-            key: key.clone(),
+            user: address.user.clone(),
+            key: if address.ssh_agent { "(ssh-agent)".into() } else { address.key.clone() },
             why: error.message().to_owned(),
         },
     })?;
     session.set_keepalive(true, 2);
     Ok(session)
+}
+
+/// By the key file, or by each of the agent's identities in turn.
+fn log_in(address: &HostAddress, session: &Session) -> Result<(), ssh2::Error> {
+    if !address.ssh_agent {
+        return session.userauth_pubkey_file(&address.user, None, &address.key, None);
+    }
+    let mut agent = session.agent()?;
+    agent.connect()?;
+    agent.list_identities()?;
+    let mut last = ssh2::Error::new(ErrorCode::Session(-1), "the agent has no identity");
+    for identity in agent.identities()? {
+        match agent.userauth(&address.user, &identity) {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 fn dial(address: &HostAddress) -> Result<TcpStream, HostError> {
@@ -79,7 +101,7 @@ fn check_host_key(address: &HostAddress, session: &Session) -> Result<(), HostEr
     }
 }
 
-fn unreachable(address: &HostAddress, why: &dyn std::fmt::Display) -> HostError {
+pub(super) fn unreachable(address: &HostAddress, why: &dyn std::fmt::Display) -> HostError {
     HostError::Unreachable {
         host: address.name.clone(),
         address: format!("{}:{}", address.address, address.port),

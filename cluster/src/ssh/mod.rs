@@ -6,6 +6,7 @@
 
 mod channel;
 mod connect;
+mod jump;
 mod worker;
 
 use std::net::IpAddr;
@@ -89,7 +90,7 @@ impl SshHost {
         let (input, to_command) = channel();
         let (from_command, output) = channel();
         let (reply, started) = channel();
-        let command = command.to_owned();
+        let command = self.address.line(command);
         self.send(Command::Stream { command, input: to_command, output: from_command, reply })?;
         let limit = CONNECT_LIMIT;
         match started.recv_timeout(limit) {
@@ -130,6 +131,7 @@ impl Host for SshHost {
     fn exec(&self, exec: Exec) -> Result<ExecResult, HostError> {
         let limit = exec.timeout;
         let doing = format!("running {}", abridged(&exec.command));
+        let exec = Exec { command: self.address.line(&exec.command), ..exec };
         let (reply, done) = channel();
         self.send(Command::Exec { exec, reply })?;
         // The thread keeps the limit; the margin is for a connection to be made first.
@@ -150,7 +152,7 @@ impl Host for SshHost {
         let session = connect::connect(&self.address)?;
         session.set_blocking(true);
         session.set_timeout(60_000);
-        let exec = upload_command(path, mode);
+        let exec = self.address.line(&upload_command(path, mode));
         let status = channel::run_blocking(&session, &exec, bytes).map_err(broken)?;
         match status {
             0 => Ok(()),

@@ -10,7 +10,7 @@ use super::RunsDir;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::judge::{Records, Selection, judge, verdict_json};
-use crate::run_folder::{RunFolder, list as list_runs};
+use crate::run_folder::RunFolder;
 
 /// Flags of `check`.
 #[derive(Clone, Debug, Args)]
@@ -54,13 +54,6 @@ pub struct ReportFlags {
     /// A run's folder, latest, or part of a run's id
     #[arg(default_value = "latest")]
     run: String,
-    #[command(flatten)]
-    runs: RunsDir,
-}
-
-/// Flags of `list`.
-#[derive(Clone, Debug, Args)]
-pub struct ListFlags {
     #[command(flatten)]
     runs: RunsDir,
 }
@@ -143,16 +136,4 @@ pub fn write_report(
     };
     folder.write("report.html", reports::html(&input).as_bytes())?;
     Ok(reports::terminal_summary(&input))
-}
-
-/// Lists runs, oldest first.
-pub fn list(flags: &ListFlags) -> Result<Exit, UserError> {
-    for run in list_runs(&flags.runs.runs_dir) {
-        let verdict = std::fs::read(run.file("verdict.json")).unwrap_or_default();
-        let verdict: serde_json::Value = serde_json::from_slice(&verdict).unwrap_or_default();
-        let word = verdict["verdict"].as_str().unwrap_or("-");
-        let workload = run.info().map(|info| info.workload).unwrap_or_default();
-        println!("{word:<8} {workload:<13} {}", run.id());
-    }
-    Ok(Exit::Valid)
 }

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::RunsDir;
-use super::run::{enter_lab, observed_invalid, one};
+use super::one_run::one;
+use super::run::{enter_lab, observed_invalid};
 use super::run_flags::fault;
 use crate::config::{ReplicationSpec, TestSpec};
 use crate::engine::StopFlag;

@@ -18,7 +18,7 @@ pub enum LabCommand {
         /// How many hosts, 3 to 9
         #[arg(long, default_value_t = 5)]
         hosts: usize,
-        /// Also start this system on it: store or postgres
+        /// Also start this system on it: store, postgres or mongodb
         #[arg(long)]
         system: Option<String>,
         /// How long it may stay
@@ -27,6 +27,11 @@ pub enum LabCommand {
         /// Its name
         #[arg(long, default_value = "lab")]
         name: String,
+    },
+    /// Fetches a system that the platform's packages lack: mongodb
+    Install {
+        /// Which
+        system: String,
     },
     /// Opens a shell on a host
     Ssh {
@@ -73,6 +78,7 @@ fn fail(error: lab::LabError) -> UserError {
 pub fn lab(command: LabCommand) -> Result<u8, UserError> {
     match command {
         LabCommand::Up { hosts, system, ttl, name } => up(hosts, system.as_deref(), &ttl, name)?,
+        LabCommand::Install { system } => install(&system)?,
         LabCommand::Ssh { host, name } => return ssh(&host, name.as_deref()),
         LabCommand::Exec { host, name, command } => {
             return exec(&host, name.as_deref(), &command);
@@ -96,6 +102,18 @@ pub fn lab(command: LabCommand) -> Result<u8, UserError> {
         }
     }
     Ok(0)
+}
+
+fn install(system: &str) -> Result<(), UserError> {
+    if SystemKind::by_name(system) != Some(SystemKind::Mongodb) {
+        let what = format!("there is nothing to install for \"{system}\"");
+        let hint = "mongodb is what can be installed; PostgreSQL comes from the system's packages";
+        return Err(UserError::usage(what).at("lab install").hint(hint));
+    }
+    let done = crate::install::mongodb()?;
+    let how = if done.was_there { "is there" } else { "is installed" };
+    println!("{how}: {} ({})", done.binary.display(), done.version);
+    Ok(())
 }
 
 fn up(hosts: usize, system: Option<&str>, ttl: &str, id: String) -> Result<(), UserError> {

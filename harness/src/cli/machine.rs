@@ -1,10 +1,7 @@
-//! `doctor`, `heal`, `completions`, and measuring the runner.
-
-use std::path::PathBuf;
+//! `doctor`, `completions`, and measuring the runner.
 
 use clap::{Args, CommandFactory};
 use cluster::doctor::{Status, capabilities};
-use cluster::{Exec, Host, Inventory, SshHost};
 
 use super::{Cli, RunsDir};
 use crate::error::UserError;
@@ -16,14 +13,6 @@ pub struct DoctorFlags {
     /// As JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Flags of `heal`.
-#[derive(Clone, Debug, Args)]
-pub struct HealFlags {
-    /// Inventory of the hosts
-    #[arg(long, value_name = "FILE")]
-    hosts: PathBuf,
 }
 
 /// Flags of `completions`.
@@ -60,39 +49,6 @@ pub fn doctor(flags: &DoctorFlags) -> Result<Exit, UserError> {
         }
     }
     Ok(if lacking { Exit::Environment } else { Exit::Valid })
-}
-
-/// Undoes what agents have left on the hosts of an inventory.
-pub fn heal(flags: &HealFlags) -> Result<Exit, UserError> {
-    let inventory =
-        Inventory::load(&flags.hosts).map_err(|error| UserError::usage(error.to_string()))?;
-    let mut exit = Exit::Valid;
-    for address in inventory.hosts {
-        let name = address.name.clone();
-        // Each journal is undone by the agent that wrote it, found beside it.
-        let line = "cd /run/splitbrain 2>/dev/null || { echo nothing to heal; exit 0; }; \
-                    agent=$(ls -t agent-* 2>/dev/null | head -n 1); \
-                    found=no; for dir in */; do [ -f \"$dir/journal.jsonl\" ] || continue; \
-                    found=yes; \"./$agent\" heal \"$dir\" || exit 1; done; \
-                    [ $found = yes ] || echo nothing to heal";
-        let healed = SshHost::connect(address).and_then(|host| host.exec(Exec::shell(line)));
-        match healed {
-            Ok(result) if result.status == 0 => {
-                for said in result.text().lines() {
-                    println!("{name}: {said}");
-                }
-            }
-            Ok(result) => {
-                eprintln!("{name}: {}", String::from_utf8_lossy(&result.stderr).trim());
-                exit = Exit::Environment;
-            }
-            Err(error) => {
-                eprintln!("{error}");
-                exit = Exit::Environment;
-            }
-        }
-    }
-    Ok(exit)
 }
 
 /// Prints completions.

@@ -2,11 +2,18 @@
 
 mod check;
 mod demo;
+mod dry_run;
+mod heal;
 mod lab;
+mod list;
 mod machine;
+mod matrix;
+pub mod one_run;
 mod output;
+mod recover;
 mod run;
 mod run_flags;
+mod suite;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,20 +42,31 @@ enum Command {
     /// Runs a test: a cluster, a workload, faults, a verdict, a report
     #[command(after_help = exit::HELP)]
     Run(Box<RunFlags>),
+    /// Says which guarantee each configuration of a system really gave
+    #[command(after_help = exit::HELP)]
+    Matrix(matrix::MatrixFlags),
+    /// Runs the cases of a suite file, each against what is expected of it
+    #[command(after_help = exit::HELP)]
+    Suite(suite::SuiteFlags),
+    /// Joins the folders of a suite's slices
+    Merge(suite::MergeFlags),
     /// Judges a run or a history file
     #[command(after_help = exit::HELP)]
     Check(check::CheckFlags),
     /// Rebuilds a run's report from its folder
     Report(check::ReportFlags),
+    /// Deletes everything, restores the state just before, and measures RTO and RPO
+    #[command(after_help = exit::HELP)]
+    Recover(recover::RecoverFlags),
     /// Keeps a cluster of namespaced hosts to poke at
     #[command(subcommand)]
     Lab(lab::LabCommand),
     /// Says what this machine can do, and what is missing
     Doctor(machine::DoctorFlags),
-    /// Lists the runs
-    List(check::ListFlags),
+    /// Lists the runs; or the systems, workloads, policies, faults or checkers there are
+    List(list::ListFlags),
     /// Undoes whatever faults are left on the hosts of an inventory
-    Heal(machine::HealFlags),
+    Heal(heal::HealFlags),
     /// Prints a shell's completions
     Completions(machine::CompletionsFlags),
     /// Measures the runner itself with a client that does nothing
@@ -93,6 +111,7 @@ impl Command {
         match self {
             Command::Run(flags) => flags.json,
             Command::Check(flags) => flags.json,
+            Command::Recover(flags) => flags.json,
             Command::Doctor(flags) => flags.json,
             _ => false,
         }
@@ -102,12 +121,16 @@ impl Command {
         match self {
             Command::Demo(flags) => demo::demo(&flags),
             Command::Run(flags) => run::run(&flags),
+            Command::Matrix(flags) => matrix::matrix(&flags),
+            Command::Suite(flags) => suite::suite(&flags),
+            Command::Merge(flags) => suite::merge(&flags),
             Command::Check(flags) => check::check(&flags).map(Exit::code),
             Command::Report(flags) => check::report(&flags).map(Exit::code),
+            Command::Recover(flags) => recover::recover(&flags),
             Command::Lab(command) => lab::lab(command),
             Command::Doctor(flags) => machine::doctor(&flags).map(Exit::code),
-            Command::List(flags) => check::list(&flags).map(Exit::code),
-            Command::Heal(flags) => machine::heal(&flags).map(Exit::code),
+            Command::List(flags) => list::list(&flags).map(Exit::code),
+            Command::Heal(flags) => heal::heal(&flags).map(Exit::code),
             Command::Completions(flags) => machine::completions(&flags).map(Exit::code),
             Command::BenchRunner(flags) => machine::bench_runner(&flags).map(Exit::code),
         }

@@ -1,6 +1,5 @@
 //! `splitbrain run`.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use checkers::Verdict;
@@ -8,29 +7,22 @@ use cluster::lab;
 use serde_json::json;
 
 use super::RunFlags;
-use super::check::write_report;
-use super::output::ProgressLine;
+use super::one_run::{Done, one};
 use crate::config::{LabSpec, TestSpec};
-use crate::engine::{self, StopFlag};
+use crate::engine::StopFlag;
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::judge::{Records, Selection, judge, verdict_json};
-use crate::run_folder::RunFolder;
-
-/// One run, judged and reported.
-pub struct Done {
-    /// Its folder.
-    pub folder: RunFolder,
-    /// What was found.
-    pub judgement: checkers::Judgement,
-    /// How it ends.
-    pub exit: Exit,
-}
 
 /// Runs one test or several seeds of it; enters a lab first if it needs one.
 pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
     let spec = flags.spec()?;
     let seeds = flags.seeds(&spec)?;
+    if flags.dry_run {
+        for line in super::dry_run::lines(&spec)? {
+            println!("{line}");
+        }
+        return Ok(Exit::Valid.code());
+    }
     if let Some(status) = enter_lab(&spec)? {
         return Ok(status);
     }
@@ -38,6 +30,10 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
         Some(text) => Some(Duration::from_millis(crate::config::duration("--time-budget", text)?)),
         None => None,
     };
+    if let Some(canary) = spec.canary {
+        let share = canary.share();
+        eprintln!("CANARY: {share} of the writes are acknowledged and never sent, on purpose");
+    }
     let stop = StopFlag::install();
     let started = Instant::now();
     let (mut exit, mut runs, mut found) = (Exit::Valid, 0u64, 0u64);
@@ -87,55 +83,6 @@ pub fn enter_lab(spec: &TestSpec) -> Result<Option<u8>, UserError> {
         }
         _ => Ok(None),
     }
-}
-
-/// Runs, judges and reports one test.
-pub fn one(
-    spec: &TestSpec,
-    runs_dir: &Path,
-    stop: &StopFlag,
-    speak: bool,
-) -> Result<Done, UserError> {
-    let folder = RunFolder::create(runs_dir, &spec.name, spec.seed)?;
-    if speak {
-        eprintln!("run {}  seed {}", folder.id(), spec.seed);
-    }
-    let progress = ProgressLine::new();
-    let ended = engine::run(spec, &folder, stop, &progress);
-    progress.clear();
-    let end = match ended {
-        Ok(end) => end,
-        // A folder without a history holds nothing that could be read.
-        Err(error) if !folder.file("history.jsonl").exists() => {
-            let _ = std::fs::remove_dir_all(&folder.path);
-            return Err(error);
-        }
-        Err(error) => {
-            // What was recorded before is judged all the same, and both are said.
-            let done = finish(&folder, Vec::new(), speak)?;
-            eprintln!("{error}");
-            return Ok(Done { exit: done.exit.merge(error.exit), ..done });
-        }
-    };
-    let interrupted = end.interrupted;
-    let done = finish(&folder, end.notes, speak)?;
-    let exit = if interrupted { done.exit.merge(Exit::Interrupted) } else { done.exit };
-    Ok(Done { exit, ..done })
-}
-
-fn finish(folder: &RunFolder, notes: Vec<String>, speak: bool) -> Result<Done, UserError> {
-    let records = Records::of_run(folder)?;
-    let judgement = judge(&records, &Selection::default())?;
-    let text = serde_json::to_vec_pretty(&verdict_json(&judgement, &records));
-    let text = text.map_err(|error| UserError::environment(error.to_string()))?;
-    folder.write("verdict.json", &text)?;
-    let summary = write_report(folder, &records, &judgement, &notes)?;
-    if speak {
-        eprint!("{summary}");
-        eprintln!("report {}", folder.file("report.html").display());
-    }
-    let exit = Exit::from(judgement.verdict);
-    Ok(Done { folder: folder.clone(), judgement, exit })
 }
 
 fn seed_line(seed: u64, done: &Done) -> String {

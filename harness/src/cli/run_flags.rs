@@ -8,6 +8,7 @@ use workloads::{policy, workload};
 
 use super::RunsDir;
 use crate::config::{LabSpec, SystemKind, TestFile, TestSpec, parse_fault, unknown_system};
+use crate::engine::plan;
 use crate::error::UserError;
 use crate::names::nearest;
 
@@ -44,7 +45,7 @@ pub struct RunFlags {
     /// How many hosts, 3 to 9
     #[arg(long)]
     pub hosts: Option<usize>,
-    /// System under test: store or postgres
+    /// System under test: store, postgres or mongodb
     #[arg(long)]
     pub system: Option<String>,
     /// Any setting of the test file: postgres.synchronous_commit=remote_apply
@@ -62,7 +63,7 @@ pub struct RunFlags {
     /// local or committed
     #[arg(long)]
     pub read: Option<String>,
-    /// ledger, profile, conversation or mixed
+    /// What sessions do: ledger, append, bank ... as splitbrain list workloads says
     #[arg(long)]
     pub workload: Option<String>,
     /// leader, any-follower, sticky-follower, own-from-leader, leader-after-write, position-token
@@ -86,6 +87,15 @@ pub struct RunFlags {
     /// A fault, several times: FAULT[:WHOM][/SHARD][@START][+DURATION][xCOUNT], or leader-kill
     #[arg(long = "fault", visible_alias = "faults", value_name = "FAULT", value_delimiter = ',')]
     pub faults: Vec<String>,
+    /// On hosts: undo everything and end after this long, whatever happens: 10m
+    #[arg(long, value_name = "DURATION")]
+    pub max_duration: Option<String>,
+    /// Print what would be done to which host and when, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Lie on purpose, so that the lie is found: drop-writes, or drop-writes:1/200
+    #[arg(long, value_name = "CANARY")]
+    pub canary: Option<String>,
     /// One line of JSON at the end on standard output
     #[arg(long)]
     pub json: bool,
@@ -114,6 +124,9 @@ impl RunFlags {
         if let Some(name) = &self.system {
             spec.system = SystemKind::by_name(name).ok_or_else(|| unknown_system(name))?;
         }
+        if let Some(path) = &self.hosts_file {
+            self.attach(&path.display().to_string(), &mut spec)?;
+        }
         self.as_file(spec.system)?.apply(&mut spec)?;
         for text in &self.set {
             let file = crate::config::setting(text)?;
@@ -129,13 +142,39 @@ impl RunFlags {
             (None, Some(id)) => LabSpec::Kept(id.to_owned()),
         };
         if let LabSpec::Hosts(path) = &spec.lab {
-            let there = crate::gate::load(path)?.hosts.len();
-            let asked = self.hosts.is_some() || self.config.is_some();
+            let inventory = crate::gate::load(path)?;
+            let there = inventory.names().len();
+            // A cluster that exists has the size that it has, whatever a test file was written for.
+            let file = self.config.is_some() && inventory.attach.is_none();
+            let asked = self.hosts.is_some() || file;
             spec.hosts = if asked { spec.hosts } else { there };
+        }
+        if let Some(text) = &self.max_duration {
+            spec.max_duration_ms = Some(crate::config::duration("--max-duration", text)?);
+            if !matches!(spec.lab, LabSpec::Hosts(_)) {
+                let what = "the lab is not gated: --max-duration is for --hosts-file";
+                return Err(UserError::usage(what).at("--max-duration"));
+            }
         }
         validate(&spec)?;
         crate::gate::check(&spec)?;
         Ok(spec)
+    }
+
+    /// An inventory with `[attach]` says which system it is.
+    fn attach(&self, path: &str, spec: &mut TestSpec) -> Result<(), UserError> {
+        let inventory = crate::gate::load(path)?;
+        let Some(attach) = &inventory.attach else {
+            return Ok(());
+        };
+        let there = crate::gate::attached::system(&inventory, attach)?;
+        if self.system.is_some() && spec.system != there {
+            let (asked, there) = (spec.system.name(), there.name());
+            let what = format!("--system {asked}, but {there} runs on these hosts already");
+            return Err(UserError::usage(what).at(inventory.places.at("attach.system")));
+        }
+        spec.system = there;
+        Ok(())
     }
 
     fn as_file(&self, system: SystemKind) -> Result<TestFile, UserError> {
@@ -152,6 +191,7 @@ impl RunFlags {
             duration: self.time_limit.clone(),
             recovery: self.recovery.clone(),
             faults: (!self.faults.is_empty()).then(|| self.faults.clone()),
+            canary: self.canary.as_deref().map(crate::config::parse_canary).transpose()?,
             ..TestFile::default()
         };
         if system != SystemKind::Store {
@@ -184,6 +224,9 @@ impl RunFlags {
 
     /// The flags that every system has in a form of its own.
     fn system_table(&self, system: SystemKind, file: &mut TestFile) -> Result<(), UserError> {
+        if system == SystemKind::Mongodb {
+            return self.not_of_mongodb();
+        }
         let mut table = toml::Table::new();
         let mut set = |name: &str, value: toml::Value| table.insert(name.to_owned(), value);
         if let Some(replication) = &self.replication {
@@ -216,6 +259,23 @@ impl RunFlags {
         Ok(())
     }
 
+    /// MongoDB's settings have names of its own.
+    fn not_of_mongodb(&self) -> Result<(), UserError> {
+        let flags = [
+            ("--replication", self.replication.is_some(), "--set mongodb.write_concern=majority"),
+            ("--failover", self.failover.is_some(), "its members elect their leader by themselves"),
+            ("--shards", self.shards.is_some(), "a replica set is one log"),
+            ("--read", self.read.is_some(), "--set mongodb.read_concern=majority"),
+        ];
+        match flags.into_iter().find(|(_, given, _)| *given) {
+            None => Ok(()),
+            Some((flag, _, instead)) => {
+                let what = format!("{flag} is no setting of mongodb");
+                Err(UserError::usage(what).at(flag).hint(instead))
+            }
+        }
+    }
+
     /// The seeds to run.
     pub fn seeds(&self, spec: &TestSpec) -> Result<Vec<u64>, UserError> {
         if let Some(text) = &self.seeds {
@@ -237,7 +297,9 @@ impl RunFlags {
 
 /// Everything that can be said before anything runs.
 fn validate(spec: &TestSpec) -> Result<(), UserError> {
-    if !(3..=9).contains(&spec.hosts) {
+    let attached = crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some());
+    let least = if attached { 1 } else { 3 };
+    if !(least..=9).contains(&spec.hosts) {
         let what = format!("a cluster has 3 to 9 hosts, not {}", spec.hosts);
         return Err(UserError::usage(what).at("hosts"));
     }
@@ -245,9 +307,20 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
         let names = crate::gate::names(spec)?;
         let check = spec.postgres.check(&names);
         check.map_err(|(field, what)| UserError::usage(what).at(field))?;
+        let policy = spec.postgres.check_policy(&spec.workload.policy);
+        policy.map_err(|what| UserError::usage(what).at("--policy"))?;
         if spec.lab == LabSpec::Sim {
             let hint = "the simulator runs the bundled store alone: leave --lab sim out";
             return Err(UserError::usage("PostgreSQL runs on hosts").at("--lab").hint(hint));
+        }
+    }
+    if spec.system == SystemKind::Mongodb {
+        let names = crate::gate::names(spec)?;
+        let check = spec.mongodb.check(&names);
+        check.map_err(|(field, what)| UserError::usage(what).at(field))?;
+        if spec.lab == LabSpec::Sim {
+            let hint = "the simulator runs the bundled store alone: leave --lab sim out";
+            return Err(UserError::usage("MongoDB runs on hosts").at("--lab").hint(hint));
         }
     }
     if spec.system == SystemKind::Store
@@ -273,6 +346,8 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
     let workloads: Vec<&str> = workload::all().iter().map(|workload| workload.name).collect();
     known("workload", &spec.workload.name, &workloads)?;
     known("policy", &spec.workload.policy, &policy::NAMES.map(|(name, _)| name))?;
+    let workload = plan::workload_of(spec)?;
+    plan::check_needs(workload, &plan::capabilities(spec), spec.shards())?;
     if spec.name.is_empty() || spec.name.contains(['/', '\\']) || spec.name.starts_with('.') {
         return Err(UserError::usage("a name is one plain word").at("name"));
     }

@@ -2,6 +2,7 @@
 
 use cluster::shell_quote;
 use serde::Serialize;
+use systems::mongodb::MongoSpec;
 use systems::postgres::PostgresSpec;
 
 use super::fault_text::{duration_text, fault_text};
@@ -67,6 +68,10 @@ pub fn command(spec: &TestSpec) -> String {
             flag("system", "postgres".to_owned());
             settings("postgres", &spec.postgres, &PostgresSpec::default(), &mut flag);
         }
+        SystemKind::Mongodb => {
+            flag("system", "mongodb".to_owned());
+            settings("mongodb", &spec.mongodb, &MongoSpec::default(), &mut flag);
+        }
     }
     flag("workload", spec.workload.name.clone());
     flag("policy", spec.workload.policy.clone());
@@ -75,9 +80,47 @@ pub fn command(spec: &TestSpec) -> String {
     flag("time-limit", duration_text(spec.duration_ms));
     flag("recovery", duration_text(spec.recovery_ms));
     flag("op-timeout", duration_text(spec.workload.op_timeout_ms));
+    if let Some(ms) = spec.max_duration_ms {
+        flag("max-duration", duration_text(ms));
+    }
+    if let Some(canary) = spec.canary {
+        flag("canary", format!("drop-writes:{}", canary.share()));
+    }
     for fault in &spec.faults {
         flag("fault", fault_text(fault));
     }
     let quoted: Vec<String> = words.iter().map(|word| shell_quote(word)).collect();
     quoted.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use systems::mongodb::spec::{ReadConcern, WriteConcern};
+
+    use super::*;
+    use crate::config::setting;
+
+    #[test]
+    fn every_setting_reads_back_from_its_flag() {
+        let mongodb = MongoSpec {
+            write_concern: WriteConcern::Nodes(1),
+            read_concern: ReadConcern::Majority,
+            causal: true,
+            priorities: BTreeMap::from([("n1".to_owned(), 2), ("n2".to_owned(), 5)]),
+            hidden: vec!["n3".to_owned()],
+            binary: Some("/opt/mongo db/mongod".to_owned()),
+            ..MongoSpec::default()
+        };
+        let (mut flags, mut read) = (Vec::new(), TestSpec::default());
+        settings("mongodb", &mongodb, &MongoSpec::default(), &mut |_, value| flags.push(value));
+        for flag in &flags {
+            setting(flag).unwrap().apply(&mut read).unwrap();
+        }
+        assert_eq!(read.mongodb, mongodb, "{flags:?}");
+        let spec = TestSpec { system: SystemKind::Mongodb, mongodb, ..TestSpec::default() };
+        let line = command(&spec);
+        assert!(line.contains("--set 'mongodb.binary=/opt/mongo db/mongod'"), "{line}");
+    }
 }

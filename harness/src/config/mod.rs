@@ -1,10 +1,12 @@
 //! Configuration: the resolved test, how it is read from TOML, how flags override it.
 
+mod canary;
 mod command;
 mod fault_text;
 pub mod spec;
 mod toml_file;
 
+pub use canary::{CanaryFile, CanarySpec, parse_canary};
 pub use command::command;
 pub use fault_text::parse_fault;
 pub use spec::{

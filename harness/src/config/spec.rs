@@ -4,7 +4,10 @@
 //! `run.json`, so that a run can be repeated from its folder.
 
 use serde::{Deserialize, Serialize};
+use systems::mongodb::MongoSpec;
 use systems::postgres::PostgresSpec;
+
+use super::canary::CanarySpec;
 
 /// Where hosts come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,17 +56,29 @@ pub enum SystemKind {
     Store,
     /// PostgreSQL.
     Postgres,
+    /// MongoDB.
+    Mongodb,
 }
 
 impl SystemKind {
     /// All, in the order in which lists show them.
-    pub const ALL: [SystemKind; 2] = [SystemKind::Store, SystemKind::Postgres];
+    pub const ALL: [SystemKind; 3] = [SystemKind::Store, SystemKind::Postgres, SystemKind::Mongodb];
 
     /// Its name in files and flags.
     pub fn name(self) -> &'static str {
         match self {
             SystemKind::Store => "store",
             SystemKind::Postgres => "postgres",
+            SystemKind::Mongodb => "mongodb",
+        }
+    }
+
+    /// One sentence for lists.
+    pub fn summary(self) -> &'static str {
+        match self {
+            SystemKind::Store => "the bundled replicated store",
+            SystemKind::Postgres => "PostgreSQL 15 or later, a leader and streaming standbys",
+            SystemKind::Mongodb => "MongoDB 6 or later, a replica set",
         }
     }
 
@@ -154,6 +169,8 @@ pub struct TestSpec {
     pub store: StoreSpec,
     /// Settings of PostgreSQL.
     pub postgres: PostgresSpec,
+    /// Settings of MongoDB.
+    pub mongodb: MongoSpec,
     /// What is done to it.
     pub workload: WorkloadSpec,
     /// What is broken.
@@ -164,8 +181,12 @@ pub struct TestSpec {
     pub recovery_ms: u64,
     /// Telemetry sampling period, ms.
     pub sample_ms: u64,
+    /// Longest time that faults may be in force in all, ms; on hosts alone.
+    pub max_duration_ms: Option<u64>,
     /// What a verdict needs.
     pub coverage: CoverageSpec,
+    /// What the client does wrong on purpose.
+    pub canary: Option<CanarySpec>,
 }
 
 impl TestSpec {
@@ -173,7 +194,7 @@ impl TestSpec {
     pub fn shards(&self) -> u32 {
         match self.system {
             SystemKind::Store => self.store.shards,
-            SystemKind::Postgres => 1,
+            SystemKind::Postgres | SystemKind::Mongodb => 1,
         }
     }
 }
@@ -187,6 +208,7 @@ impl Default for TestSpec {
             hosts: 3,
             system: SystemKind::Store,
             postgres: PostgresSpec::default(),
+            mongodb: MongoSpec::default(),
             store: StoreSpec {
                 replication: ReplicationSpec::Async,
                 failover: FailoverSpec::Vote,
@@ -208,7 +230,9 @@ impl Default for TestSpec {
             duration_ms: 8_000,
             recovery_ms: 10_000,
             sample_ms: 100,
+            max_duration_ms: None,
             coverage: CoverageSpec { ok_outside_min: 50, attempts_during_min: 20 },
+            canary: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::canary::CanaryFile;
 use super::fault_text::{duration_text, fault_text, parse_duration, parse_fault};
 use super::spec::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec};
 use crate::error::UserError;
@@ -18,7 +19,7 @@ pub struct TestFile {
     pub seed: Option<u64>,
     /// 3 to 9.
     pub hosts: Option<usize>,
-    /// The system under test: `store` or `postgres`.
+    /// The system under test: `store`, `postgres` or `mongodb`.
     pub system: Option<String>,
     /// What is done.
     pub workload: Option<String>,
@@ -40,8 +41,12 @@ pub struct TestFile {
     pub store: Option<StoreFile>,
     /// PostgreSQL's settings; those of [`systems::postgres::PostgresSpec`].
     pub postgres: Option<toml::Table>,
+    /// MongoDB's settings; those of [`systems::mongodb::MongoSpec`].
+    pub mongodb: Option<toml::Table>,
     /// What the coverage gate asks for.
     pub coverage: Option<CoverageFile>,
+    /// What the client does wrong on purpose.
+    pub canary: Option<CanaryFile>,
 }
 
 /// `[store]`.
@@ -126,8 +131,14 @@ impl TestFile {
             to.ok_outside_min = coverage.ok_outside_min.unwrap_or(to.ok_outside_min);
             to.attempts_during_min = coverage.attempts_during_min.unwrap_or(to.attempts_during_min);
         }
+        if let Some(canary) = &self.canary {
+            canary.apply(spec)?;
+        }
         if let Some(table) = &self.postgres {
             overlay("postgres", &mut spec.postgres, table)?;
+        }
+        if let Some(table) = &self.mongodb {
+            overlay("mongodb", &mut spec.mongodb, table)?;
         }
         match &self.store {
             Some(store) => store.apply(spec),
@@ -193,7 +204,13 @@ fn overlay<T: Serialize + serde::de::DeserializeOwned>(
     let fail = |error: String| UserError::usage(error).at(at);
     let mut all = toml::Table::try_from(&*settings).map_err(|error| fail(error.to_string()))?;
     for (name, value) in table {
-        all.insert(name.clone(), value.clone());
+        match (all.get_mut(name), value) {
+            // One node's entry leaves the others' as they are.
+            (Some(toml::Value::Table(known)), toml::Value::Table(more)) => {
+                known.extend(more.clone());
+            }
+            _ => drop(all.insert(name.clone(), value.clone())),
+        }
     }
     *settings = all.try_into().map_err(|error: toml::de::Error| fail(error.message().into()))?;
     Ok(())
@@ -246,6 +263,8 @@ pub fn to_toml(spec: &TestSpec) -> String {
         system: Some(spec.system.name().to_owned()),
         postgres: (spec.system == SystemKind::Postgres)
             .then(|| toml::Table::try_from(&spec.postgres).unwrap_or_default()),
+        mongodb: (spec.system == SystemKind::Mongodb)
+            .then(|| toml::Table::try_from(&spec.mongodb).unwrap_or_default()),
         workload: Some(spec.workload.name.clone()),
         policy: Some(spec.workload.policy.clone()),
         sessions: Some(spec.workload.sessions),
@@ -269,6 +288,7 @@ pub fn to_toml(spec: &TestSpec) -> String {
             ok_outside_min: Some(spec.coverage.ok_outside_min),
             attempts_during_min: Some(spec.coverage.attempts_during_min),
         }),
+        canary: spec.canary.map(|canary| canary.file()),
     };
     // Plain tables of plain values always have a text.
     toml::to_string(&file).unwrap_or_default()

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use systems::Client;
 
+use super::canary::{Canary, CanaryClient};
 use super::plan;
 use super::recorder::Recorder;
 use super::{EngineEnd, Progress, StopFlag};
 use crate::config::TestSpec;
 use crate::error::UserError;
+use crate::gate::watch::Watch;
 use crate::run_folder::RunFolder;
 use crate::run_info;
 
@@ -27,18 +29,41 @@ pub fn run(
     stop: &StopFlag,
     progress: &dyn Progress,
 ) -> Result<EngineEnd, UserError> {
-    let names = crate::gate::names(spec)?;
-    let schedule = plan::plan_faults(spec, &names)?;
+    // Whoever made the test: nothing goes to a host that the gate has not let through.
+    crate::gate::check(spec)?;
+    // A schedule that cannot be is refused before anything is built.
+    plan::plan_faults(spec, &crate::gate::names(spec)?)?;
     let up = Up::bring(spec, &folder.id())?;
+    let end = run_on(&up, spec, folder, stop, progress);
+    up.system.take_down();
+    end
+}
+
+/// Runs a test on a system that is up and holds nothing yet, and leaves it up.
+pub fn run_on(
+    up: &Up,
+    spec: &TestSpec,
+    folder: &RunFolder,
+    stop: &StopFlag,
+    progress: &dyn Progress,
+) -> Result<EngineEnd, UserError> {
+    let schedule = plan::plan_faults(spec, up.names())?;
+    let canary = Canary::of(spec);
+    let mut facts = up.facts();
+    facts.extend(canary.as_ref().map(|canary| ("canary".to_owned(), canary.fact())));
     let system = up.system.info(&spec.workload.policy);
-    let info = run_info::build(spec, folder, up.names(), up.facts(), system);
+    let info = run_info::build(spec, folder, up.names(), facts, system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
-    let client: Arc<dyn Client> = up.system.client(plan::model(spec)?);
-    plan::check_needs(plan::workload_of(spec)?, &client.capabilities())?;
+    let mut client: Arc<dyn Client> = up.system.client(plan::model(spec)?);
+    if let Some(canary) = &canary {
+        client = Arc::new(CanaryClient { inner: client, canary: Arc::clone(canary) });
+    }
+    plan::check_needs(plan::workload_of(spec)?, &client.capabilities(), spec.shards())?;
     let core = plan::core_config(spec, up.names(), schedule, client.shard_of())?;
     let recorder = Recorder::create(&folder.path).map_err(|error| {
         UserError::environment(error.to_string()).at(folder.path.display().to_string())
     })?;
+    let watch = Watch::start(spec, up.hosts(), stop)?;
     let started = Instant::now();
     let driver = Driver {
         core,
@@ -51,11 +76,13 @@ pub fn run(
         started,
     };
     let end = driver.drive(stop, progress);
+    let mut notes: Vec<String> = watch.end().into_iter().collect();
+    notes.append(&mut up.lock_notes());
     // Logs are fetched whatever became of the run; without them a failure could not be explained.
-    let mut notes = up.system.after_run();
+    notes.append(&mut up.system.after_run());
     notes.append(&mut up.fetch_logs(folder));
-    up.system.take_down();
     let mut end = end?;
+    end.notes.extend(canary.map(|canary| canary.note()));
     end.notes.append(&mut notes);
     Ok(end)
 }

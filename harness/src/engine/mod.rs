@@ -3,6 +3,7 @@
 //! Read next: [`core`], then [`host`] and [`simulated`].
 
 pub mod bench;
+pub mod canary;
 pub mod core;
 pub mod host;
 pub mod plan;

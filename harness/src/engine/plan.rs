@@ -12,7 +12,7 @@ use workloads::workload::Settings;
 use workloads::{View, Workload, policy, workload};
 
 use super::core::CoreConfig;
-use crate::config::{FailoverSpec, ReplicationSpec, TestSpec};
+use crate::config::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec};
 use crate::error::UserError;
 
 /// ms to ns.
@@ -119,23 +119,69 @@ pub fn core_config(
         op_timeout_ns: ns(spec.workload.op_timeout_ms),
         recovery_ns: ns(spec.recovery_ms),
         schedule,
+        max_hurt: crate::gate::hurt_limit(spec)?,
         generator: Box::new(generator),
         policy,
         final_reads: true,
     })
 }
 
-/// Refuses a workload that asks for what the client cannot express, saying what is missing.
-pub fn check_needs(workload: &Workload, capabilities: &Capabilities) -> Result<(), UserError> {
+/// What a client of the test's system can express: known before there is one.
+pub fn capabilities(spec: &TestSpec) -> Capabilities {
+    match spec.system {
+        SystemKind::Store => systems::bundled::capabilities(spec.store.shards),
+        SystemKind::Postgres => systems::postgres::client::capabilities(spec.postgres.isolation),
+        SystemKind::Mongodb => systems::mongodb::client::capabilities(&spec.mongodb),
+    }
+}
+
+/// How much is atomic together, as a number that grows.
+fn reach(atomic: &str, shards: u32) -> usize {
+    match atomic {
+        "operation" => 0,
+        "key" => 1,
+        // A system with one shard has all keys on it.
+        "shard" if 1 < shards => 2,
+        _ => 3,
+    }
+}
+
+/// Refuses a workload that asks for what the client cannot express, or for more at once than is
+/// atomic, saying what is missing. `shards` is how many independent logs the system has.
+pub fn check_needs(
+    workload: &Workload,
+    capabilities: &Capabilities,
+    shards: u32,
+) -> Result<(), UserError> {
     let has = |need: &&&str| capabilities.micro_ops.contains(*need);
     let missing: Vec<&str> =
         workload.needs.micro_ops.iter().filter(|need| !has(need)).copied().collect();
-    if missing.is_empty() {
+    if !missing.is_empty() {
+        let what = format!("the workload {} needs {}", workload.name, missing.join(", "));
+        let hint = format!("this client has {}", capabilities.micro_ops.join(", "));
+        return Err(UserError::usage(what).at("workload").hint(hint));
+    }
+    let (need, atomic) = (workload.needs.atomic_over, capabilities.atomic);
+    if reach(need, shards) <= reach(atomic, shards) {
         return Ok(());
     }
-    let what = format!("the workload {} needs {}", workload.name, missing.join(", "));
-    Err(UserError::usage(what)
-        .hint(format!("this client has {}", capabilities.micro_ops.join(", "))))
+    let over = |what: &str| match what {
+        "everything" => "everything".to_owned(),
+        what => format!("one {what}"),
+    };
+    let what = format!(
+        "the workload {} needs transactions that are atomic over {}",
+        workload.name,
+        over(need)
+    );
+    let hint = match atomic {
+        "shard" => format!("with {shards} shards they are atomic over one shard: --shards 1"),
+        "key" => "this client's are atomic over one key; with MongoDB's transactions over all: \
+                  --set mongodb.transactions=true"
+            .to_owned(),
+        atomic => format!("this client's are atomic over {}", over(atomic)),
+    };
+    Err(UserError::usage(what).at("workload").hint(hint))
 }
 
 /// Names of keys for people.
@@ -153,9 +199,46 @@ mod tests {
     fn a_workload_that_cannot_be_expressed_is_refused_with_what_is_missing() {
         let workload = workload::by_name("profile").unwrap();
         let able = Capabilities { micro_ops: &["r", "w"], atomic: "key", reads: "atomic" };
-        assert_eq!(check_needs(workload, &able), Ok(()));
+        assert_eq!(check_needs(workload, &able, 4), Ok(()));
         let unable = Capabilities { micro_ops: &["r", "append"], ..able };
-        let error = check_needs(workload, &unable).unwrap_err();
+        let error = check_needs(workload, &unable, 1).unwrap_err();
         assert_eq!(error.what, "the workload profile needs w");
+    }
+
+    #[test]
+    fn a_workload_is_refused_whose_transactions_would_be_torn() {
+        let every = &["r", "w", "append", "cas", "add", "rem", "inc"];
+        let able = |atomic| Capabilities { micro_ops: every, atomic, reads: "atomic" };
+        for name in ["append", "register", "bank"] {
+            let workload = workload::by_name(name).unwrap();
+            assert_eq!(check_needs(workload, &able("everything"), 4), Ok(()));
+            assert_eq!(check_needs(workload, &able("shard"), 1), Ok(()));
+            for (atomic, shards) in [("shard", 2), ("key", 1), ("operation", 1)] {
+                let error = check_needs(workload, &able(atomic), shards).unwrap_err();
+                assert!(error.what.ends_with("atomic over everything"), "{}", error.what);
+            }
+        }
+        for name in ["set", "counter", "ledger"] {
+            let workload = workload::by_name(name).unwrap();
+            assert_eq!(check_needs(workload, &able("key"), 4), Ok(()));
+            assert!(check_needs(workload, &able("operation"), 1).is_err());
+        }
+        let mixed = workload::by_name("mixed").unwrap();
+        assert_eq!(check_needs(mixed, &able("shard"), 2), Ok(()));
+        assert!(check_needs(mixed, &able("key"), 2).is_err());
+    }
+
+    #[test]
+    fn every_workload_finds_the_tables_it_wants() {
+        let models = [
+            ("append", Model::List),
+            ("register", Model::Register),
+            ("bank", Model::Counter),
+            ("set", Model::Set),
+            ("counter", Model::Counter),
+        ];
+        for (name, model) in models {
+            assert_eq!(Model::of(workload::by_name(name).unwrap().needs.micro_ops), model);
+        }
     }
 }

@@ -11,8 +11,8 @@ use history::{Evidence, FaultResult};
 use nemesis::{Act, ActReport};
 use systems::System;
 
-/// How long an agent may take.
-const LIMIT: Duration = Duration::from_secs(5);
+/// How long an agent may take: longer than it waits for a server's own start command.
+const LIMIT: Duration = Duration::from_secs(10);
 /// How long a probe waits for an answer that should not come, ms.
 const PROBE_MS: u64 = 150;
 
@@ -108,8 +108,11 @@ impl HostPort {
     fn ask_all(&self, asks: Vec<(usize, Ask)>) -> Vec<(usize, Result<Answer, String>)> {
         thread::scope(|scope| {
             let threads = asks.into_iter().map(|(node, ask)| {
-                let agent = &self.system.nodes().agents[node];
-                (node, scope.spawn(move || agent.ask_text(ask, LIMIT)))
+                // The gate has refused faults on nodes without one.
+                let agent = self.system.nodes().agents.get(node);
+                let none = || Err("there is no agent: it is an endpoint".to_owned());
+                let act = move || agent.map_or_else(none, |agent| agent.ask_text(ask, LIMIT));
+                (node, scope.spawn(act))
             });
             let threads: Vec<_> = threads.collect();
             let join = |(node, thread): (usize, thread::ScopedJoinHandle<'_, _>)| {

@@ -9,6 +9,7 @@ use store::wire::TxnRequest;
 use systems::StepReply;
 use systems::bundled::translate;
 
+use super::canary::Canary;
 use super::core::{Core, Input, Output};
 use super::plan;
 use super::recorder::{Line, Recorder};
@@ -31,7 +32,9 @@ pub fn run(
     let schedule = plan::plan_faults(spec, &names)?;
     let settings = plan::store_settings(spec, &names);
     let system = systems::bundled::store_info(&settings, &spec.workload.policy);
-    let info = run_info::build(spec, folder, &names, BTreeMap::new(), system);
+    let canary = Canary::of(spec);
+    let facts = canary.iter().map(|canary| ("canary".to_owned(), canary.fact())).collect();
+    let info = run_info::build(spec, folder, &names, facts, system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
     let disk = |error: std::io::Error| {
         UserError::environment(format!("the run cannot be recorded: {error}"))
@@ -49,6 +52,7 @@ pub fn run(
         next_request: 0,
         sample_every: plan::ns(spec.sample_ms),
         next_sample: 0,
+        canary: canary.as_deref(),
     };
     let ended = simulation.run().map_err(disk);
     let mut notes = simulation.core.notes().to_vec();
@@ -60,6 +64,7 @@ pub fn run(
         counters.dropped,
         simulation.core.leader_changes()
     ));
+    notes.extend(canary.as_ref().map(|canary| canary.note()));
     recorder.finish().map_err(disk)?;
     ended?;
     Ok(EngineEnd { interrupted: false, notes })
@@ -78,6 +83,7 @@ struct Simulation<'a> {
     next_request: u64,
     sample_every: u64,
     next_sample: u64,
+    canary: Option<&'a Canary>,
 }
 
 impl Simulation<'_> {
@@ -148,6 +154,11 @@ impl Simulation<'_> {
                 Output::RecordFault(event) => self.recorder.record(Line::Fault(event))?,
                 Output::RecordTelemetry(event) => self.recorder.record(Line::Telemetry(event))?,
                 Output::Send { session, op, node, request, deadline } => {
+                    if let Some(reply) = self.canary.and_then(|canary| canary.lie(&request)) {
+                        self.core.step(self.now, Input::Reply { session, op, reply }, &mut more);
+                        queue.extend(more);
+                        continue;
+                    }
                     let id = self.next_request;
                     self.next_request += 1;
                     self.requests.insert(id, (session, op));

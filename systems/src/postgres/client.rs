@@ -208,6 +208,11 @@ async fn position_of(connection: &Connection) -> Result<u64, Error> {
     Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0)) as u64)
 }
 
+/// What a client whose transactions have this isolation can express.
+pub fn capabilities(isolation: Isolation) -> Capabilities {
+    Capabilities { micro_ops: &sql::MICRO_OPS, atomic: "everything", reads: isolation.reads() }
+}
+
 /// A position as PostgreSQL writes it.
 pub fn lsn(position: u64) -> serde_json::Value {
     json!(format!("{:X}/{:X}", position >> 32, position & 0xffff_ffff))
@@ -243,11 +248,7 @@ fn at(stage: &Mutex<Stage>) -> Stage {
 
 impl Client for PostgresClient {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            micro_ops: &sql::MICRO_OPS,
-            atomic: "everything",
-            reads: self.isolation.reads(),
-        }
+        capabilities(self.isolation)
     }
 
     fn apply(&self, node: usize, request: StepRequest, deadline: Duration) -> ReplyFuture<'_> {

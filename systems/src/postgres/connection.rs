@@ -5,15 +5,31 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::poll_fn;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, Error, NoTls};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Socket};
+
+use super::refusals::Refusals;
+use super::tls::Tls;
 
 /// Longest wait for a connection: less than an operation's deadline, so that a node that is cut
 /// off leaves time to ask another.
 const CONNECT: Duration = Duration::from_millis(500);
+/// The same for a connection that must agree on keys first.
+const CONNECT_TLS: Duration = Duration::from_secs(2);
+
+/// Whether the node leads; and transactions on a leader get the isolation that is set for leaders.
+/// A follower of logical replication is not in recovery: its configuration says what it is.
+const LEADS: &str = "SELECT leads, CASE WHEN leads THEN \
+    set_config('default_transaction_isolation', coalesce( \
+    current_setting('splitbrain.leader_isolation', true), \
+    current_setting('default_transaction_isolation')), false) END \
+    FROM (SELECT NOT pg_is_in_recovery() \
+    AND coalesce(current_setting('splitbrain.role', true), '') <> 'follower' AS leads) AS node";
 
 /// Whom to log in as, and into what.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Login {
     /// The user.
     pub user: String,
@@ -23,6 +39,10 @@ pub struct Login {
     pub database: String,
     /// Start-up options, such as `-c search_path=x`.
     pub options: String,
+    /// Whether and how connections are encrypted.
+    pub tls: Tls,
+    /// Servers that have refused the password.
+    pub refusals: Refusals,
 }
 
 /// See the module's doc. Dropped, it is closed without cancelling anything.
@@ -46,37 +66,55 @@ impl Drop for Connection {
 impl Connection {
     /// Connects and asks whether the node leads.
     pub async fn open(address: SocketAddr, login: &Login) -> Result<Connection, Refused> {
-        let mut config = tokio_postgres::Config::new();
+        let connector = login.tls.connector();
+        let limit = if connector.is_some() { CONNECT_TLS } else { CONNECT };
+        if login.refusals.held(address) {
+            // As long as a server that does not answer, so that nobody turns in a tight loop.
+            tokio::time::sleep(limit).await;
+            return Err(Refused::Silent);
+        }
+        let mut config = Config::new();
         config
-            .host(address.ip().to_string())
+            .host(login.tls.name(address))
+            .hostaddr(address.ip())
             .port(address.port())
             .user(&login.user)
             .dbname(&login.database)
             .application_name("splitbrain")
             .options(&login.options)
-            .connect_timeout(CONNECT);
+            .connect_timeout(limit);
         if let Some(password) = &login.password {
             config.password(password);
         }
-        let made = tokio::time::timeout(CONNECT, config.connect(NoTls)).await;
-        let (client, mut connection) = match made {
-            Ok(made) => made.map_err(Refused::Error)?,
-            Err(_) => return Err(Refused::Silent),
-        };
         let notices: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = Arc::clone(&notices);
-        let task = tokio::spawn(async move {
-            // Ends when the connection does; requests under way learn it from their own channel.
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
-            {
-                if let AsyncMessage::Notice(notice) = message {
-                    let text = format!("{} {}", notice.code().code(), notice.message());
-                    heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(text);
+        let connect = async {
+            match connector {
+                Some(connector) => {
+                    config.ssl_mode(SslMode::Require);
+                    let made = config.connect(connector).await?;
+                    Ok((made.0, listen(made.1, heard)))
+                }
+                None => {
+                    config.ssl_mode(SslMode::Disable);
+                    let made = config.connect(NoTls).await?;
+                    Ok((made.0, listen(made.1, heard)))
                 }
             }
-        });
+        };
+        let made: Result<(Client, _), Error> = match tokio::time::timeout(limit, connect).await {
+            Ok(made) => made,
+            Err(_) => return Err(Refused::Silent),
+        };
+        let (client, task) = made.map_err(|error| {
+            if error.code().is_some_and(|code| code.code().starts_with("28")) {
+                login.refusals.refused(address);
+            }
+            Refused::Error(error)
+        })?;
+        login.refusals.welcomed(address);
         let mut connection = Connection { client, leads: false, notices, task };
-        let asked = tokio::time::timeout(CONNECT, connection.ask_leads()).await;
+        let asked = tokio::time::timeout(limit, connection.ask_leads()).await;
         match asked {
             Ok(Ok(())) => Ok(connection),
             Ok(Err(error)) => Err(Refused::Error(error)),
@@ -86,7 +124,7 @@ impl Connection {
 
     /// Asks again whether the node leads: a follower may have been promoted.
     pub async fn ask_leads(&mut self) -> Result<(), Error> {
-        let rows = self.client.query_typed("SELECT NOT pg_is_in_recovery()", &[]).await?;
+        let rows = self.client.query_typed(LEADS, &[]).await?;
         self.leads = rows.first().is_some_and(|row| row.get(0));
         Ok(())
     }
@@ -95,6 +133,25 @@ impl Connection {
     pub fn take_notices(&self) -> Vec<String> {
         std::mem::take(&mut *self.notices.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
+}
+
+/// Listens to a server until its connection ends; requests under way learn of the end from their
+/// own channel.
+fn listen<S>(
+    mut connection: tokio_postgres::Connection<Socket, S>,
+    heard: Arc<Mutex<Vec<String>>>,
+) -> JoinHandle<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notice(notice) = message {
+                let text = format!("{} {}", notice.code().code(), notice.message());
+                heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(text);
+            }
+        }
+    })
 }
 
 /// Why there is no connection.

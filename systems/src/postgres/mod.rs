@@ -1,17 +1,26 @@
 //! PostgreSQL, a leader and streaming standbys, built over SSH.
 //!
 //! Read next: [`spec`] (settings), [`provision`] (how it gets there), [`client`] and [`errors`]
-//! (what its answers mean), [`operator`] (who replaces a dead leader), [`promises`].
+//! (what its answers mean), [`operator`] (who replaces a dead leader), [`promises`]; [`attached`]
+//! for a cluster that exists already.
 
+pub mod attached;
+mod changes;
 pub mod client;
 pub mod connection;
 pub mod errors;
+mod logical;
 pub mod operator;
+pub mod password;
+mod patroni;
 pub mod promises;
 pub mod provision;
+pub mod recovery;
+pub mod refusals;
 pub mod sample;
 pub mod spec;
 pub mod sql;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -20,7 +29,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask, ProcessState, Start};
-use history::{SystemInfo, TelemetryEvent};
+use history::{Role, SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Model};
@@ -33,7 +42,7 @@ use operator::Runbook;
 use provision::{LOG, PIDFILE, Programs, Provision, USER};
 use sample::Sampler;
 pub use spec::PostgresSpec;
-use spec::{Failover, Isolation};
+use spec::{Failover, Isolation, ReplicationKind};
 
 /// How long a server may take to accept connections after it was started.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -55,6 +64,7 @@ pub(crate) struct Cluster {
     pub(crate) spec: PostgresSpec,
     pub(crate) password: String,
     pub(crate) programs: OnceLock<Vec<Programs>>,
+    pub(crate) patroni: OnceLock<String>,
     pub(crate) notes: Mutex<Vec<String>>,
 }
 
@@ -82,7 +92,8 @@ impl Cluster {
             user: USER.to_owned(),
             password: Some(self.password.clone()),
             database: "postgres".to_owned(),
-            options: "-c synchronous_commit=local".to_owned(),
+            options: "-c synchronous_commit=local -c default_transaction_read_only=off".to_owned(),
+            ..Login::default()
         }
     }
 
@@ -138,6 +149,14 @@ fn fresh_password() -> Result<String, SystemError> {
 impl PostgresSystem {
     /// PostgreSQL on these nodes; the first is the first leader.
     pub fn new(nodes: Arc<Nodes>, spec: PostgresSpec) -> Result<PostgresSystem, SystemError> {
+        PostgresSystem::with_password(nodes, spec, fresh_password()?)
+    }
+
+    fn with_password(
+        nodes: Arc<Nodes>,
+        spec: PostgresSpec,
+        password: String,
+    ) -> Result<PostgresSystem, SystemError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -146,18 +165,33 @@ impl PostgresSystem {
         let cluster = Cluster {
             nodes,
             spec,
-            password: fresh_password()?,
+            password,
             programs: OnceLock::new(),
+            patroni: OnceLock::new(),
             notes: Mutex::default(),
         };
         let addresses = (0..cluster.nodes.count()).map(|node| cluster.control(node)).collect();
         let names = cluster.nodes.names.clone();
-        let sampler = Sampler::new(names, addresses, cluster.login(), cluster.spec.lag_grades_ms);
+        let status = match cluster.spec.replication_kind {
+            ReplicationKind::Streaming => sample::STATUS,
+            ReplicationKind::Logical => logical::STATUS,
+            ReplicationKind::Trigger => changes::STATUS,
+        };
+        let grades = cluster.spec.lag_grades_ms;
+        let sampler = Sampler::new(names, addresses, cluster.login(), grades, status);
         Ok(PostgresSystem {
             cluster: Arc::new(cluster),
             sampler: Arc::new(sampler),
             runtime: Arc::new(runtime),
         })
+    }
+
+    fn patroni(&self) -> bool {
+        self.cluster.spec.failover == Failover::Patroni
+    }
+
+    fn triggers(&self) -> bool {
+        self.cluster.spec.replication_kind == ReplicationKind::Trigger
     }
 
     fn sql(&self, node: usize, sql: &str) -> Result<(), String> {
@@ -185,21 +219,26 @@ impl PostgresSystem {
         }
     }
 
-    fn schema(&self) -> Result<(), SystemError> {
+    fn schema(&self, node: usize) -> Result<(), SystemError> {
         let mut sql = format!(
             "SET synchronous_commit = local; DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; \
              CREATE SCHEMA {SCHEMA}; SET search_path = {SCHEMA}; {}",
             sql::TABLES
         );
-        if self.cluster.spec.slots {
+        let streaming = self.cluster.spec.replication_kind == ReplicationKind::Streaming;
+        if self.cluster.spec.slots && streaming && !self.patroni() {
             for name in &self.cluster.nodes.names {
                 let slot = provision::slot(name);
                 sql.push_str(&format!(
-                    "SELECT pg_create_physical_replication_slot('{slot}', true);"
+                    "SELECT pg_create_physical_replication_slot('{slot}', true) WHERE NOT EXISTS \
+                     (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
                 ));
             }
         }
-        self.sql(0, &sql).map_err(|error| SystemError::new(format!("making the schema: {error}")))
+        self.sql(node, &sql).map_err(|error| {
+            let name = &self.cluster.nodes.names[node];
+            SystemError::new(format!("host {name}: making the schema: {error}"))
+        })
     }
 
     fn wait_for_standbys(&self) -> Result<(), SystemError> {
@@ -246,10 +285,18 @@ impl System for PostgresSystem {
             self.cluster.port_is_free(node)?;
             provision.prepare(node, self.cluster.programs(node))
         })?;
+        if self.patroni() {
+            return self.bring_up_patroni();
+        }
+        match self.cluster.spec.replication_kind {
+            ReplicationKind::Streaming => {}
+            ReplicationKind::Logical => return self.bring_up_logical(),
+            ReplicationKind::Trigger => return self.bring_up_triggers(),
+        }
         provision.init(0, self.cluster.programs(0))?;
         self.cluster.start(0)?;
         self.wait_for(0)?;
-        self.schema()?;
+        self.schema(0)?;
         nodes.each(|node, _| match node {
             0 => Ok(()),
             node => {
@@ -263,12 +310,30 @@ impl System for PostgresSystem {
         self.wait_for_standbys()
     }
 
+    fn reset(&self) -> Result<bool, SystemError> {
+        let leads = self.sample(0, &|| 0).shards.first().is_some_and(|r| r.role == Role::Leader);
+        let streaming = self.cluster.spec.replication_kind == ReplicationKind::Streaming;
+        if !leads || !streaming || self.patroni() {
+            return Ok(false);
+        }
+        self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+        self.schema(0)?;
+        self.wait_for_standbys()?;
+        Ok(true)
+    }
+
     fn take_down(&self) {
+        if self.triggers() {
+            changes::stop_appliers(&self.cluster.nodes);
+        }
         crate::bundled::stop_all(&self.cluster.nodes, PIDFILE);
+        if self.patroni() {
+            patroni::stop_etcd(&self.cluster.nodes);
+        }
     }
 
     fn start(&self, _node: usize) -> Start {
-        provision::start()
+        if self.patroni() { patroni::start() } else { provision::start() }
     }
 
     fn address(&self, node: usize) -> SocketAddr {
@@ -276,7 +341,10 @@ impl System for PostgresSystem {
     }
 
     fn logs(&self) -> Vec<LogFile> {
-        vec![LogFile { path: LOG.to_owned(), name: "postgres.log" }]
+        let mut logs = vec![LogFile { path: LOG.to_owned(), name: "postgres.log" }];
+        logs.extend(self.patroni().then(patroni::log));
+        logs.extend(self.triggers().then(changes::log));
+        logs
     }
 
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
@@ -285,11 +353,7 @@ impl System for PostgresSystem {
 
     fn client(&self, model: Model) -> Arc<dyn Client> {
         let isolation = self.cluster.spec.isolation;
-        let options = format!(
-            "-c search_path={SCHEMA} -c default_transaction_isolation={}",
-            // A space within an option is written with a backslash.
-            isolation.as_sql().replace(' ', "\\ ")
-        );
+        let options = format!("-c search_path={SCHEMA} {}", isolation.options());
         let login = Login { options, ..self.cluster.login() };
         let count = self.cluster.nodes.count();
         let addresses = (0..count).map(|node| self.cluster.data(node)).collect();
@@ -311,7 +375,11 @@ impl System for PostgresSystem {
 
     fn facts(&self) -> BTreeMap<String, String> {
         let version = self.cluster.programs.get().map(|programs| programs[0].version.clone());
-        BTreeMap::from([("server".to_owned(), version.unwrap_or_default())])
+        let mut facts = BTreeMap::from([("server".to_owned(), version.unwrap_or_default())]);
+        if let Some(found) = self.cluster.patroni.get() {
+            facts.insert("failover".to_owned(), found.clone());
+        }
+        facts
     }
 
     fn operator(&self) -> Option<Box<dyn Operator>> {

@@ -16,7 +16,8 @@ pub fn promises(spec: &PostgresSpec, standbys: usize, policy: &str) -> Promises 
     promises.set("lost-writes", keeps.clone());
     let stable = match spec.failover {
         Failover::None => Ok(()),
-        _ => keeps.map(|_| ()),
+        Failover::Patroni => Err(super::patroni::NO_WATCHDOG.to_owned()),
+        Failover::Operator => keeps.map(|_| ()),
     };
     let applied_everywhere = spec.synchronous_commit == SynchronousCommit::RemoteApply
         && spec.replication != Replication::Async
@@ -80,6 +81,9 @@ fn keeps_acknowledged(spec: &PostgresSpec) -> Result<String, String> {
         return Ok(format!(
             "the leader is never replaced, and flushes before it says so ({DURABLE})"
         ));
+    }
+    if spec.failover == Failover::Patroni {
+        return super::patroni::keeps_acknowledged(spec);
     }
     let confirmed =
         matches!(spec.synchronous_commit, SynchronousCommit::On | SynchronousCommit::RemoteApply);

@@ -14,9 +14,11 @@ use crate::system::silent;
 
 /// How long a node may take to say how it is.
 const LIMIT: Duration = Duration::from_millis(400);
+/// The same where it may have to be logged in to over a longer line, with keys to agree on.
+const LIMIT_TLS: Duration = Duration::from_millis(2_500);
 
 /// Role, positions, timeline, and what a leader knows of its standbys.
-const STATUS: &str = "SELECT pg_is_in_recovery() AS follower, \
+pub const STATUS: &str = "SELECT pg_is_in_recovery() AS follower, \
     pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() \
         THEN coalesce(pg_last_wal_replay_lsn(), '0/0') ELSE pg_current_wal_lsn() END, \
         '0/0')::bigint AS position, \
@@ -42,19 +44,22 @@ pub struct Sampler {
     addresses: Vec<SocketAddr>,
     login: Login,
     grades_ms: [u64; 2],
+    status: &'static str,
     connections: Vec<Mutex<Option<Connection>>>,
 }
 
 impl Sampler {
-    /// Of these nodes, at their addresses on the control network.
+    /// Of these nodes, at their addresses on the control network; asked with [`STATUS`] or another
+    /// query with its columns.
     pub fn new(
         names: Vec<String>,
         addresses: Vec<SocketAddr>,
         login: Login,
         grades_ms: [u64; 2],
+        status: &'static str,
     ) -> Sampler {
         let connections = addresses.iter().map(|_| Mutex::default()).collect();
-        Sampler { names, addresses, login, grades_ms, connections }
+        Sampler { names, addresses, login, grades_ms, status, connections }
     }
 
     /// How the node is now.
@@ -62,7 +67,8 @@ impl Sampler {
         let sent = clock();
         let place = &self.connections[node];
         let take = || place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-        let asked = tokio::time::timeout(LIMIT, self.ask(node, take())).await;
+        let limit = if self.login.tls.connector().is_some() { LIMIT_TLS } else { LIMIT };
+        let asked = tokio::time::timeout(limit, self.ask(node, take())).await;
         let received = clock();
         let name = &self.names[node];
         match asked {
@@ -81,7 +87,7 @@ impl Sampler {
         kept: Option<Connection>,
     ) -> Result<(Connection, Row), String> {
         if let Some(connection) = kept
-            && let Ok(row) = status(&connection).await
+            && let Ok(row) = status(&connection, self.status).await
         {
             return Ok((connection, row));
         }
@@ -90,14 +96,14 @@ impl Sampler {
             Refused::Error(error) => describe(&error),
             Refused::Silent => "no connection in time".to_owned(),
         })?;
-        let row = status(&connection).await.map_err(|error| describe(&error))?;
+        let row = status(&connection, self.status).await.map_err(|error| describe(&error))?;
         Ok((connection, row))
     }
 }
 
-async fn status(connection: &Connection) -> Result<Row, Error> {
-    let rows = connection.client.query_typed(STATUS, &[]).await?;
-    Ok(rows.into_iter().next().expect("a SELECT without FROM gives one row"))
+async fn status(connection: &Connection, sql: &str) -> Result<Row, Error> {
+    let rows = connection.client.query_typed(sql, &[]).await?;
+    Ok(rows.into_iter().next().expect("a status query gives one row"))
 }
 
 fn event(name: &str, sent: i64, received: i64, row: &Row, grades_ms: [u64; 2]) -> TelemetryEvent {

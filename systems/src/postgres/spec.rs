@@ -16,6 +16,18 @@ pub enum Replication {
     Any,
 }
 
+/// How changes get to the followers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplicationKind {
+    /// Streaming of the log to standbys.
+    Streaming,
+    /// A publication and subscriptions.
+    Logical,
+    /// Triggers that write a table of changes, which followers read.
+    Trigger,
+}
+
 /// `synchronous_commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +68,17 @@ pub enum Failover {
     Patroni,
 }
 
+/// How Patroni speaks to etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EtcdApi {
+    /// The old protocol, which etcd 3.4 serves when told to: Patroni's section `etcd`.
+    V2,
+    /// The new one: Patroni's section `etcd3`. Before 3.0.3 a former leader could overwrite another
+    /// one's lock with it (github.com/patroni/patroni/pull/2689).
+    V3,
+}
+
 /// Whom the operator promotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,6 +95,8 @@ pub enum Candidate {
 pub struct PostgresSpec {
     /// `async`, `first` or `any`.
     pub replication: Replication,
+    /// `streaming`, `logical` or `trigger`.
+    pub replication_kind: ReplicationKind,
     /// Standbys that must confirm, with `first` and `any`.
     pub k: usize,
     /// `off`, `local`, `remote_write`, `on` or `remote_apply`.
@@ -84,9 +109,19 @@ pub struct PostgresSpec {
     pub candidate: Candidate,
     /// Whether the operator ends the old leader before it promotes another.
     pub fence: bool,
-    /// How long a leader must be gone before it is replaced, ms; with Patroni its `ttl` is as long,
-    /// at least 20 s by Patroni's own rule unless it is told otherwise.
+    /// How long a leader must be gone before the operator replaces it, ms. Patroni has its `ttl`.
     pub detect_ms: u64,
+    /// Patroni's `ttl`, s: how long a leader's lock lasts. Patroni's documentation asks for 20 at
+    /// least; version 3.0 takes less, later ones raise it.
+    pub patroni_ttl_s: u64,
+    /// Patroni's `loop_wait`, s.
+    pub patroni_loop_wait_s: u64,
+    /// Patroni's `retry_timeout`, s.
+    pub patroni_retry_timeout_s: u64,
+    /// How Patroni speaks to etcd: `v2` or `v3`.
+    pub patroni_etcd: EtcdApi,
+    /// Patroni's `maximum_lag_on_failover`, bytes.
+    pub patroni_maximum_lag_bytes: u64,
     /// Standby to `recovery_min_apply_delay`, ms.
     pub apply_delay_ms: BTreeMap<String, u64>,
     /// Physical replication slots, one a standby.
@@ -108,6 +143,7 @@ impl Default for PostgresSpec {
     fn default() -> PostgresSpec {
         PostgresSpec {
             replication: Replication::Async,
+            replication_kind: ReplicationKind::Streaming,
             k: 1,
             synchronous_commit: SynchronousCommit::On,
             isolation: Isolation::ReadCommitted,
@@ -115,6 +151,11 @@ impl Default for PostgresSpec {
             candidate: Candidate::MostAdvanced,
             fence: true,
             detect_ms: 1_000,
+            patroni_ttl_s: 20,
+            patroni_loop_wait_s: 1,
+            patroni_retry_timeout_s: 3,
+            patroni_etcd: EtcdApi::V2,
+            patroni_maximum_lag_bytes: 1 << 20,
             apply_delay_ms: BTreeMap::new(),
             slots: true,
             fsync: true,
@@ -141,8 +182,48 @@ impl PostgresSpec {
         if self.failover == Failover::Patroni && nodes.len() < 3 {
             return Err(("postgres.failover", "Patroni with etcd wants 3 hosts".to_owned()));
         }
+        let busy = self.patroni_loop_wait_s + 2 * self.patroni_retry_timeout_s;
+        if self.failover == Failover::Patroni && self.patroni_ttl_s < busy.max(3) {
+            let what = format!(
+                "{} s: Patroni wants ttl >= loop_wait + 2 * retry_timeout, which is {busy} s here",
+                self.patroni_ttl_s
+            );
+            return Err(("postgres.patroni_ttl_s", what));
+        }
+        if self.replication_kind != ReplicationKind::Streaming {
+            self.check_independent()?;
+        }
         if self.lag_grades_ms[1] < self.lag_grades_ms[0] {
             return Err(("postgres.lag_grades_ms", "two thresholds, the lower first".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// What followers that are servers of their own cannot do.
+    fn check_independent(&self) -> Result<(), (&'static str, String)> {
+        let refuse = |field, what: &str| Err((field, what.to_owned()));
+        if self.failover != Failover::None {
+            let what = "a follower of logical or trigger replication is not promoted here: \
+                        failover = \"none\"";
+            return refuse("postgres.failover", what);
+        }
+        if self.replication != Replication::Async {
+            let what = "logical and trigger replication are asynchronous here";
+            return refuse("postgres.replication", what);
+        }
+        if !self.apply_delay_ms.is_empty() {
+            let what = "only a streaming standby can be told to apply late";
+            return refuse("postgres.apply_delay_ms", what);
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a client policy for it.
+    pub fn check_policy(&self, policy: &str) -> Result<(), String> {
+        if self.replication_kind != ReplicationKind::Streaming && policy == "position-token" {
+            let what = "a follower of logical or trigger replication has no position in the \
+                        leader's log that a token could be compared with";
+            return Err(what.to_owned());
         }
         Ok(())
     }
@@ -179,6 +260,26 @@ impl Isolation {
             Isolation::RepeatableRead => "repeatable read",
             Isolation::Serializable => "serializable",
         }
+    }
+
+    /// The isolation that a hot standby gives instead: it has no SERIALIZABLE (error 0A000), and
+    /// its documentation says to use REPEATABLE READ there.
+    pub fn on_standby(self) -> Isolation {
+        match self {
+            Isolation::Serializable => Isolation::RepeatableRead,
+            isolation => isolation,
+        }
+    }
+
+    /// Start-up options of a connection. That on a leader is set once the node is known to lead.
+    pub fn options(self) -> String {
+        // A space within an option is written with a backslash.
+        let value = |isolation: Isolation| isolation.as_sql().replace(' ', "\\ ");
+        format!(
+            "-c default_transaction_isolation={} -c splitbrain.leader_isolation={}",
+            value(self.on_standby()),
+            value(self)
+        )
     }
 
     /// Whether all reads of a transaction share one moment.

@@ -24,12 +24,12 @@ pub static CONVERSATION: Workload = Workload {
     name: "conversation",
     summary: "a question on one shard, an answer on another; readers fetch both",
     checkers: &["consistent-prefix", "read-your-writes", "monotonic-reads", "lost-writes"],
-    needs: Needs { micro_ops: &["r", "append"], atomic_writes_over: "key" },
+    needs: Needs { micro_ops: &["r", "append"], atomic_over: "key" },
     generator,
     labels: no_labels,
 };
 
-fn generator(settings: &Settings) -> Box<dyn Generator> {
+pub(super) fn generator(settings: &Settings) -> Box<dyn Generator> {
     Box::new(Conversations {
         talks: Vec::new(),
         second_read: vec![None; settings.sessions],

@@ -23,18 +23,24 @@ pub static LEDGER: Workload = Workload {
     name: "ledger",
     summary: "unique values appended by many sessions, read back after healing",
     checkers: &["lost-writes", "read-your-writes", "monotonic-reads", "consistent-prefix"],
-    needs: Needs { micro_ops: &["r", "append"], atomic_writes_over: "key" },
+    needs: Needs { micro_ops: &["r", "append"], atomic_over: "key" },
     generator,
     labels: no_labels,
 };
 
 fn generator(settings: &Settings) -> Box<dyn Generator> {
-    let open = OPEN_KEYS * settings.shards as usize;
+    ledger(settings, 0, 1)
+}
+
+/// A ledger whose keys are `first`, `first + step`, `first + 2 * step`, ...
+pub(super) fn ledger(settings: &Settings, first: i64, step: i64) -> Box<dyn Generator> {
+    let open = OPEN_KEYS as i64 * i64::from(settings.shards);
     Box::new(Ledger {
-        open: (0..open as i64).map(|key| (key, 0)).collect(),
-        next_key: open as i64,
+        open: (0..open).map(|place| (first + place * step, 0)).collect(),
+        next_key: first + open * step,
+        step,
         next_value: 1,
-        last_key: vec![0; settings.sessions],
+        last_key: vec![first; settings.sessions],
         rng: stream(settings.seed, Stream::Generator),
     })
 }
@@ -43,6 +49,7 @@ struct Ledger {
     /// Open keys and how many entries each was given.
     open: Vec<(i64, u32)>,
     next_key: i64,
+    step: i64,
     next_value: i64,
     /// The key each session last appended to: what it will want to read back.
     last_key: Vec<i64>,
@@ -70,7 +77,7 @@ impl Ledger {
         let place = self.rng.random_range(0..self.open.len());
         if self.open[place].1 == ENTRIES_PER_KEY_MAX {
             self.open[place] = (self.next_key, 0);
-            self.next_key += 1;
+            self.next_key += self.step;
         }
         let (key, entries) = &mut self.open[place];
         *entries += 1;

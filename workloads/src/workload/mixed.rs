@@ -22,7 +22,7 @@ pub static MIXED: Workload = Workload {
     name: "mixed",
     summary: "transactions of three micro-operations, reads and appends",
     checkers: &["lost-writes", "read-your-writes", "monotonic-reads", "consistent-prefix"],
-    needs: Needs { micro_ops: &["r", "append"], atomic_writes_over: "shard" },
+    needs: Needs { micro_ops: &["r", "append"], atomic_over: "shard" },
     generator,
     labels: no_labels,
 };

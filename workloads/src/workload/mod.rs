@@ -1,13 +1,21 @@
 //! Workloads: a generator with its meaning, its needs, and the names of its keys.
 
+mod append;
+mod bank;
 mod conversation;
+mod counter;
 mod final_reads;
+mod guarantees;
+mod key_pool;
 mod ledger;
 mod mixed;
 mod profile;
+mod register;
+mod set;
 
 use std::collections::BTreeMap;
 
+pub use bank::{ACCOUNTS as BANK_ACCOUNTS, TOTAL as BANK_TOTAL};
 pub use final_reads::FinalReads;
 
 use crate::generator::Generator;
@@ -28,8 +36,9 @@ pub struct Settings {
 pub struct Needs {
     /// Names of micro-operations, as in the file format.
     pub micro_ops: &'static [&'static str],
-    /// Micro-operations of one transaction that write must share a shard.
-    pub atomic_writes_over: &'static str,
+    /// What a transaction of it spans: its parts on one `key`, on one `shard`, or on `everything`,
+    /// must happen together or not at all, or its checkers accuse a system of what it never said.
+    pub atomic_over: &'static str,
 }
 
 /// A workload: pure data and the generator it makes.
@@ -49,8 +58,19 @@ pub struct Workload {
 }
 
 /// Every workload, in the order in which lists show them.
-pub fn all() -> [&'static Workload; 4] {
-    [&ledger::LEDGER, &profile::PROFILE, &conversation::CONVERSATION, &mixed::MIXED]
+pub fn all() -> [&'static Workload; 10] {
+    [
+        &ledger::LEDGER,
+        &profile::PROFILE,
+        &conversation::CONVERSATION,
+        &append::APPEND,
+        &register::REGISTER,
+        &bank::BANK,
+        &set::SET,
+        &counter::COUNTER,
+        &mixed::MIXED,
+        &guarantees::GUARANTEES,
+    ]
 }
 
 /// The workload called `name`.

@@ -28,7 +28,7 @@ pub static PROFILE: Workload = Workload {
     name: "profile",
     summary: "every user updates their own profile and reads it and others'",
     checkers: &["read-your-writes", "monotonic-reads", "lost-writes"],
-    needs: Needs { micro_ops: &["r", "w"], atomic_writes_over: "key" },
+    needs: Needs { micro_ops: &["r", "w"], atomic_over: "key" },
     generator,
     labels,
 };

@@ -1,5 +1,7 @@
 //! Faults: injected when due, healed when over, each phase recorded.
 
+use std::collections::BTreeSet;
+
 use history::{FaultPhase, FaultResult};
 use nemesis::{Act, ActReport, PlannedFault};
 
@@ -85,9 +87,28 @@ impl Core {
         self.faults.iter().all(|fault| fault.life == Life::Over)
     }
 
+    /// How many nodes would be hurt, with those that are already.
+    fn hurt_with(&self, targets: &[String]) -> usize {
+        let lives = |fault: &&FaultState| fault.active_label().is_some();
+        let others = self.faults.iter().filter(lives).flat_map(|fault| &fault.targets);
+        others.chain(targets).collect::<BTreeSet<_>>().len()
+    }
+
     fn inject(&mut self, place: usize, out: &mut Vec<Output>) {
+        let planned = &self.faults[place].planned;
+        let resolved = planned.resolve(&self.cluster, &mut self.selector_rng);
+        let resolved = resolved.map_err(|error| error.to_string()).and_then(|resolved| {
+            let hurt = self.hurt_with(&resolved.targets);
+            match self.max_hurt.filter(|max| *max < hurt) {
+                Some(max) => Err(format!(
+                    "with {} it would hurt {hurt} nodes at once: max_hurt = {max}",
+                    resolved.targets.join(", ")
+                )),
+                None => Ok(resolved),
+            }
+        });
         let fault = &mut self.faults[place];
-        match fault.planned.resolve(&self.cluster, &mut self.selector_rng) {
+        match resolved {
             Ok(resolved) => {
                 fault.targets = resolved.targets;
                 fault.life = Life::Injecting(self.now);
@@ -101,7 +122,7 @@ impl Core {
             Err(_) if self.now + RETRY_NS < fault.planned.end() => {
                 fault.life = Life::Due(self.now + RETRY_NS);
             }
-            Err(unresolved) => self.skip(place, &unresolved.to_string(), out),
+            Err(why) => self.skip(place, &why, out),
         }
     }
 

@@ -38,6 +38,8 @@ pub struct CoreConfig {
     pub recovery_ns: u64,
     /// The schedule.
     pub schedule: Vec<PlannedFault>,
+    /// How many nodes may be hurt at once; `None` is no limit.
+    pub max_hurt: Option<usize>,
     /// The main phase's operations, limited in rate and time.
     pub generator: Box<dyn Generator>,
     /// Where sessions send them.
@@ -143,6 +145,7 @@ pub struct Core {
     /// Sessions with nothing in flight, oldest first.
     free: Vec<usize>,
     faults: Vec<FaultState>,
+    max_hurt: Option<usize>,
     cluster: ClusterView,
     /// Per node, when its latest sample was asked for.
     sampled: Vec<i64>,
@@ -168,6 +171,7 @@ impl Core {
             cluster: ClusterView::new(&config.nodes),
             sampled: vec![i64::MIN; nodes],
             nodes: config.nodes,
+            max_hurt: config.max_hurt,
             view: config.view,
             op_timeout_ns: config.op_timeout_ns,
             recovery_ns: config.recovery_ns,

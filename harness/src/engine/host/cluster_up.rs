@@ -1,14 +1,16 @@
 //! Brings the system up on its hosts: sessions, agents, binaries, nodes, a leader.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use cluster::{AgentLink, Host, HostAddress, Inventory, SshHost, agent_link, lab};
+use cluster::agent_link::Terms;
+use cluster::{AgentLink, Host, HostAddress, SshHost, lab};
 use history::TelemetryEvent;
+use systems::mongodb::MongoSystem;
 use systems::postgres::PostgresSystem;
+use systems::postgres::attached::Attached;
 use systems::{Nodes, StoreSystem, System, SystemError};
 
 use crate::config::{LabSpec, SystemKind, TestSpec};
@@ -28,8 +30,12 @@ pub struct Up {
 pub fn hosts_of(spec: &TestSpec) -> Result<Vec<HostAddress>, UserError> {
     let hosts = match &spec.lab {
         LabSpec::Hosts(path) => {
-            let inventory = Inventory::load(&PathBuf::from(path))
-                .map_err(|error| UserError::usage(error.to_string()))?;
+            let inventory = crate::gate::load(path)?;
+            let nodes = inventory.names().len();
+            if inventory.attach.is_some() && spec.hosts <= nodes {
+                // Endpoints are nodes without a host.
+                return Ok(inventory.hosts.into_iter().take(spec.hosts).collect());
+            }
             inventory.hosts
         }
         _ => match lab::current() {
@@ -82,14 +88,24 @@ fn parallel<T: Sync, R: Send>(
 }
 
 /// The system that a test names, on these nodes.
-fn system_of(spec: &TestSpec, nodes: &Arc<Nodes>) -> Result<Arc<dyn System>, UserError> {
+fn system_of(spec: &TestSpec, nodes: &Arc<Nodes>, run: &str) -> Result<Arc<dyn System>, UserError> {
     let nodes = Arc::clone(nodes);
+    if let Some(inventory) = crate::gate::inventory(spec)?
+        && let Some(attach) = &inventory.attach
+    {
+        let postgres = spec.postgres.clone();
+        let needs = crate::gate::decide::needs(spec);
+        let partitions = needs.iter().any(|need| need.family == "network");
+        let attached = Attached::new(nodes, attach, &inventory.places, postgres, run)?;
+        return Ok(Arc::new(attached.partitioned(partitions)));
+    }
     Ok(match spec.system {
         SystemKind::Store => {
             let settings = plan::store_settings(spec, &nodes.names);
             Arc::new(StoreSystem::new(nodes, settings, store_binary()?))
         }
         SystemKind::Postgres => Arc::new(PostgresSystem::new(nodes, spec.postgres.clone())?),
+        SystemKind::Mongodb => Arc::new(MongoSystem::new(nodes, spec.mongodb.clone())?),
     })
 }
 
@@ -97,21 +113,56 @@ impl Up {
     /// Connects, uploads, starts, waits until it serves. What was started is ended on failure,
     /// because the agents undo and the lab goes.
     pub fn bring(spec: &TestSpec, run: &str) -> Result<Up, UserError> {
+        Up::build(spec, Up::connect(spec, run)?, run)
+    }
+
+    /// Connects to the hosts and starts an agent on each; `run` names their folders.
+    pub fn connect(spec: &TestSpec, run: &str) -> Result<Arc<Nodes>, UserError> {
         let addresses = hosts_of(spec)?;
         let hosts =
             parallel(&addresses, |address| SshHost::connect(address.clone()).map(Arc::new))?;
+        crate::gate::check_markers(spec, &hosts)?;
         let folder = run.replace('/', "-");
-        let agents = parallel(&hosts, |host| {
-            AgentLink::start(host, &folder, agent_link::LEASE).map(Arc::new)
-        })?;
-        let names: Vec<String> = hosts.iter().map(|host| host.name().to_owned()).collect();
-        let nodes = Arc::new(Nodes { names, hosts, agents });
-        let system = system_of(spec, &nodes)?;
+        let limit = match crate::gate::inventory(spec)? {
+            Some(inventory) => Some(crate::gate::max_duration(spec, &inventory)?),
+            None => None,
+        };
+        let terms = Terms { limit, ..Terms::default() };
+        let agents =
+            parallel(&hosts, |host| AgentLink::start_with(host, &folder, &terms).map(Arc::new))?;
+        let mut names: Vec<String> = hosts.iter().map(|host| host.name().to_owned()).collect();
+        if let LabSpec::Hosts(_) = spec.lab {
+            names = crate::gate::names(spec)?;
+        }
+        Ok(Arc::new(Nodes { names, hosts, agents }))
+    }
+
+    /// Puts the system on hosts that were connected to, or attaches to what runs there.
+    pub fn build(spec: &TestSpec, nodes: Arc<Nodes>, run: &str) -> Result<Up, UserError> {
+        let system = system_of(spec, &nodes, run)?;
         if let Err(error) = system.bring_up() {
             system.take_down();
             return Err(error.into());
         }
+        if let Err(error) = crate::gate::check_replication(spec, system.synchronous()) {
+            system.take_down();
+            return Err(error);
+        }
         Ok(Up { system, nodes })
+    }
+
+    /// Sessions to the hosts.
+    pub fn hosts(&self) -> &[Arc<SshHost>] {
+        &self.nodes.hosts
+    }
+
+    /// What the hosts' locks had to say.
+    pub fn lock_notes(&self) -> Vec<String> {
+        let notes =
+            self.nodes.agents.iter().filter_map(|agent| {
+                agent.note().map(|note| format!("host {}: {note}", agent.host()))
+            });
+        notes.collect()
     }
 
     /// The nodes' names, in order.
@@ -138,7 +189,8 @@ impl Up {
 
     /// Facts for the record.
     pub fn facts(&self) -> BTreeMap<String, String> {
-        let uname = self.nodes.hosts[0].exec(cluster::Exec::argv(&["uname", "-srm"]));
+        let first = self.nodes.hosts.first();
+        let uname = first.and_then(|h| h.exec(cluster::Exec::argv(&["uname", "-srm"])).ok());
         let kernel = uname.map(|result| result.text().trim().to_owned()).unwrap_or_default();
         let mut facts = self.system.facts();
         facts.extend([

@@ -1,0 +1,117 @@
+//! Servers that are not ours: found by their service manager or their own pidfile, started by
+//! their own command.
+//!
+//! Wherever a [`Start`] names a pidfile, it may name one of these instead:
+//! `unit:NAME` (the main process of a unit of systemd) and `main-of:DIR` (the process that
+//! `DIR/postmaster.pid` names, if it works in `DIR`: a number that was given to another process
+//! since must never be hit).
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::process::{by_pid, state};
+use crate::proto::{ProcessId, ProcessState, Start};
+
+/// How long a start command may take until the server is there: less than a lease, because nothing
+/// is heard meanwhile. The command itself goes on; undoing again finds what it came to.
+const START_LIMIT: Duration = Duration::from_secs(8);
+/// Where service managers and database wrappers are.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A server that is not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum External<'a> {
+    /// A unit of systemd.
+    Unit(&'a str),
+    /// The one that works in this data directory.
+    MainOf(&'a str),
+}
+
+impl External<'_> {
+    /// Reads a pidfile's name as one, if it is.
+    pub fn parse(pidfile: &str) -> Option<External<'_>> {
+        if let Some(unit) = pidfile.strip_prefix("unit:") {
+            return Some(External::Unit(unit));
+        }
+        pidfile.strip_prefix("main-of:").map(External::MainOf)
+    }
+
+    /// Its main process, if it runs.
+    pub fn find(self) -> Option<ProcessId> {
+        let pid = match self {
+            External::Unit(unit) => {
+                let mut command = Command::new("systemctl");
+                command.args(["show", "--property=MainPID", "--value", "--", unit]);
+                let output = command.env("PATH", PATH).stdin(Stdio::null()).output().ok()?;
+                String::from_utf8(output.stdout).ok()?.trim().parse().ok()?
+            }
+            External::MainOf(folder) => {
+                let text = fs::read_to_string(Path::new(folder).join("postmaster.pid")).ok()?;
+                let pid: i32 = text.lines().next()?.trim().parse().ok()?;
+                let works_in = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+                (works_in == fs::canonicalize(folder).ok()?).then_some(pid)?
+            }
+        };
+        // A unit that does not run says 0.
+        if pid <= 1 { None } else { by_pid(pid) }
+    }
+
+    /// Runs its start command, and waits until its main process is there.
+    pub fn start(self, start: &Start) -> Result<ProcessId, String> {
+        let [program, arguments @ ..] = &start.argv[..] else {
+            return Err("no program to start it".to_owned());
+        };
+        let until = Instant::now() + START_LIMIT;
+        let mut command = Command::new(program);
+        command.args(arguments).env("PATH", PATH);
+        // Nobody reads what it says; a server that it leaves behind must hold no pipe of ours.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
+        let line = start.argv.join(" ");
+        let mut ended = false;
+        while Instant::now() < until {
+            if !ended && let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+                ended = true;
+                if !status.success() && self.find().is_none() {
+                    return Err(format!("{line} ended with {status}"));
+                }
+            }
+            let running = self.find().filter(|process| state(process) == ProcessState::Running);
+            if let Some(process) = running.filter(|_| ended) {
+                return Ok(process);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Err(format!("{line}: no server within {} s", START_LIMIT.as_secs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_belongs_to_another_process_now_is_not_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let external = External::parse(&format!("main-of:{path}")).map(|_| External::MainOf(path));
+        let external = external.unwrap();
+        assert_eq!(external.find(), None, "no file");
+        let mut sleeper = Command::new("sleep").arg("60").current_dir("/").spawn().unwrap();
+        let file = folder.path().join("postmaster.pid");
+        fs::write(&file, format!("{}\n{path}\n", sleeper.id())).unwrap();
+        assert_eq!(external.find(), None, "it works elsewhere");
+        let mut server = Command::new("sleep").arg("60").current_dir(path).spawn().unwrap();
+        fs::write(&file, format!("{}\n{path}\n", server.id())).unwrap();
+        assert_eq!(external.find().unwrap().pid, server.id() as i32);
+        for child in [&mut sleeper, &mut server] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(External::parse("/run/splitbrain/postgres.pid"), None);
+        assert_eq!(External::parse("unit:pg@15"), Some(External::Unit("pg@15")));
+    }
+}

@@ -1,0 +1,155 @@
+//! `splitbrain run --dry-run`: every command and act, and nothing done.
+
+use agent::proto::Start;
+use cluster::Inventory;
+use cluster::agent_link;
+use cluster::inventory::{Attach, Service};
+use nemesis::{Fault, PlannedFault};
+use systems::postgres::attached::schema::{Owner, removal};
+use systems::postgres::attached::service;
+use systems::postgres::spec::Failover;
+
+use crate::config::{LabSpec, TestSpec};
+use crate::engine::plan;
+use crate::error::UserError;
+use crate::gate::{self, decide, marker};
+
+/// Says what a test would do, in order. Connects to nothing.
+pub fn lines(spec: &TestSpec) -> Result<Vec<String>, UserError> {
+    let names = gate::names(spec)?;
+    let schedule = plan::plan_faults(spec, &names)?;
+    let inventory = gate::inventory(spec)?;
+    let mut lines = Vec::new();
+    match &inventory {
+        Some(inventory) => hosts(spec, inventory, &mut lines)?,
+        None => lines.push(match &spec.lab {
+            LabSpec::Sim => "no host: the simulator".to_owned(),
+            _ => format!("{} namespaced hosts on this machine", spec.hosts),
+        }),
+    }
+    match inventory.as_ref().and_then(|inventory| inventory.attach.as_ref()) {
+        Some(attach) => attached(attach, &mut lines),
+        None => lines.push(format!(
+            "build {} on {}, in folders of its own, over what an earlier run left there",
+            spec.system.name(),
+            names.join(", ")
+        )),
+    }
+    let workload = &spec.workload;
+    lines.push(format!(
+        "workload {} with policy {}: {} sessions, {} operations a second, {} ms",
+        workload.name, workload.policy, workload.sessions, workload.rate, spec.duration_ms
+    ));
+    if schedule.is_empty() {
+        lines.push("no fault".to_owned());
+    }
+    for fault in &schedule {
+        lines.push(act(fault, inventory.as_ref()));
+    }
+    if let Some(attach) = inventory.as_ref().and_then(|inventory| inventory.attach.as_ref()) {
+        operator(spec, attach, &mut lines);
+        let schema = Owner::of_run("RUN").schema;
+        lines.push(format!("SQL at the leader of {}: {}", attach.system, removal(&schema)));
+    }
+    if inventory.is_some() {
+        lines.push("every host: undo all that is in force, end the agent".to_owned());
+    }
+    Ok(lines)
+}
+
+fn hosts(spec: &TestSpec, inventory: &Inventory, lines: &mut Vec<String>) -> Result<(), UserError> {
+    let families = decide::families(&decide::needs(spec));
+    for host in inventory.hosts.iter().take(spec.hosts) {
+        let by = host.jump.as_ref().map_or(String::new(), |jump| format!(" through {jump}"));
+        let sudo = if host.sudo { ", commands by sudo -n" } else { "" };
+        let (user, address, port) = (&host.user, &host.address, host.port);
+        lines.push(format!("{}: ssh {user}@{address} port {port}{by}{sudo}", host.name));
+        if !families.is_empty() {
+            lines.push(format!("{}: {}", host.name, marker::command()));
+        }
+        lines.push(format!(
+            "{}: put the agent into {}, take the host's lock there, start: splitbrain-agent serve",
+            host.name,
+            agent_link::FOLDER
+        ));
+    }
+    let needs = decide::needs(spec);
+    let open = |need: &&decide::Need| need.loss == decide::Loss::UnlessSynchronous;
+    if inventory.attach.is_some()
+        && !inventory.data_is_disposable
+        && let Some(need) = needs.iter().find(open)
+    {
+        let what = &need.what;
+        lines.push(format!("{what} is refused unless the cluster says that it is synchronous"));
+    }
+    let limit = gate::max_duration(spec, inventory)?;
+    let hurt = gate::hurt_limit(spec)?.unwrap_or(0);
+    lines.push(format!(
+        "at most {hurt} nodes hurt at once; everything undone after {} ms at the latest",
+        limit.as_millis()
+    ));
+    if let Some(command) = &inventory.abort_if {
+        let at = inventory.abort_if_host.as_deref().unwrap_or("this machine");
+        lines.push(format!("every second on {at}: {command}"));
+    }
+    Ok(())
+}
+
+/// What an operator of ours does to a cluster that exists.
+fn operator(spec: &TestSpec, attach: &Attach, lines: &mut Vec<String>) {
+    if spec.postgres.failover != Failover::Operator {
+        return;
+    }
+    let detect = spec.postgres.detect_ms;
+    lines.push(format!("once, when the leader has been gone for {detect} ms:"));
+    for node in attach.nodes.iter().filter(|_| spec.postgres.fence) {
+        let Service { stop, unit, .. } = &node.service;
+        let stop = stop.as_ref().map(|argv| argv.join(" "));
+        let unit = unit.as_ref().map(|unit| format!("systemctl stop -- {unit}"));
+        let line = stop.or(unit).unwrap_or_default();
+        lines.push(format!("    if {} led: touch {}; {line}", node.name, service::HOLD));
+    }
+    lines.push("    SQL at the candidate: pg_promote".to_owned());
+}
+
+fn attached(attach: &Attach, lines: &mut Vec<String>) {
+    for node in &attach.nodes {
+        lines.push(format!(
+            "{}: connect to {} at {}, ask for its role and settings",
+            node.name, attach.system, node.address
+        ));
+    }
+    lines
+        .push(format!("SQL at the leader: {}", Owner::of_run("RUN").creation().replace('\n', " ")));
+}
+
+/// A fault, with how it is made and undone where that is a command of the inventory's.
+fn act(fault: &PlannedFault, inventory: Option<&Inventory>) -> String {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    let mut line = format!(
+        "{} at {:.1} s for {:.1} s: {}:{} ({})",
+        fault.id,
+        seconds(fault.start),
+        seconds(fault.duration),
+        fault.fault.name(),
+        fault.selector,
+        fault.fault.summary()
+    );
+    let attach = inventory.and_then(|inventory| inventory.attach.as_ref());
+    let process = fault.fault.family().as_str() == "process";
+    for node in attach.into_iter().flat_map(|attach| &attach.nodes) {
+        let named = fault.selector.to_string();
+        let others = attach.is_some_and(|attach| attach.nodes.iter().any(|n| n.name == named));
+        if process && node.ssh && (!others || named == node.name) {
+            let Start { argv, pidfile, .. } = service::start(&node.service);
+            let name = &node.name;
+            line.push_str(&match fault.fault {
+                Fault::Kill => {
+                    format!("\n    if {name}: SIGKILL to {pidfile}; then {}", argv.join(" "))
+                }
+                _ => format!("\n    if {name}: SIGSTOP to {pidfile}; then SIGCONT"),
+            });
+        }
+    }
+    line
+}

@@ -1,0 +1,99 @@
+//! `splitbrain heal`: undoes whatever is left on the hosts of an inventory. Safe at any time, and
+//! as often as one likes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use cluster::inventory::Attach;
+use cluster::{Exec, Host, HostAddress, Inventory, SshHost};
+use systems::Nodes;
+use systems::postgres::PostgresSpec;
+use systems::postgres::attached::Attached;
+
+use crate::error::UserError;
+use crate::exit::Exit;
+
+/// How long a host may take: servers that were killed are started again.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Flags of `heal`.
+#[derive(Clone, Debug, Args)]
+pub struct HealFlags {
+    /// Inventory of the hosts
+    #[arg(long, value_name = "FILE")]
+    hosts: PathBuf,
+    /// Also remove the schemas that runs have left in a cluster that is attached to
+    #[arg(long)]
+    remove_schemas: bool,
+}
+
+/// Each journal is undone by an agent found beside it. The host's lock is not taken: healing must
+/// not wait for a harness that has gone astray.
+const LINE: &str = "cd /run/splitbrain 2>/dev/null || { echo nothing to heal; exit 0; }; \
+    agent=$(ls -t agent-* 2>/dev/null | grep -v part | head -n 1); \
+    found=no; for dir in */; do [ -f \"$dir/journal.jsonl\" ] || continue; \
+    found=yes; \"./$agent\" heal \"$dir\" || exit 1; done; \
+    rm -f held-by-operator; [ $found = yes ] || echo nothing to heal";
+
+/// Undoes what agents have left on the hosts of an inventory, and tells of schemas left.
+pub fn heal(flags: &HealFlags) -> Result<Exit, UserError> {
+    let inventory =
+        Inventory::load(&flags.hosts).map_err(|error| UserError::usage(error.to_string()))?;
+    let mut exit = Exit::Valid;
+    for address in &inventory.hosts {
+        match host(address.clone()) {
+            Ok(said) => print!("{said}"),
+            Err(error) => {
+                eprintln!("{error}");
+                exit = Exit::Environment;
+            }
+        }
+    }
+    for name in &inventory.endpoints {
+        println!("{name}: an endpoint: nothing to heal");
+    }
+    if let Some(attach) = &inventory.attach {
+        match schemas(&inventory, attach, flags.remove_schemas) {
+            Ok(said) => print!("{said}"),
+            Err(error) => {
+                eprintln!("schemas that runs may have left could not be looked for:\n{error}");
+                exit = Exit::Environment;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn host(address: HostAddress) -> Result<String, String> {
+    let name = address.name.clone();
+    let host = SshHost::connect(address).map_err(|error| error.to_string())?;
+    let result = host.exec(Exec::shell(LINE).timeout(LIMIT)).map_err(|error| error.to_string())?;
+    if result.status != 0 {
+        return Err(format!("{name}: {}", String::from_utf8_lossy(&result.stderr).trim()));
+    }
+    Ok(result.text().lines().map(|said| format!("{name}: {said}\n")).collect())
+}
+
+fn schemas(inventory: &Inventory, attach: &Attach, remove: bool) -> Result<String, UserError> {
+    let nodes = Nodes { names: inventory.names(), hosts: Vec::new(), agents: Vec::new() };
+    let spec = PostgresSpec::default();
+    let attached = Attached::new(Arc::new(nodes), attach, &inventory.places, spec, "heal")?;
+    let mut said = String::new();
+    for (schema, comment) in attached.left_schemas()? {
+        if remove {
+            attached.remove_left(&schema)?;
+            said.push_str(&format!("removed the schema {schema} ({comment})\n"));
+        } else {
+            said.push_str(&format!(
+                "the schema {schema} is there ({comment}): a run is at work, or has left it; \
+                 --remove-schemas removes it\n"
+            ));
+        }
+    }
+    if said.is_empty() {
+        said.push_str("no schema of a run is left\n");
+    }
+    Ok(said)
+}

@@ -1,0 +1,65 @@
+//! `splitbrain list`: the runs, or the names that flags take.
+
+use clap::{Args, ValueEnum};
+use nemesis::fault;
+use workloads::{policy, workload};
+
+use super::RunsDir;
+use crate::config::SystemKind;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::run_folder::list as list_runs;
+
+/// Flags of `list`.
+#[derive(Clone, Debug, Args)]
+pub struct ListFlags {
+    /// What to list
+    #[arg(value_enum, default_value = "runs")]
+    what: What,
+    #[command(flatten)]
+    runs: RunsDir,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    Runs,
+    Systems,
+    Workloads,
+    Policies,
+    Faults,
+    Checkers,
+}
+
+/// Lists runs, or names with a sentence each.
+pub fn list(flags: &ListFlags) -> Result<Exit, UserError> {
+    if flags.what == What::Runs {
+        runs(flags);
+    }
+    for (name, sentence) in names(flags.what) {
+        println!("{}", format!("{name:<18} {sentence}").trim_end());
+    }
+    Ok(Exit::Valid)
+}
+
+fn runs(flags: &ListFlags) {
+    for run in list_runs(&flags.runs.runs_dir) {
+        let verdict = std::fs::read(run.file("verdict.json")).unwrap_or_default();
+        let verdict: serde_json::Value = serde_json::from_slice(&verdict).unwrap_or_default();
+        let word = verdict["verdict"].as_str().unwrap_or("-");
+        let workload = run.info().map(|info| info.workload).unwrap_or_default();
+        println!("{word:<8} {workload:<13} {}", run.id());
+    }
+}
+
+fn names(what: What) -> Vec<(&'static str, &'static str)> {
+    match what {
+        What::Runs => Vec::new(),
+        What::Systems => SystemKind::ALL.map(|kind| (kind.name(), kind.summary())).to_vec(),
+        What::Workloads => {
+            workload::all().iter().map(|workload| (workload.name, workload.summary)).collect()
+        }
+        What::Policies => policy::NAMES.to_vec(),
+        What::Faults => fault::ALL.map(|fault| (fault.name(), fault.summary())).to_vec(),
+        What::Checkers => checkers::built().iter().map(|checker| (checker.name(), "")).collect(),
+    }
+}

@@ -1,0 +1,143 @@
+//! What ends a run on hosts early: `abort_if`, and the longest duration.
+//!
+//! Either asks the run to end as Ctrl-C does: heal, read, report. The agents keep the longest
+//! duration too, each for itself, in case this process cannot.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use cluster::{Exec, Host, Inventory, SshHost};
+
+use crate::config::TestSpec;
+use crate::engine::StopFlag;
+use crate::error::UserError;
+
+/// How often the command is run.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long it may take; one that hangs cannot say that all is well.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// See the module's doc.
+pub struct Watch {
+    thread: Option<(Sender<()>, JoinHandle<Option<String>>)>,
+}
+
+/// Runs the command once; an error says why the run must end.
+struct Abort {
+    command: String,
+    host: Option<Arc<SshHost>>,
+}
+
+impl Watch {
+    /// Watches over a test on hosts; others need none. The command is run once before it returns:
+    /// where it fails already, nothing is begun.
+    pub fn start(
+        spec: &TestSpec,
+        hosts: &[Arc<SshHost>],
+        stop: &StopFlag,
+    ) -> Result<Watch, UserError> {
+        let Some(inventory) = super::inventory(spec)? else {
+            return Ok(Watch { thread: None });
+        };
+        let limit = super::max_duration(spec, &inventory)?;
+        let abort = Abort::of(&inventory, hosts);
+        if let Some(abort) = &abort
+            && let Err(why) = abort.run()
+        {
+            let place = inventory.places.at("abort_if");
+            return Err(UserError::environment(format!("{why}: nothing was begun")).at(place));
+        }
+        let until = Instant::now() + limit;
+        let (end, ended) = channel();
+        let stop = stop.clone();
+        let thread = thread::spawn(move || {
+            loop {
+                let wait = EVERY.min(until.saturating_duration_since(Instant::now()));
+                match ended.recv_timeout(wait) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    _ => return None,
+                }
+                let why = match &abort {
+                    _ if until <= Instant::now() => {
+                        Err(format!("max_duration of {} ms is over", limit.as_millis()))
+                    }
+                    Some(abort) => abort.run(),
+                    None => Ok(()),
+                };
+                if let Err(why) = why {
+                    if !stop.stopped() {
+                        stop.stop();
+                    }
+                    return Some(format!("the run was ended: {why}"));
+                }
+            }
+        });
+        Ok(Watch { thread: Some((end, thread)) })
+    }
+
+    /// The run is over; says why it was ended, if it was.
+    pub fn end(self) -> Option<String> {
+        let (end, thread) = self.thread?;
+        drop(end);
+        // A thread that panicked has said so itself.
+        thread.join().ok().flatten()
+    }
+}
+
+impl Abort {
+    fn of(inventory: &Inventory, hosts: &[Arc<SshHost>]) -> Option<Abort> {
+        let command = inventory.abort_if.clone()?;
+        let named = |host: &&Arc<SshHost>| Some(host.name()) == inventory.abort_if_host.as_deref();
+        Some(Abort { command, host: hosts.iter().find(named).cloned() })
+    }
+
+    fn run(&self) -> Result<(), String> {
+        let status = match &self.host {
+            Some(host) => {
+                let exec = Exec::shell(self.command.clone()).timeout(LIMIT);
+                host.exec(exec).map(|result| result.status).map_err(|error| error.to_string())
+            }
+            None => local(&self.command),
+        };
+        match status {
+            Ok(0) => Ok(()),
+            Ok(status) => Err(format!("abort_if ended with {status}: {}", self.command)),
+            Err(why) => Err(format!("abort_if could not be run: {why}: {}", self.command)),
+        }
+    }
+}
+
+/// By this machine's shell, as whoever wrote the inventory would.
+fn local(command: &str) -> Result<i32, String> {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = shell.spawn().map_err(|error| error.to_string())?;
+    let until = Instant::now() + LIMIT;
+    while Instant::now() < until {
+        match child.try_wait() {
+            // A signal's end is no success either.
+            Ok(Some(status)) => return Ok(status.code().unwrap_or(128)),
+            Ok(None) => thread::sleep(Duration::from_millis(10)),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(format!("no answer within {} s", LIMIT.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_says_by_its_status_whether_all_is_well() {
+        let run = |command: &str| Abort { command: command.to_owned(), host: None }.run();
+        assert_eq!(run("exit 0"), Ok(()));
+        assert_eq!(run("exit 3").unwrap_err(), "abort_if ended with 3: exit 3");
+        assert!(run("kill -9 $$").unwrap_err().contains("ended with 128"));
+    }
+}

@@ -1,0 +1,148 @@
+//! Which cluster a row runs on: the one of the row before, emptied, if it is provably the same;
+//! else a new one on the same hosts; else new connections too.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use history::FaultPhase;
+use nemesis::ClusterView;
+use systems::Nodes;
+
+use crate::config::TestSpec;
+use crate::engine::host::Up;
+use crate::error::UserError;
+use crate::judge::Records;
+
+/// How long an emptied cluster may take until every node shows that it is empty.
+const EMPTY_LIMIT: Duration = Duration::from_secs(10);
+
+/// The clusters of a matrix, one at a time.
+#[derive(Default)]
+pub struct Clusters {
+    nodes: Option<Arc<Nodes>>,
+    up: Option<(TestSpec, Up)>,
+}
+
+impl Clusters {
+    /// A cluster for a test, holding nothing; and whether it is the one of the test before.
+    pub fn ready(&mut self, spec: &TestSpec, run: &str) -> Result<(&Up, bool), UserError> {
+        let again = match &self.up {
+            Some((before, up)) if same_provisioning(before, spec) => emptied(spec, up),
+            _ => false,
+        };
+        if !again {
+            self.take_down();
+            let nodes = match self.nodes.take().filter(|nodes| nodes.count() == spec.hosts) {
+                Some(nodes) => nodes,
+                None => Up::connect(spec, run)?,
+            };
+            // On failure the connections go too: who knows what state their hosts are in.
+            let up = Up::build(spec, Arc::clone(&nodes), run)?;
+            self.nodes = Some(nodes);
+            self.up = Some((spec.clone(), up));
+        }
+        let (_, up) = self.up.as_ref().expect("it was built just now, or is still there");
+        Ok((up, again))
+    }
+
+    /// Told how a run ended. A cluster in doubt is not used again, nor are its connections: the
+    /// agents undo what is left when they lose them.
+    pub fn after(&mut self, trusted: bool) {
+        if !trusted {
+            self.take_down();
+            self.nodes = None;
+        }
+    }
+
+    /// Told that the cluster is no longer what it was: the next test gets a new one on these hosts.
+    pub fn rebuild(&mut self) {
+        self.take_down();
+    }
+
+    fn take_down(&mut self) {
+        if let Some((_, up)) = self.up.take() {
+            up.system.take_down();
+        }
+    }
+}
+
+impl Drop for Clusters {
+    fn drop(&mut self) {
+        self.take_down();
+    }
+}
+
+/// Whether two tests put the same thing on the same hosts: they differ in what clients do alone.
+fn same_provisioning(one: &TestSpec, other: &TestSpec) -> bool {
+    let clients = |spec: &TestSpec| TestSpec {
+        name: String::new(),
+        seed: 0,
+        workload: TestSpec::default().workload,
+        faults: Vec::new(),
+        duration_ms: 0,
+        canary: None,
+        ..spec.clone()
+    };
+    clients(one) == clients(other)
+}
+
+/// Empties a cluster and waits until every node shows it; `false` when that cannot be had.
+fn emptied(spec: &TestSpec, up: &Up) -> bool {
+    if !up.system.reset().unwrap_or(false) {
+        return false;
+    }
+    let started = Instant::now();
+    let sample = up.sampler(started);
+    while started.elapsed() < EMPTY_LIMIT {
+        let mut view = ClusterView::new(up.names());
+        for node in 0..up.names().len() {
+            view.learn(&sample(node));
+        }
+        if view.converged(spec.shards()).is_ok() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+/// Whether a run has left its cluster as it was brought up: every fault healed without an error,
+/// the same leaders as at first, every node there. That replicas are level is waited for once it is
+/// emptied.
+pub fn left_as_it_was(records: &Records) -> bool {
+    let Some(info) = &records.info else { return false };
+    let healed = |id: &str| {
+        let heal = records.faults.iter().find(|e| e.phase == FaultPhase::Healed && e.id == id);
+        heal.is_some_and(|heal| heal.error.is_none())
+    };
+    let injected = records.faults.iter().filter(|event| event.phase == FaultPhase::Injected);
+    let mut view = ClusterView::new(&info.nodes);
+    records.telemetry.iter().for_each(|sample| view.learn(sample));
+    injected.map(|event| event.id.as_str()).all(healed)
+        && view.leader_changes() == 0
+        && info.nodes.iter().all(|node| view.alive(node))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_clients_do_may_differ() {
+        let one = TestSpec::default();
+        let mut other = TestSpec { name: "other".to_owned(), seed: 9, ..TestSpec::default() };
+        other.workload.policy = "any-follower".to_owned();
+        assert!(same_provisioning(&one, &other));
+        for change in [
+            |spec: &mut TestSpec| spec.store.shards = 2,
+            |spec: &mut TestSpec| spec.hosts = 5,
+            |spec: &mut TestSpec| spec.postgres.k = 2,
+            |spec: &mut TestSpec| spec.system = crate::config::SystemKind::Postgres,
+        ] {
+            let mut changed = other.clone();
+            change(&mut changed);
+            assert!(!same_provisioning(&one, &changed), "{changed:?}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The suite file: TOML, a table `[[case]]` each. `docs/suites.md` describes it for people.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Expectation;
+use crate::cli::RunFlags;
+use crate::config::duration;
+use crate::error::UserError;
+use crate::judge::{Selection, checkers_of};
+
+/// How long a case may take when it does not say, ms.
+const TIMEOUT_MS: u64 = 600_000;
+
+/// A suite as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuiteFile {
+    /// Names its folder.
+    pub name: String,
+    /// The cases, in the order in which they are run.
+    #[serde(default, rename = "case")]
+    pub cases: Vec<Case>,
+}
+
+/// A case as it is written; what is absent keeps the default of `run`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// Its name: one plain word.
+    pub name: String,
+    /// The system under test.
+    pub system: Option<String>,
+    /// Settings, as `--set` takes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
+    /// The store's settings, as in a test file.
+    pub store: Option<toml::Table>,
+    /// PostgreSQL's settings, as in a test file.
+    pub postgres: Option<toml::Table>,
+    /// MongoDB's settings, as in a test file.
+    pub mongodb: Option<toml::Table>,
+    /// What the coverage gate asks for, as in a test file.
+    pub coverage: Option<toml::Table>,
+    /// The client policy.
+    pub policy: Option<String>,
+    /// The workload.
+    pub workload: Option<String>,
+    /// Faults as text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// `1..3`; without it seed 1.
+    pub seeds: Option<String>,
+    /// `local`, `sim`, or the name of a kept lab.
+    pub lab: Option<String>,
+    /// 3 to 9.
+    pub hosts: Option<usize>,
+    /// Logical users.
+    pub sessions: Option<usize>,
+    /// Operations a second.
+    pub rate: Option<u64>,
+    /// Length of the main phase, a duration.
+    pub time_limit: Option<String>,
+    /// Longest wait for convergence, a duration.
+    pub recovery: Option<String>,
+    /// Deadline of an operation, a duration.
+    pub op_timeout: Option<String>,
+    /// What the client does wrong on purpose: `drop-writes`.
+    pub canary: Option<String>,
+    /// How long all its runs may take, a duration.
+    pub timeout: Option<String>,
+    /// `valid`.
+    pub expect: Option<String>,
+    /// Checkers that find something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finds: Vec<String>,
+    /// Checkers that find nothing, promised or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<String>,
+    /// In how many of the seeds each of `finds` is found; absent: in all.
+    pub at_least: Option<usize>,
+}
+
+impl SuiteFile {
+    /// Reads a file and checks every case; an error points at its line, or names its case.
+    pub fn load(path: &Path) -> Result<SuiteFile, UserError> {
+        let place = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| UserError::usage(error.to_string()).at(place.clone()))?;
+        let file: SuiteFile = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            UserError::usage(error.message().to_owned()).at(format!("{place}:{line}"))
+        })?;
+        file.check().map_err(|error| {
+            let inner = error.place.clone().unwrap_or_default();
+            error.at(format!("{place}: {inner}"))
+        })?;
+        Ok(file)
+    }
+
+    fn check(&self) -> Result<(), UserError> {
+        plain_word(&self.name).map_err(|error| error.at("name"))?;
+        if self.cases.is_empty() {
+            return Err(UserError::usage("a suite has at least one [[case]]").at("case"));
+        }
+        let mut names = BTreeSet::new();
+        for case in &self.cases {
+            let at = |error: UserError| {
+                let inner = error.place.clone().unwrap_or_default();
+                error.at(format!("case {}: {inner}", case.name))
+            };
+            plain_word(&case.name).map_err(at)?;
+            if !names.insert(&case.name) {
+                let what = "two cases have this name".to_owned();
+                return Err(UserError::usage(what).at(format!("case {}", case.name)));
+            }
+            case.check().map_err(at)?;
+        }
+        Ok(())
+    }
+}
+
+fn plain_word(name: &str) -> Result<(), UserError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.starts_with(['.', '-']) || !name.chars().all(plain) {
+        let what = format!("\"{name}\" is no name: letters, digits, dashes, dots, underscores");
+        return Err(UserError::usage(what).at("name"));
+    }
+    Ok(())
+}
+
+impl Case {
+    /// Everything that can be said of it before it runs.
+    fn check(&self) -> Result<(), UserError> {
+        let spec = self.flags().spec()?;
+        let seeds = self.flags().seeds(&spec)?.len();
+        self.timeout_ms()?;
+        match self.expect.as_deref() {
+            None | Some("valid") => {}
+            Some(other) => {
+                return Err(UserError::usage(format!("\"{other}\" cannot be expected"))
+                    .at("expect")
+                    .hint("expect = \"valid\", or finds = [\"lost-writes\"]"));
+            }
+        }
+        for (field, names) in [("finds", &self.finds), ("holds", &self.holds)] {
+            for name in names {
+                let selection = Selection { checkers: vec![name.clone()], ..Selection::default() };
+                if checkers_of(&selection).map_err(|error| error.at(field))?.len() != 1 {
+                    return Err(UserError::usage(format!("{name} is several checkers")).at(field));
+                }
+            }
+        }
+        if let Some(both) = self.finds.iter().find(|name| self.holds.contains(name)) {
+            return Err(UserError::usage(format!("{both} cannot be found and hold")).at("holds"));
+        }
+        if self.expect.is_some() && !self.finds.is_empty() {
+            return Err(UserError::usage("a run with findings is not expected to be valid")
+                .at("expect")
+                .hint("use finds with holds instead"));
+        }
+        if self.expect.is_none() && self.finds.is_empty() && self.holds.is_empty() {
+            return Err(UserError::usage("nothing is expected")
+                .at("expect")
+                .hint("expect = \"valid\", finds = [\"...\"] or holds = [\"...\"]"));
+        }
+        if self.at_least.is_some_and(|least| !(1..=seeds).contains(&least)) {
+            return Err(UserError::usage(format!("there are {seeds} seeds")).at("at_least"));
+        }
+        Ok(())
+    }
+
+    /// What it is held against.
+    pub fn expectation(&self) -> Expectation {
+        Expectation {
+            valid: self.expect.is_some(),
+            finds: self.finds.clone(),
+            holds: self.holds.clone(),
+            at_least: self.at_least,
+        }
+    }
+
+    /// How long all its runs may take, ms.
+    pub fn timeout_ms(&self) -> Result<u64, UserError> {
+        match &self.timeout {
+            Some(text) => duration("timeout", text),
+            None => Ok(TIMEOUT_MS),
+        }
+    }
+
+    /// The flags of `run` that it comes to.
+    pub fn flags(&self) -> RunFlags {
+        RunFlags {
+            name: Some(self.name.clone()),
+            seeds: Some(self.seeds.clone().unwrap_or_else(|| "1..1".to_owned())),
+            lab: self.lab.clone(),
+            hosts: self.hosts,
+            system: self.system.clone(),
+            set: self.settings(),
+            workload: self.workload.clone(),
+            policy: self.policy.clone(),
+            sessions: self.sessions,
+            rate: self.rate,
+            time_limit: self.time_limit.clone(),
+            recovery: self.recovery.clone(),
+            op_timeout: self.op_timeout.clone(),
+            faults: self.faults.clone(),
+            canary: self.canary.clone(),
+            ..RunFlags::default()
+        }
+    }
+
+    /// `set`, and its tables as `set` would have them.
+    fn settings(&self) -> Vec<String> {
+        let tables = [
+            ("store", &self.store),
+            ("postgres", &self.postgres),
+            ("mongodb", &self.mongodb),
+            ("coverage", &self.coverage),
+        ];
+        let mut settings = Vec::new();
+        for (name, table) in tables {
+            let mut fields: Vec<_> = table.iter().flatten().collect();
+            // How many must confirm is said after that they must.
+            fields.sort_by_key(|(field, _)| *field != "replication");
+            settings.extend(
+                fields.iter().map(|(field, value)| format!("{name}.{field}={}", inline(value))),
+            );
+        }
+        settings.extend(self.set.iter().cloned());
+        settings
+    }
+
+    /// It alone, as a text that changes when it does.
+    pub fn definition(&self) -> String {
+        // Plain tables of plain values always have a text.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// The arguments of `run` that it comes to.
+    pub fn arguments(&self) -> Vec<String> {
+        let flags = self.flags();
+        let mut words = vec!["run".to_owned()];
+        let mut flag = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.extend([format!("--{name}"), value]);
+            }
+        };
+        flag("name", flags.name);
+        flag("seeds", flags.seeds);
+        flag("lab", flags.lab);
+        flag("hosts", flags.hosts.map(|hosts| hosts.to_string()));
+        flag("system", flags.system);
+        flags.set.into_iter().for_each(|set| flag("set", Some(set)));
+        flag("workload", flags.workload);
+        flag("policy", flags.policy);
+        flag("sessions", flags.sessions.map(|sessions| sessions.to_string()));
+        flag("rate", flags.rate.map(|rate| rate.to_string()));
+        flag("time-limit", flags.time_limit);
+        flag("recovery", flags.recovery);
+        flag("op-timeout", flags.op_timeout);
+        flags.faults.into_iter().for_each(|fault| flag("fault", Some(fault)));
+        flag("canary", flags.canary);
+        words
+    }
+}
+
+/// A value on one line.
+fn inline(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Table(table) => {
+            let fields = table.iter().map(|(name, value)| format!("{name} = {}", inline(value)));
+            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+        }
+        value => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! MongoDB on the lab: what one member acknowledged is lost, what a majority did is kept, and a
+//! causal session never sees time run backward.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use support::{errors, lab_works, only_run, run};
+
+/// Whether there is a lab and a server for it; says loudly if there is not.
+fn mongodb_works() -> bool {
+    if !lab_works() {
+        return false;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let installed = run(&["lab", "install", "mongodb"], folder.path());
+    let on_path = std::process::Command::new("mongod").arg("--version").output();
+    if installed.status.success() || on_path.is_ok_and(|output| output.status.success()) {
+        return true;
+    }
+    eprintln!("skipped: no mongod is here and none can be had: {}", errors(&installed));
+    false
+}
+
+/// Runs a test on MongoDB; gives its exit code, its verdict and what was said.
+fn judged(name: &str, flags: &[&str]) -> (Option<i32>, serde_json::Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut arguments = vec!["run", "--system", "mongodb", "--name", name];
+    arguments.extend(flags);
+    let output = run(&arguments, folder.path());
+    let path = only_run(folder.path(), name).join("verdict.json");
+    let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
+    (output.status.code(), serde_json::from_slice(&text).unwrap(), errors(&output))
+}
+
+fn verdict<'a>(value: &'a serde_json::Value, checker: &str) -> &'a str {
+    value["checkers"][checker]["verdict"].as_str().unwrap()
+}
+
+/// A cut that outlasts the step-down and the next election: 1 s and 2.2 s with this timeout.
+const ISOLATE: [&str; 10] = [
+    "--fault",
+    "isolate:leader@1500ms+3500ms",
+    "--time-limit",
+    "8s",
+    "--rate",
+    "400",
+    "--set",
+    "mongodb.election_timeout_ms=1000",
+    "--set",
+    "mongodb.heartbeat_ms=250",
+];
+
+#[test]
+fn a_majority_keeps_and_one_member_does_not() {
+    if !mongodb_works() {
+        return;
+    }
+    let one = ["--set", "mongodb.write_concern=1"];
+    let (_, lossy, said) = judged("lossy", &[&ISOLATE[..], &one].concat());
+    assert_eq!(verdict(&lossy, "lost-writes"), "invalid", "{lossy}\n{said}");
+    for part in ["during isolate of", "rolled back", "by electionTimeout"] {
+        assert!(said.contains(part), "{part} is told: {said}");
+    }
+    let (code, kept, said) = judged("kept", &ISOLATE);
+    assert_eq!((code, verdict(&kept, "lost-writes")), (Some(0), "valid"), "{kept}\n{said}");
+    assert_eq!(kept["coverage"]["missing"], serde_json::json!([]));
+}
+
+#[test]
+fn followers_show_old_values_unless_the_session_is_causal() {
+    if !mongodb_works() {
+        return;
+    }
+    // As fast as sessions go, so that a read follows its write closely.
+    let any = ["--workload", "profile", "--policy", "any-follower", "--rate", "0"];
+    let any = [&any[..], &["--time-limit", "3s"]].concat();
+    let (_, stale, said) =
+        judged("stale", &[&any[..], &["--set", "mongodb.write_concern=1"]].concat());
+    assert_eq!(verdict(&stale, "read-your-writes"), "invalid", "{stale}\n{said}");
+    let causal = ["--set", "mongodb.causal=true", "--set", "mongodb.read_concern=majority"];
+    let (code, clean, said) = judged("causal", &[&any[..], &causal].concat());
+    assert_eq!(code, Some(0), "{clean}\n{said}");
+    for checker in ["read-your-writes", "monotonic-reads"] {
+        assert_eq!(verdict(&clean, checker), "valid", "{clean}");
+        assert_eq!(clean["checkers"][checker]["role"], "promised", "{clean}");
+    }
+}
+
+#[test]
+fn a_transaction_is_one_moment_and_mixed_writes_need_one() {
+    if !mongodb_works() {
+        return;
+    }
+    let mixed = ["--workload", "mixed", "--time-limit", "3s"];
+    let folder = tempfile::tempdir().unwrap();
+    let refused = run(&[&["run", "--system", "mongodb"], &mixed[..]].concat(), folder.path());
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(errors(&refused).contains("mongodb.transactions=true"), "{}", errors(&refused));
+    let set = ["--set", "mongodb.transactions=true", "--set", "mongodb.read_concern=snapshot"];
+    // Its pure writes are too few in so short a time for the coverage gate, which is not the point.
+    let (code, clean, said) = judged("mixed", &[&mixed[..], &set].concat());
+    assert_ne!(code, Some(1), "{clean}\n{said}");
+    assert_eq!(verdict(&clean, "consistent-prefix"), "valid", "{clean}\n{said}");
+    assert_eq!(clean["checkers"]["consistent-prefix"]["role"], "promised", "{clean}");
+}

@@ -1,0 +1,139 @@
+//! What keeps PostgreSQL's data when more than a server is lost: Patroni, going back in time, and
+//! the two kinds of replication that are not streaming.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{errors, lab_works, only_run, run};
+
+/// Whether these programs are there; says loudly which are not.
+fn here(programs: &[&str]) -> bool {
+    if !lab_works() {
+        return false;
+    }
+    let path = std::env::var_os("PATH").unwrap();
+    let servers = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let server = servers.map(|version| version.path().join("bin/postgres")).any(|s| s.exists());
+    let mut missing: Vec<&str> = programs
+        .iter()
+        .filter(|program| !std::env::split_paths(&path).any(|f| f.join(program).is_file()))
+        .copied()
+        .collect();
+    missing.extend((!server).then_some("a PostgreSQL server"));
+    if missing.is_empty() {
+        return true;
+    }
+    let missing = missing.join(", ");
+    assert!(std::env::var_os("CI").is_none(), "CI must have {missing}");
+    eprintln!("skipped: there is no {missing} (cargo xtask test installs them)");
+    false
+}
+
+/// Runs a test; gives its exit code, its folder's verdict and what was said.
+fn judged(folder: &Path, name: &str, flags: &[&str]) -> (Option<i32>, Value, String) {
+    let mut arguments = vec!["run", "--system", "postgres", "--name", name];
+    arguments.extend(flags);
+    let output = run(&arguments, folder);
+    let path = only_run(folder, name).join("verdict.json");
+    let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
+    (output.status.code(), serde_json::from_slice(&text).unwrap(), errors(&output))
+}
+
+fn field<'a>(value: &'a Value, checker: &str, field: &str) -> &'a str {
+    value["checkers"][checker][field].as_str().unwrap()
+}
+
+#[test]
+fn patroni_in_synchronous_mode_loses_nothing_when_its_leader_is_killed() {
+    if !here(&["patroni", "etcd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut flags = vec!["--failover", "patroni", "--replication", "any:1"];
+    for setting in ["postgres.patroni_ttl_s=5", "postgres.patroni_retry_timeout_s=2"] {
+        flags.extend(["--set", setting]);
+    }
+    flags.extend(["--fault", "kill:leader@2s+10s", "--time-limit", "15s", "--recovery", "20s"]);
+    let (code, value, said) = judged(folder.path(), "patroni", &flags);
+    assert_eq!(field(&value, "lost-writes", "verdict"), "valid", "{said}");
+    assert_eq!(field(&value, "lost-writes", "role"), "promised");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("(RTO)") && said.contains("was seen to lead"), "{said}");
+    let logs = only_run(folder.path(), "patroni").join("logs/n1");
+    assert!(logs.join("etcd.log").is_file() && logs.join("postgres.log").is_file());
+}
+
+#[test]
+fn what_was_deleted_everywhere_comes_back_and_what_came_after_is_counted_as_lost() {
+    if !here(&[]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["recover", "--json", "--delete-at", "2s", "--noticed-after", "2s"];
+    let output = run(&flags, folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let writes = &told["writes"];
+    assert!(0 < writes["before"].as_u64().unwrap(), "{told}");
+    assert_eq!(writes["before_left"], 0, "no node keeps what was deleted");
+    assert_eq!(writes["before_back"], writes["before"]);
+    assert_eq!(writes["after_lost"], writes["after"]);
+    assert!(0 < told["rto_ms"].as_u64().unwrap() && 0 < told["rpo_ms"].as_u64().unwrap());
+    let run_folder = only_run(folder.path(), "recover");
+    let faults = std::fs::read_to_string(run_folder.join("faults.jsonl")).unwrap();
+    assert!(faults.contains("\"delete\"") && faults.contains("\"restore\""), "{faults}");
+    assert!(run_folder.join("report.html").is_file() && run_folder.join("recovery.json").is_file());
+}
+
+/// A follower that is cut off is stale, catches up afterwards, and nothing is lost.
+fn followers_lag_and_catch_up(kind: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let setting = format!("postgres.replication_kind={kind}");
+    let flags = ["--set", &setting, "--policy", "any-follower", "--time-limit", "5s"];
+    let flags = [&flags[..], &["--fault", "isolate:n2@2s+1s"]].concat();
+    let (code, value, said) = judged(folder.path(), kind, &flags);
+    assert_eq!(field(&value, "read-your-writes", "verdict"), "invalid", "{said}");
+    assert_eq!(field(&value, "read-your-writes", "role"), "observation");
+    assert_eq!(field(&value, "lost-writes", "verdict"), "valid", "{said}");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("did not converge"), "{said}");
+}
+
+#[test]
+fn subscribers_lag_and_catch_up() {
+    if here(&[]) {
+        followers_lag_and_catch_up("logical");
+    }
+}
+
+#[test]
+fn followers_of_a_table_of_changes_lag_and_catch_up() {
+    if here(&[]) {
+        followers_lag_and_catch_up("trigger");
+    }
+}
+
+#[test]
+fn what_cannot_be_combined_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |flags: &[&str], expected: &str| {
+        let output = run(&[&["run", "--system", "postgres"], flags].concat(), folder.path());
+        assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
+        assert!(errors(&output).contains(expected), "{}", errors(&output));
+    };
+    let logical = ["--set", "postgres.replication_kind=logical"];
+    let with = |more: &[&'static str]| [&logical[..], more].concat();
+    refused(&with(&["--failover", "operator"]), "postgres.failover");
+    refused(&with(&["--replication", "any:1"]), "postgres.replication");
+    refused(&with(&["--policy", "position-token"]), "--policy");
+    let short = ["--failover", "patroni", "--set", "postgres.patroni_ttl_s=5"];
+    refused(&short, "loop_wait + 2 * retry_timeout");
+    let output = run(&["recover", "--set", "postgres.failover=operator"], folder.path());
+    assert_eq!(output.status.code(), Some(64), "{}", errors(&output));
+    assert!(errors(&output).contains("failover = \"none\""), "{}", errors(&output));
+    assert!(!folder.path().join("runs").exists(), "nothing was begun");
+}

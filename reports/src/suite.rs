@@ -1,0 +1,243 @@
+//! A suite: many cases, each held against what was expected of it; as data, JUnit XML, a Markdown
+//! summary and an index page. `suite.json` is [`Suite`] as it stands; `docs/suites.md` describes
+//! it.
+
+mod index;
+mod junit;
+mod summary;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use index::html;
+pub use junit::junit;
+pub use summary::summary;
+
+/// `suite.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suite {
+    /// Version of this format: 1.
+    pub format: u32,
+    /// Its name.
+    pub name: String,
+    /// splitbrain's version.
+    pub version: String,
+    /// When it started, UTC, RFC 3339.
+    pub started: String,
+    /// The slice of the whole that this is, such as `3/16`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// The cases, in the order of the file.
+    pub cases: Vec<CaseResult>,
+}
+
+/// A case and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// Its name.
+    pub name: String,
+    /// Its place in the file, from 0: merged shards are put in this order again.
+    pub place: usize,
+    /// The case as it was defined, so that a changed one is run again.
+    pub definition: String,
+    /// What was expected, in words.
+    pub expectation: String,
+    /// What came of it.
+    pub status: CaseStatus,
+    /// Why it is not as expected, or could not be told, one reason each.
+    pub why: Vec<String>,
+    /// How long it took, ms.
+    pub took_ms: u64,
+    /// The command that runs it alone.
+    pub command: String,
+    /// Its runs.
+    pub seeds: Vec<SeedResult>,
+}
+
+/// A run of a case.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SeedResult {
+    /// Everything random was drawn from it.
+    pub seed: u64,
+    /// `valid`, `invalid` or `unknown`; nothing for a run that was not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// The exit code that this run alone has.
+    pub exit: u8,
+    /// Checkers that found something, with how many violations.
+    pub found: BTreeMap<String, u64>,
+    /// Those of them that the configuration promises never to.
+    pub broken: Vec<String>,
+    /// Checkers that could not tell, with the reason.
+    pub untold: BTreeMap<String, String>,
+    /// What the coverage gate missed.
+    pub missing: Vec<String>,
+    /// The first finding of each checker that found something, in a sentence.
+    pub findings: BTreeMap<String, String>,
+    /// Its folder, relative to the suite's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+}
+
+/// What came of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CaseStatus {
+    /// Not run: another slice, `--fail-fast`, or an end before its turn.
+    NotRun,
+    /// Everything expected was seen, and nothing promised was broken.
+    AsExpected,
+    /// An unexpected finding, or an expected one that is missing.
+    Unexpected,
+    /// Could not be told.
+    Unknown,
+    /// Its environment failed, or it did not end in time.
+    Environment,
+    /// Our bug.
+    Internal,
+    /// The user ended it.
+    Interrupted,
+}
+
+impl CaseStatus {
+    /// The words of tables.
+    pub fn words(self) -> &'static str {
+        match self {
+            CaseStatus::NotRun => "not run",
+            CaseStatus::AsExpected => "as expected",
+            CaseStatus::Unexpected => "not as expected",
+            CaseStatus::Unknown => "could not be told",
+            CaseStatus::Environment => "environment failed",
+            CaseStatus::Internal => "internal error",
+            CaseStatus::Interrupted => "interrupted",
+        }
+    }
+
+    /// Never colour alone.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            CaseStatus::NotRun => "–",
+            CaseStatus::AsExpected => "✓",
+            CaseStatus::Unexpected => "✗",
+            CaseStatus::Unknown => "?",
+            CaseStatus::Environment | CaseStatus::Internal | CaseStatus::Interrupted => "!",
+        }
+    }
+
+    /// Whether the case needs no second run when a suite is resumed.
+    pub fn finished(self) -> bool {
+        matches!(self, CaseStatus::AsExpected | CaseStatus::Unexpected | CaseStatus::Unknown)
+    }
+}
+
+impl SeedResult {
+    /// Its report, relative to the suite's folder.
+    pub fn report(&self) -> Option<String> {
+        self.run.as_ref().map(|run| format!("{run}/report.html"))
+    }
+
+    /// What came of it, in a few words.
+    pub fn words(&self) -> String {
+        if !self.found.is_empty() {
+            let found = self.found.iter().map(|(name, count)| format!("{name} {count}"));
+            return found.collect::<Vec<_>>().join(", ");
+        }
+        match self.verdict.as_deref() {
+            Some("valid") => "nothing found".to_owned(),
+            Some(verdict) => verdict.to_owned(),
+            None => "not judged".to_owned(),
+        }
+    }
+}
+
+impl Suite {
+    /// How many cases have this status.
+    pub fn count(&self, status: CaseStatus) -> usize {
+        self.cases.iter().filter(|case| case.status == status).count()
+    }
+
+    /// One line on the whole.
+    pub fn headline(&self) -> String {
+        let counts = [
+            CaseStatus::Unexpected,
+            CaseStatus::Internal,
+            CaseStatus::Environment,
+            CaseStatus::Interrupted,
+            CaseStatus::Unknown,
+            CaseStatus::AsExpected,
+            CaseStatus::NotRun,
+        ];
+        let counts = counts.into_iter().filter(|status| self.count(*status) != 0);
+        let words = counts.map(|status| format!("{} {}", self.count(status), status.words()));
+        let words: Vec<String> = words.collect();
+        let cases = self.cases.len();
+        format!(
+            "{cases} cases: {}",
+            if words.is_empty() { "none".into() } else { words.join(", ") }
+        )
+    }
+
+    /// Its name, with the slice.
+    pub(crate) fn title(&self) -> String {
+        match &self.shard {
+            Some(shard) => format!("{}, slice {shard}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// Seconds, for people.
+fn seconds(ms: u64) -> String {
+    format!("{:.1} s", ms as f64 / 1e3)
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::*;
+
+    /// A suite with a case of every status.
+    pub(crate) fn suite() -> Suite {
+        let seed = |seed: u64, found: &[(&str, u64)]| SeedResult {
+            seed,
+            verdict: Some(if found.is_empty() { "valid" } else { "invalid" }.to_owned()),
+            exit: u8::from(!found.is_empty()),
+            found: found.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            findings: found
+                .iter()
+                .map(|(name, _)| ((*name).into(), "4 was acknowledged | and is <gone>".into()))
+                .collect(),
+            run: Some(format!("runs/case/20261125T000000Z-{seed}")),
+            ..SeedResult::default()
+        };
+        let case = |place: usize, name: &str, status: CaseStatus, why: &[&str]| CaseResult {
+            name: name.to_owned(),
+            place,
+            definition: format!("name = \"{name}\""),
+            expectation: "finds lost-writes in each of 2 seeds".to_owned(),
+            status,
+            why: why.iter().map(|why| (*why).to_owned()).collect(),
+            took_ms: 12_340,
+            command: format!("splitbrain run --name {name}"),
+            seeds: match status {
+                CaseStatus::NotRun | CaseStatus::Environment => Vec::new(),
+                CaseStatus::Unexpected => vec![seed(1, &[("lost-writes", 3)]), seed(2, &[])],
+                _ => vec![seed(1, &[("lost-writes", 3)])],
+            },
+        };
+        Suite {
+            format: 1,
+            name: "nightly".to_owned(),
+            version: "0.1.0".to_owned(),
+            started: "2026-11-25T00:00:00Z".to_owned(),
+            shard: Some("1/4".to_owned()),
+            cases: vec![
+                case(0, "async-kill", CaseStatus::AsExpected, &[]),
+                case(4, "no-show", CaseStatus::Unexpected, &["seed 2: lost-writes was not found"]),
+                case(8, "thin", CaseStatus::Unknown, &["seed 1: ok read operations: 3 of 50"]),
+                case(12, "no-host", CaseStatus::Environment, &["host n2: refused"]),
+                case(16, "later", CaseStatus::NotRun, &[]),
+            ],
+        }
+    }
+}

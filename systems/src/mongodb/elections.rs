@@ -1,0 +1,61 @@
+//! Who won elections since it was started, and why: `serverStatus.electionMetrics`.
+
+use std::time::Duration;
+
+use ::mongodb::Client as Driver;
+use ::mongodb::bson::{Bson, Document, doc};
+
+/// How long a member may take to say it.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// The elections that a member won, by cause; empty when it does not answer. A member that was
+/// killed has forgotten those before.
+pub async fn won(driver: &Driver) -> Vec<(String, i64)> {
+    let admin = driver.database("admin");
+    let asked = admin.run_command(doc! { "serverStatus": 1, "electionMetrics": 1 });
+    match tokio::time::timeout(LIMIT, asked.into_future()).await {
+        Ok(Ok(status)) => read(&status),
+        _ => Vec::new(),
+    }
+}
+
+fn read(status: &Document) -> Vec<(String, i64)> {
+    let Ok(metrics) = status.get_document("electionMetrics") else {
+        return Vec::new();
+    };
+    let successes = metrics.iter().filter_map(|(cause, counts)| {
+        let count = match counts.as_document()?.get("successful")? {
+            Bson::Int64(count) => *count,
+            Bson::Int32(count) => i64::from(*count),
+            _ => return None,
+        };
+        (0 < count).then(|| (cause.clone(), count))
+    });
+    successes.collect()
+}
+
+/// In words, for a member of this name; `None` if it won none.
+pub fn sentence(name: &str, won: &[(String, i64)]) -> Option<String> {
+    let causes: Vec<String> =
+        won.iter().map(|(cause, count)| format!("{count} by {cause}")).collect();
+    (!causes.is_empty()).then(|| format!("{name} won elections: {}", causes.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_elections_that_were_won_are_told() {
+        let status = doc! { "electionMetrics": {
+            "stepUpCmd": { "called": 1_i64, "successful": 1_i64 },
+            "electionTimeout": { "called": 3_i64, "successful": 2_i64 },
+            "freezeTimeout": { "called": 1_i64, "successful": 0_i64 },
+            "numStepDownsCausedByHigherTerm": 1_i64,
+        } };
+        let said = sentence("n2", &read(&status));
+        let expected = "n2 won elections: 1 by stepUpCmd, 2 by electionTimeout";
+        assert_eq!(said.as_deref(), Some(expected));
+        assert_eq!(sentence("n1", &read(&doc! {})), None);
+    }
+}

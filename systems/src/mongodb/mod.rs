@@ -1,0 +1,277 @@
+//! MongoDB, a replica set, built over SSH and spoken to through the official driver.
+//!
+//! Read next: [`spec`] (settings), [`provision`] and [`replica_set`] (how it gets there),
+//! [`client`], [`documents`] and [`errors`] (what is asked, and what the answers mean),
+//! [`promises`].
+
+pub mod client;
+pub mod connect;
+pub mod documents;
+pub mod elections;
+pub mod errors;
+pub mod promises;
+pub mod provision;
+pub mod replica_set;
+pub mod rollback;
+pub mod sample;
+pub mod seat;
+pub mod spec;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ::mongodb::Client as Driver;
+use agent::proto::{Answer, Ask, Start};
+use history::{SystemInfo, TelemetryEvent};
+use tokio::runtime::Runtime;
+
+use crate::client::{Client, Model};
+use crate::promises::settings;
+use crate::system::{LogFile, Nodes, System, SystemError};
+use client::MongoClient;
+use connect::{Login, direct};
+use provision::{LOG, PIDFILE, ROLLBACK, Server};
+pub use spec::MongoSpec;
+
+/// See the module's doc.
+pub struct MongoSystem {
+    nodes: Arc<Nodes>,
+    spec: MongoSpec,
+    /// What members know each other by, and we them.
+    key: String,
+    password: String,
+    servers: OnceLock<Vec<Server>>,
+    /// One a member, over the control network; made when it is first asked.
+    control: Vec<OnceLock<Driver>>,
+    packed: AtomicBool,
+    runtime: Arc<Runtime>,
+}
+
+/// 256 bits that nobody can guess, in characters that a key file may have.
+fn fresh_secret() -> Result<String, SystemError> {
+    let mut bytes = [0; 32];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error| SystemError::new(format!("/dev/urandom: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A line of the server's log, which is JSON, as a person reads it.
+fn log_line(line: &str) -> String {
+    let Ok(parts) = serde_json::from_str::<serde_json::Value>(line) else {
+        return line.to_owned();
+    };
+    let text = |name: &str| parts[name].as_str().unwrap_or("").to_owned();
+    let error = ["error", "reason"].iter().find_map(|name| match &parts["attr"][*name] {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(error) => Some(format!(": {error}")),
+        error => Some(format!(": {error}")),
+    });
+    format!("{} {} {}{}", text("s"), text("c"), text("msg"), error.unwrap_or_default())
+}
+
+impl MongoSystem {
+    /// MongoDB on these nodes.
+    pub fn new(nodes: Arc<Nodes>, spec: MongoSpec) -> Result<MongoSystem, SystemError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| SystemError::new(format!("no runtime: {error}")))?;
+        Ok(MongoSystem {
+            control: nodes.names.iter().map(|_| OnceLock::new()).collect(),
+            nodes,
+            spec,
+            key: fresh_secret()?,
+            password: fresh_secret()?,
+            servers: OnceLock::new(),
+            packed: AtomicBool::new(false),
+            runtime: Arc::new(runtime),
+        })
+    }
+
+    fn server(&self, node: usize) -> &Server {
+        &self.servers.get().expect("a replica set is brought up before it is used")[node]
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        (0..self.nodes.count()).map(|node| self.address(node)).collect()
+    }
+
+    /// The driver to a member over the control network, as the members' own user.
+    fn control(&self, node: usize) -> Result<&Driver, SystemError> {
+        if let Some(driver) = self.control[node].get() {
+            return Ok(driver);
+        }
+        let _within = self.runtime.enter();
+        let address: Option<IpAddr> = self.nodes.control(node).parse().ok();
+        let address = address.unwrap_or_else(|| self.nodes.data(node));
+        let login = Login::internal(&self.key);
+        let made = direct(SocketAddr::new(address, self.spec.port), &login, false);
+        let driver = made.map_err(|error| SystemError::new(errors::describe(&error)))?;
+        Ok(self.control[node].get_or_init(|| driver))
+    }
+
+    fn launch(&self, node: usize) -> Result<(), SystemError> {
+        let ask = Ask::Start { start: provision::start(self.server(node)), settle_ms: 50 };
+        let started = self.nodes.ask(node, ask, Duration::from_secs(5));
+        started.map(drop).map_err(|error| self.with_log(node, error.what))
+    }
+
+    /// An error of a member, with the end of its log.
+    fn with_log(&self, node: usize, what: impl Into<String>) -> SystemError {
+        let ask = Ask::Tail { path: LOG.to_owned(), lines: 5 };
+        let lines: Vec<String> = match self.nodes.ask(node, ask, Duration::from_secs(1)) {
+            Ok(Answer::Text { text }) => text.lines().map(log_line).collect(),
+            _ => vec!["(no log)".to_owned()],
+        };
+        let name = &self.nodes.names[node];
+        SystemError::new(format!(
+            "host {name}: {}; its log ends: {}",
+            what.into(),
+            lines.join("; ")
+        ))
+    }
+
+    /// Whom to make leader first: of those with the highest priority the first.
+    fn preferred(&self) -> usize {
+        let priority = |node: &usize| self.spec.priority(&self.nodes.names[*node]);
+        (0..self.nodes.count()).rev().max_by_key(priority).unwrap_or(0)
+    }
+
+    /// Makes a serving replica set of servers that were started.
+    fn unite(&self) -> Result<(), SystemError> {
+        let count = self.nodes.count();
+        let drivers: Vec<&Driver> =
+            (0..count).map(|node| self.control(node)).collect::<Result<_, _>>()?;
+        let config = replica_set::configuration(&self.spec, &self.nodes.names, &self.addresses());
+        let login = Login::sessions(&self.password);
+        let member = |(node, what): (usize, String)| self.with_log(node, what);
+        self.runtime.block_on(async {
+            replica_set::wait_until_up(&drivers).await.map_err(member)?;
+            let first = replica_set::initiate(drivers[0], config).await;
+            first.map_err(|what| self.with_log(0, what))?;
+            let leader =
+                replica_set::wait_for_leader(&drivers, self.preferred()).await.map_err(member)?;
+            // A delayed member is late with this too.
+            let members = count - self.spec.delayed_s.len();
+            let furnished = replica_set::furnish(drivers[leader], &login, members).await;
+            furnished.map_err(|what| self.with_log(leader, what))
+        })
+    }
+}
+
+impl System for MongoSystem {
+    fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    fn bring_up(&self) -> Result<(), SystemError> {
+        let nodes = &self.nodes;
+        self.take_down();
+        let given = self.spec.binary.as_deref();
+        let servers = nodes.each(|node, _| provision::find_server(nodes, node, given))?;
+        // A second bring-up finds the same.
+        let _ = self.servers.set(servers);
+        nodes.each(|node, _| {
+            provision::prepare(nodes, node, &self.spec, &self.key)?;
+            self.launch(node)
+        })?;
+        self.unite()
+    }
+
+    fn take_down(&self) {
+        crate::bundled::stop_all(&self.nodes, PIDFILE);
+    }
+
+    fn start(&self, node: usize) -> Start {
+        provision::start(self.server(node))
+    }
+
+    fn address(&self, node: usize) -> SocketAddr {
+        SocketAddr::new(self.nodes.data(node), self.spec.port)
+    }
+
+    fn logs(&self) -> Vec<LogFile> {
+        let mut logs = vec![LogFile { path: LOG.to_owned(), name: "mongodb.log" }];
+        if self.packed.load(Ordering::Relaxed) {
+            logs.push(LogFile { path: ROLLBACK.to_owned(), name: "rollback.tar.gz" });
+        }
+        logs
+    }
+
+    fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
+        let names = &self.nodes.names;
+        match self.control(node) {
+            Ok(driver) => self.runtime.block_on(sample::sample(driver, &names[node], names, clock)),
+            Err(error) => crate::system::silent(&names[node], clock(), clock(), error.what),
+        }
+    }
+
+    fn client(&self, model: Model) -> Arc<dyn Client> {
+        let login = Login::sessions(&self.password);
+        Arc::new(MongoClient::new(self.addresses(), login, self.spec.clone(), model))
+    }
+
+    fn info(&self, policy: &str) -> SystemInfo {
+        let promised = promises::promises(&self.spec, policy);
+        SystemInfo {
+            name: "mongodb".to_owned(),
+            settings: settings(&self.spec),
+            reads: self.spec.atomicity().1.to_owned(),
+            promises: promised.made,
+            not_promised: promised.not_made,
+        }
+    }
+
+    fn facts(&self) -> BTreeMap<String, String> {
+        let version = self.servers.get().map(|servers| servers[0].version.clone());
+        BTreeMap::from([
+            ("server".to_owned(), version.unwrap_or_default()),
+            ("driver".to_owned(), "the crate mongodb, direct connections".to_owned()),
+        ])
+    }
+
+    fn after_run(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (node, name) in self.nodes.names.iter().enumerate() {
+            if let Ok(driver) = self.control(node) {
+                let won = self.runtime.block_on(elections::won(driver));
+                notes.extend(elections::sentence(name, &won));
+            }
+        }
+        let mut files = 0;
+        for (node, name) in self.nodes.names.iter().enumerate() {
+            match rollback::count(&self.nodes, node) {
+                Ok(aside) if aside.files == 0 => {}
+                Ok(aside) => {
+                    files += aside.files;
+                    notes.push(format!(
+                        "{name} rolled back {} documents, kept in {} files: rollback.tar.gz of its \
+                         logs",
+                        aside.documents, aside.files
+                    ));
+                }
+                Err(error) => notes.push(format!("{name}: rollback files: {error}")),
+            }
+        }
+        self.packed.store(0 < files, Ordering::Relaxed);
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_told_without_its_wrapping() {
+        let line = r#"{"t":{"$date":"x"},"s":"E","c":"NETWORK","ctx":"m",
+            "msg":"Failed to set up listener","attr":{"error":"Address already in use"}}"#;
+        assert_eq!(log_line(line), "E NETWORK Failed to set up listener: Address already in use");
+        assert_eq!(log_line("Aborted"), "Aborted");
+    }
+}

@@ -1,0 +1,209 @@
+//! How a member is, in its own words: `replSetGetStatus` over the control network.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ::mongodb::Client as Driver;
+use ::mongodb::bson::{Bson, DateTime, Document, Timestamp, doc};
+use history::{Role, ShardTelemetry, TelemetryEvent};
+use serde_json::json;
+
+use super::errors::describe;
+use super::seat;
+use crate::system::silent;
+
+/// How long a member may take to say how it is.
+const LIMIT: Duration = Duration::from_millis(400);
+/// Where a follower counts as lagging, and as far behind, ms.
+const GRADES_MS: [u64; 2] = [1_000, 5_000];
+
+/// How the member called `name` is now.
+pub async fn sample(
+    driver: &Driver,
+    name: &str,
+    names: &[String],
+    clock: &dyn Fn() -> i64,
+) -> TelemetryEvent {
+    let sent = clock();
+    let admin = driver.database("admin");
+    let asked = admin.run_command(doc! { "replSetGetStatus": 1 });
+    let said = tokio::time::timeout(LIMIT, asked.into_future()).await;
+    let received = clock();
+    match said {
+        Ok(Ok(status)) => event(name, names, sent, received, &status),
+        Ok(Err(error)) => silent(name, sent, received, describe(&error)),
+        Err(_) => silent(name, sent, received, "no answer in time".to_owned()),
+    }
+}
+
+/// An operation's time in a status, and its term.
+fn optime(at: Option<&Bson>) -> Option<(Timestamp, i64)> {
+    let at = at?.as_document()?;
+    let Some(Bson::Timestamp(time)) = at.get("ts") else { return None };
+    Some((*time, at.get_i64("t").unwrap_or(0)))
+}
+
+fn event(
+    name: &str,
+    names: &[String],
+    sent: i64,
+    received: i64,
+    status: &Document,
+) -> TelemetryEvent {
+    let members: Vec<&Document> =
+        status.get_array("members").into_iter().flatten().filter_map(Bson::as_document).collect();
+    let optimes = status.get_document("optimes").ok();
+    let applied = optimes.and_then(|optimes| optime(optimes.get("appliedOpTime")));
+    let committed = optimes.and_then(|optimes| optime(optimes.get("lastCommittedOpTime")));
+    let position = applied.map_or(0, |(time, _)| seat::number(time));
+    let state = status.get_i32("myState").unwrap_or(0);
+    let leads = |member: &&&Document| member.get_i32("state").is_ok_and(|state| state == 1);
+    let leader = members.iter().find(leads).copied();
+    let own = members.iter().find(|member| member.get_bool("self").unwrap_or(false)).copied();
+    let known = leader.and_then(|leader| optime(leader.get("optime")));
+    let lag = match (state, known) {
+        (1, _) => 0,
+        (2, Some((time, _))) if seat::number(time) <= position => 0,
+        (2, Some(_)) => lag_ms(own, leader),
+        _ => 1,
+    };
+    let mut details = BTreeMap::new();
+    let word = own.and_then(|own| own.get_str("stateStr").ok()).unwrap_or("UNKNOWN");
+    details.insert("state".to_owned(), word.into());
+    if let Some((time, term)) = applied {
+        details.insert("optime".to_owned(), format!("{} term {term}", seat::text(time)).into());
+    }
+    if let Ok(source) = status.get_str("syncSourceHost")
+        && !source.is_empty()
+    {
+        details.insert("copies_from".to_owned(), source.into());
+    }
+    if state == 1 {
+        let followers = followers(&members, own, names);
+        details.insert("standbys".to_owned(), followers.into());
+    }
+    let place = leader.and_then(|leader| leader.get_i32("_id").ok());
+    let replica = ShardTelemetry {
+        shard: 0,
+        role: role(state),
+        term: status.get_i64("term").unwrap_or(0).max(0) as u64,
+        leader: place.and_then(|place| names.get(place as usize).cloned()),
+        position,
+        committed: committed.map_or(0, |(time, _)| seat::number(time)),
+        lag,
+        aside: 0,
+    };
+    TelemetryEvent {
+        sent,
+        received,
+        node: name.to_owned(),
+        alive: true,
+        shards: vec![replica],
+        error: None,
+        details,
+    }
+}
+
+/// What the leader knows of the others, each with its lag as a word, as reports read it. It hears
+/// of them by heartbeats, so that a lag of one heartbeat is none.
+fn followers(
+    members: &[&Document],
+    own: Option<&Document>,
+    names: &[String],
+) -> Vec<serde_json::Value> {
+    let others = members.iter().filter(|member| !member.get_bool("self").unwrap_or(false));
+    let told = others.filter_map(|member| {
+        let name = names.get(member.get_i32("_id").ok()? as usize)?;
+        let level = optime(member.get("optime")) >= own.and_then(|own| optime(own.get("optime")));
+        let lag = if level { 0 } else { lag_ms(Some(*member), own) };
+        let grade = match lag {
+            lag if lag < GRADES_MS[0] => "healthy",
+            lag if lag <= GRADES_MS[1] => "lagging",
+            _ => "far behind",
+        };
+        let state = member.get_str("stateStr").unwrap_or("UNKNOWN");
+        let name = name.as_str();
+        Some(json!({ "standby": name, "state": state, "lag_ms": lag, "grade": grade }))
+    });
+    told.collect()
+}
+
+/// The role of a member state. Who is in ROLLBACK was leader, or copied one, and turns back.
+fn role(state: i32) -> Role {
+    match state {
+        1 => Role::Leader,
+        9 => Role::Deposed,
+        _ => Role::Follower,
+    }
+}
+
+/// How far behind the leader's clock, ms, by the operations that both have applied; at least 1.
+fn lag_ms(own: Option<&Document>, leader: Option<&Document>) -> u64 {
+    let wall = |member: Option<&Document>| match member?.get("lastAppliedWallTime") {
+        Some(Bson::DateTime(at)) => Some(DateTime::timestamp_millis(*at)),
+        _ => None,
+    };
+    match (wall(own), wall(leader)) {
+        (Some(own), Some(leader)) => (leader - own).max(1) as u64,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: i32, own: u32, leaders: u32) -> Document {
+        let at = |increment| doc! { "ts": Timestamp { time: 7, increment }, "t": 3_i64 };
+        let wall = |increment: u32| DateTime::from_millis(1_000 + i64::from(increment));
+        doc! {
+            "myState": state,
+            "term": 3_i64,
+            "optimes": { "appliedOpTime": at(own), "lastCommittedOpTime": at(own) },
+            "members": [
+                { "_id": 0, "state": 1, "stateStr": "PRIMARY", "optime": at(leaders),
+                  "lastAppliedWallTime": wall(leaders) },
+                { "_id": 1, "state": state, "stateStr": "SECONDARY", "self": true,
+                  "optime": at(own), "lastAppliedWallTime": wall(own) },
+            ],
+        }
+    }
+
+    fn replica(status: &Document) -> ShardTelemetry {
+        let names = ["n1".to_owned(), "n2".to_owned()];
+        event("n2", &names, 0, 0, status).shards.remove(0)
+    }
+
+    #[test]
+    fn a_follower_that_has_what_the_leader_has_is_level() {
+        let level = replica(&status(2, 5, 5));
+        assert_eq!((level.role, level.lag, level.term), (Role::Follower, 0, 3));
+        assert_eq!((level.position, level.committed), (7 << 32 | 5, 7 << 32 | 5));
+        assert_eq!(level.leader.as_deref(), Some("n1"));
+        assert_eq!(replica(&status(2, 5, 65)).lag, 60);
+    }
+
+    #[test]
+    fn a_leader_grades_its_followers() {
+        let mut said = status(1, 5, 5);
+        let late = doc! { "_id": 0, "state": 2, "stateStr": "SECONDARY",
+        "optime": { "ts": Timestamp { time: 1, increment: 1 }, "t": 3_i64 },
+        "lastAppliedWallTime": DateTime::from_millis(5 - 6_000) };
+        said.get_array_mut("members").unwrap()[0] = late.into();
+        let names = ["n1".to_owned(), "n2".to_owned()];
+        let told = event("n2", &names, 0, 0, &said).details.remove("standbys").unwrap();
+        assert_eq!(told[0]["standby"], "n1");
+        assert_eq!(
+            (&told[0]["grade"], told[0]["lag_ms"].as_u64()),
+            (&json!("far behind"), Some(7_000))
+        );
+    }
+
+    #[test]
+    fn who_turns_back_or_is_not_ready_is_never_level() {
+        let back = replica(&status(9, 5, 5));
+        assert_eq!((back.role, back.lag), (Role::Deposed, 1));
+        let fresh = replica(&status(5, 5, 5));
+        assert_eq!((fresh.role, fresh.lag), (Role::Follower, 1));
+    }
+}

@@ -1,0 +1,252 @@
+//! What a MongoDB replica set is set to. Field names are those of the file and of `--set`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// How many members must have a write before it is acknowledged (`w`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteConcern {
+    /// So many members, the leader among them.
+    Nodes(u32),
+    /// A majority of the voting members.
+    Majority,
+}
+
+/// The level of the read concern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadConcern {
+    /// What the member has.
+    Local,
+    /// The same; it differs in sharded clusters.
+    Available,
+    /// What the member knows to be on a majority.
+    Majority,
+    /// All that was acknowledged by a majority before; from the leader alone.
+    Linearizable,
+    /// One moment of what is on a majority, for all reads of a transaction.
+    Snapshot,
+}
+
+/// See the module's doc.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MongoSpec {
+    /// `w`: a number of members or `majority`.
+    pub write_concern: WriteConcern,
+    /// `j`: whether a write waits for the journal of those members too.
+    pub journal: bool,
+    /// `wtimeout`, ms; 0 waits as long as the operation may take.
+    pub wtimeout_ms: u64,
+    /// `local`, `available`, `majority`, `linearizable` or `snapshot`.
+    pub read_concern: ReadConcern,
+    /// Whether sessions are causally consistent, whichever members they talk to.
+    pub causal: bool,
+    /// Whether operations of several micro-operations are multi-document transactions.
+    pub transactions: bool,
+    /// Whether the driver sends a write again after an error that it believes to be passing.
+    pub retryable_writes: bool,
+    /// `settings.electionTimeoutMillis`.
+    pub election_timeout_ms: u64,
+    /// `settings.heartbeatIntervalMillis`.
+    pub heartbeat_ms: u64,
+    /// Member to `priority`; 1 where nothing is said.
+    pub priorities: BTreeMap<String, u32>,
+    /// Members that are `hidden`, with priority 0.
+    pub hidden: Vec<String>,
+    /// Member to `secondaryDelaySecs`, s; such a member is hidden.
+    pub delayed_s: BTreeMap<String, u64>,
+    /// `settings.chainingAllowed`: whether members may copy from others than the leader.
+    pub chaining: bool,
+    /// Where every member listens.
+    pub port: u16,
+    /// The server on the hosts; without it the PATH and what `lab install mongodb` left are tried.
+    pub binary: Option<String>,
+}
+
+impl Default for MongoSpec {
+    fn default() -> MongoSpec {
+        MongoSpec {
+            write_concern: WriteConcern::Majority,
+            journal: false,
+            wtimeout_ms: 0,
+            read_concern: ReadConcern::Local,
+            causal: false,
+            transactions: false,
+            retryable_writes: false,
+            election_timeout_ms: 2_000,
+            heartbeat_ms: 500,
+            priorities: BTreeMap::new(),
+            hidden: Vec::new(),
+            delayed_s: BTreeMap::new(),
+            chaining: true,
+            port: 27_017,
+            binary: None,
+        }
+    }
+}
+
+impl MongoSpec {
+    /// What is wrong with it for these nodes: the field, and what was expected.
+    pub fn check(&self, nodes: &[String]) -> Result<(), (&'static str, String)> {
+        let count = nodes.len() as u32;
+        if let WriteConcern::Nodes(w) = self.write_concern
+            && !(1..=count).contains(&w)
+        {
+            let what = format!("{w} of {count} members cannot acknowledge: 1 to {count}, majority");
+            return Err(("mongodb.write_concern", what));
+        }
+        self.check_reads()?;
+        let known = |field: &'static str, name: &String| match nodes.contains(name) {
+            true => Ok(()),
+            false => {
+                Err((field, format!("there is no node {name}: nodes are {}", nodes.join(", "))))
+            }
+        };
+        self.priorities.keys().try_for_each(|name| known("mongodb.priorities", name))?;
+        self.hidden.iter().try_for_each(|name| known("mongodb.hidden", name))?;
+        self.delayed_s.keys().try_for_each(|name| known("mongodb.delayed_s", name))?;
+        if let Some((name, priority)) = self.priorities.iter().find(|(_, p)| 1_000 < **p) {
+            let what = format!("{priority} of {name} is not between 0 and 1000");
+            return Err(("mongodb.priorities", what));
+        }
+        if nodes.iter().all(|name| self.priority(name) == 0) {
+            let what = "every member has priority 0, so none could be elected".to_owned();
+            return Err(("mongodb.priorities", what));
+        }
+        if self.heartbeat_ms == 0 || self.election_timeout_ms < 2 * self.heartbeat_ms {
+            let what = format!(
+                "an election timeout of {} ms is too short for heartbeats each {} ms",
+                self.election_timeout_ms, self.heartbeat_ms
+            );
+            return Err(("mongodb.election_timeout_ms", what));
+        }
+        Ok(())
+    }
+
+    fn check_reads(&self) -> Result<(), (&'static str, String)> {
+        let level = self.read_concern;
+        let outside = matches!(level, ReadConcern::Linearizable | ReadConcern::Available);
+        if self.transactions && outside {
+            let what = "a transaction reads local, majority or snapshot".to_owned();
+            return Err(("mongodb.read_concern", what));
+        }
+        if !self.transactions && level == ReadConcern::Snapshot {
+            let what = "snapshot needs mongodb.transactions = true".to_owned();
+            return Err(("mongodb.read_concern", what));
+        }
+        Ok(())
+    }
+
+    /// What a member's `priority` comes to.
+    pub fn priority(&self, name: &str) -> u32 {
+        if self.is_hidden(name) { 0 } else { self.priorities.get(name).copied().unwrap_or(1) }
+    }
+
+    /// Whether a member is hidden, by wish or because it is delayed.
+    pub fn is_hidden(&self, name: &str) -> bool {
+        self.hidden.iter().any(|hidden| hidden == name) || self.delayed_s.contains_key(name)
+    }
+
+    /// What is atomic in an operation of several micro-operations, and how its reads go together.
+    pub fn atomicity(&self) -> (&'static str, &'static str) {
+        let snapshot = self.read_concern == ReadConcern::Snapshot;
+        match self.transactions {
+            true if snapshot => ("everything", "atomic"),
+            true => ("everything", "ordered"),
+            false => ("key", "ordered"),
+        }
+    }
+
+    /// Whether causally consistent sessions keep the guarantees that are documented for them.
+    pub fn causal_and_durable(&self) -> bool {
+        let majority = matches!(self.read_concern, ReadConcern::Majority | ReadConcern::Snapshot);
+        self.causal && majority && self.write_concern == WriteConcern::Majority
+    }
+}
+
+impl Serialize for WriteConcern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            WriteConcern::Nodes(count) => serializer.serialize_u32(*count),
+            WriteConcern::Majority => serializer.serialize_str("majority"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for WriteConcern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WriteConcern, D::Error> {
+        deserializer.deserialize_any(WriteConcernVisitor)
+    }
+}
+
+struct WriteConcernVisitor;
+
+impl Visitor<'_> for WriteConcernVisitor {
+    type Value = WriteConcern;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of members or \"majority\"")
+    }
+
+    fn visit_i64<E: Error>(self, count: i64) -> Result<WriteConcern, E> {
+        let count = u32::try_from(count);
+        count.map(WriteConcern::Nodes).map_err(|_| E::custom("a number of members is 1 or more"))
+    }
+
+    fn visit_u64<E: Error>(self, count: u64) -> Result<WriteConcern, E> {
+        self.visit_i64(i64::try_from(count).unwrap_or(-1))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<WriteConcern, E> {
+        match text.parse() {
+            Ok(count) => Ok(WriteConcern::Nodes(count)),
+            Err(_) if text == "majority" => Ok(WriteConcern::Majority),
+            Err(_) => Err(E::custom(format!(
+                "unknown write concern \"{text}\": a number of members or \"majority\""
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        ["n1", "n2", "n3"].map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn a_write_concern_is_a_number_or_majority() {
+        let read = |text: &str| serde_json::from_str::<WriteConcern>(text);
+        assert_eq!(read("2").unwrap(), WriteConcern::Nodes(2));
+        assert_eq!(read("\"1\"").unwrap(), WriteConcern::Nodes(1));
+        assert_eq!(read("\"majority\"").unwrap(), WriteConcern::Majority);
+        assert!(read("\"most\"").unwrap_err().to_string().contains("\"majority\""));
+        assert!(read("-1").is_err());
+    }
+
+    #[test]
+    fn what_no_replica_set_can_be_is_named_by_its_field() {
+        let good = MongoSpec::default();
+        assert_eq!(good.check(&names()), Ok(()));
+        let field = |spec: MongoSpec| spec.check(&names()).unwrap_err().0;
+        let w = WriteConcern::Nodes(4);
+        assert_eq!(field(MongoSpec { write_concern: w, ..good.clone() }), "mongodb.write_concern");
+        let level = ReadConcern::Snapshot;
+        assert_eq!(
+            field(MongoSpec { read_concern: level, ..good.clone() }),
+            "mongodb.read_concern"
+        );
+        let hidden = vec!["n9".to_owned()];
+        assert_eq!(field(MongoSpec { hidden, ..good.clone() }), "mongodb.hidden");
+        let hidden = names();
+        assert_eq!(field(MongoSpec { hidden, ..good.clone() }), "mongodb.priorities");
+        let late = MongoSpec { election_timeout_ms: 600, ..good };
+        assert_eq!(field(late), "mongodb.election_timeout_ms");
+    }
+}

@@ -1,0 +1,23 @@
+//! How a server that is not ours is found and started by the agent.
+
+use agent::proto::Start;
+use cluster::inventory::Service;
+
+/// While this file is on a host its server is not started by whoever heals: it was fenced.
+pub const HOLD: &str = "/run/splitbrain/held-by-operator";
+
+/// For the agent; [`agent::external`] reads the pidfile's name.
+pub fn start(service: &Service) -> Start {
+    let argv = match (&service.start, &service.unit) {
+        (Some(argv), _) => argv.clone(),
+        (None, Some(unit)) => ["systemctl", "start", "--", unit].map(str::to_owned).to_vec(),
+        // The gate has refused every fault that would need one.
+        (None, None) => Vec::new(),
+    };
+    let pidfile = match (&service.unit, &service.data_dir) {
+        (_, Some(folder)) => format!("main-of:{folder}"),
+        (Some(unit), None) => format!("unit:{unit}"),
+        (None, None) => "unit:".to_owned(),
+    };
+    Start { argv, log: "/dev/null".to_owned(), pidfile, hold: Some(HOLD.to_owned()) }
+}
