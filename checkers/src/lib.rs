@@ -8,6 +8,7 @@
 pub mod consistent_prefix;
 pub mod coverage;
 pub mod elements;
+mod isolation;
 mod knots;
 mod lost_writes;
 mod monotonic_reads;
@@ -18,7 +19,8 @@ mod sentences;
 pub mod verdict;
 
 pub use coverage::{CoverageRules, FaultSpan, coverage};
-pub use registry::{ALL_NAMES, Checker, SESSION, built, by_name, judge};
+pub use isolation::{is_judged_level, is_level};
+pub use registry::{ALL_NAMES, Checker, ISOLATION, SESSION, built, by_name, judge};
 pub use verdict::{
     Context, Coverage, CoverageItem, Finding, Judgement, Outcome, ReadsMode, Role, Verdict, Window,
     WitnessOp,

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use history::History;
 
 use crate::consistent_prefix::ConsistentPrefix;
+use crate::isolation::{ListAppend, RwRegister};
 use crate::lost_writes::LostWrites;
 use crate::monotonic_reads::MonotonicReads;
 use crate::read_your_writes::ReadYourWrites;
@@ -59,8 +60,11 @@ pub const SESSION: [&str; 6] = [
     "causal",
 ];
 
-static BUILT: [&dyn Checker; 4] =
-    [&ReadYourWrites, &MonotonicReads, &ConsistentPrefix, &LostWrites];
+/// What `--model` judges by.
+pub const ISOLATION: [&str; 2] = ["list-append", "rw-register"];
+
+static BUILT: [&dyn Checker; 6] =
+    [&ReadYourWrites, &MonotonicReads, &ConsistentPrefix, &LostWrites, &ListAppend, &RwRegister];
 
 /// The checkers there are.
 pub fn built() -> &'static [&'static dyn Checker] {

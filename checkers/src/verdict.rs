@@ -78,6 +78,8 @@ pub struct Context {
     pub converged: Option<bool>,
     /// Faults and leader changes, for placing findings on the timeline.
     pub windows: Vec<Window>,
+    /// The isolation level to judge by checker name; strict serializability where none is given.
+    pub levels: BTreeMap<String, String>,
     /// Names of keys for people.
     pub labels: BTreeMap<String, String>,
     /// At most this many findings are written out; `None` means 50, for lost

@@ -23,6 +23,8 @@ use crate::run_folder::RunFolder;
 pub struct Selection {
     /// Checkers by name; none means all that apply.
     pub checkers: Vec<String>,
+    /// The isolation level to judge, named by `--model`: it names list-append and rw-register.
+    pub model: Option<String>,
     /// How reads of one transaction relate, if not as the run says.
     pub reads: Option<ReadsMode>,
     /// Whether consistent-prefix also judges successive transactions of a session.
@@ -86,7 +88,9 @@ pub fn checkers_of(selection: &Selection) -> Result<Vec<&'static dyn Checker>, U
             found.push(checkers::by_name(name).ok_or_else(|| no_checker(name))?);
         }
     }
-    if selection.checkers.is_empty() {
+    if selection.model.is_some() && selection.checkers.is_empty() {
+        found = checkers::ISOLATION.into_iter().filter_map(checkers::by_name).collect();
+    } else if selection.checkers.is_empty() {
         found = built().to_vec();
     }
     Ok(found)
@@ -109,6 +113,7 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
     let spans = fault_spans(&records.faults);
     let context = context(records, selection, &spans);
     let mut outcomes = checkers::judge(&checkers, &records.history, &context);
+    leave_out(&mut outcomes, records, selection);
     let mut verdict = Verdict::Valid;
     let mut decided = false;
     for (name, outcome) in &mut outcomes {
@@ -126,7 +131,7 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
             verdict = verdict.max(outcome.verdict);
         }
         outcome.role = records.info.is_some().then_some(role).or(match selection.checkers[..] {
-            [] => None,
+            [] if selection.model.is_none() => None,
             _ => Some(Role::Named),
         });
     }
@@ -149,6 +154,52 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
     Ok(Judgement { verdict, checkers: outcomes, coverage, partial })
 }
 
+/// Takes out isolation where nobody asked for it and it says nothing: histories of the other
+/// workload, runs of systems that say nothing of isolation, and, where it is not promised,
+/// operations that are no transactions.
+fn leave_out(outcomes: &mut BTreeMap<String, Outcome>, records: &Records, selection: &Selection) {
+    if !selection.checkers.is_empty() {
+        return;
+    }
+    let several = records.history.ops.iter().any(|op| op.mops.len() > 1);
+    let told = |name: &str| match &records.info {
+        Some(info) if selection.model.is_none() => {
+            let system = &info.system;
+            system.promises.contains_key(name)
+                || (several && system.not_promised.contains_key(name))
+        }
+        _ => true,
+    };
+    // A run whose workload was made for it has to be judged, and is unknown if it cannot be.
+    let silent = |name: &str, outcome: &Outcome| {
+        let nothing = |why: &String| why.starts_with("not applicable");
+        outcome.reason.as_ref().is_some_and(nothing)
+            && (records.info.is_none() || !meant_for(name, records))
+    };
+    for name in checkers::ISOLATION {
+        let others = outcomes.len() > 1;
+        let out = outcomes.get(name).is_some_and(|outcome| !told(name) || silent(name, outcome));
+        if out && others {
+            outcomes.remove(name);
+        }
+    }
+}
+
+/// The isolation level to judge, by checker: the one named, else the one that is promised or that
+/// some setting would promise.
+fn levels(info: Option<&RunInfo>, selection: &Selection) -> BTreeMap<String, String> {
+    let level = |name: &str| {
+        if selection.model.is_some() {
+            return selection.model.clone();
+        }
+        let system = &info?.system;
+        let text = system.promises.get(name).or_else(|| system.not_promised.get(name))?;
+        text.split_whitespace().find(|word| checkers::is_judged_level(word)).map(str::to_owned)
+    };
+    let levels = checkers::ISOLATION.into_iter();
+    levels.filter_map(|name| Some((name.to_owned(), level(name)?))).collect()
+}
+
 /// Whether the run's workload was made to be judged by this checker.
 fn meant_for(name: &str, records: &Records) -> bool {
     let workload = records.info.as_ref().and_then(|info| workload::by_name(&info.workload));
@@ -161,7 +212,7 @@ fn observed(outcomes: &BTreeMap<String, Outcome>) -> Verdict {
 }
 
 fn role(name: &str, records: &Records, selection: &Selection) -> Role {
-    if !selection.checkers.is_empty() {
+    if !selection.checkers.is_empty() || selection.model.is_some() {
         return Role::Named;
     }
     match &records.info {
@@ -190,6 +241,7 @@ fn context(records: &Records, selection: &Selection, spans: &[FaultSpan]) -> Con
         nodes: info.map(|info| info.nodes.clone()),
         converged: info.and_then(|info| converged(records, info)),
         windows,
+        levels: levels(info, selection),
         labels: info.map(|info| info.labels.clone()).unwrap_or_default(),
         findings_max: None,
     }

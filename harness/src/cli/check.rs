@@ -60,12 +60,17 @@ pub struct ReportFlags {
 
 /// Judges a run or a bare file.
 pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
-    if let Some(model) = &flags.model {
-        return Err(UserError::usage(format!("--model {model}: isolation is not judged yet"))
-            .hint("the session checkers need no model"));
+    if let Some(model) = flags.model.as_ref().filter(|model| !checkers::is_judged_level(model)) {
+        let why = match checkers::is_level(model) {
+            true => "no anomaly is mapped to that level, so every answer would be valid",
+            false => "there is no such level",
+        };
+        return Err(UserError::usage(format!("--model {model}: {why}"))
+            .hint("try serializable, snapshot-isolation, read-committed or strict-serializable"));
     }
     let selection = Selection {
         checkers: flags.checkers.clone(),
+        model: flags.model.clone(),
         reads: flags.reads.map(|reads| match reads {
             Reads::Atomic => ReadsMode::Atomic,
             Reads::Ordered => ReadsMode::Ordered,
@@ -81,7 +86,9 @@ pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
     };
     let judgement = judge(&records, &selection)?;
     let value = verdict_json(&judgement, &records);
-    if let Some(folder) = folder.filter(|_| flags.checkers.is_empty() && records.info.is_some()) {
+    if let Some(folder) = folder
+        .filter(|_| flags.checkers.is_empty() && flags.model.is_none() && records.info.is_some())
+    {
         let text = serde_json::to_vec_pretty(&value).unwrap_or_default();
         // A folder that cannot be written to can still be judged.
         if let Err(error) = folder.write("verdict.json", &text) {

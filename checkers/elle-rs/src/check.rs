@@ -1,0 +1,183 @@
+//! The check itself: index, dependencies, level tests, witnesses, verdict.
+
+use history::History;
+
+use crate::anomaly::{Anomaly, AnomalySet};
+use crate::cases::{Cases, Refusal, Why};
+use crate::graph::{Builder, Graph, PROCESS, REALTIME, RW, View, WR, WW, components, knot};
+use crate::lattice::{ruled_out, strongest};
+use crate::list_append::Lists;
+use crate::options::{Options, Scope, Workload};
+use crate::registers::Registers;
+use crate::search::{shapes, shortest, simple};
+use crate::verdict::{CycleFound, Step, Validity, Verdict};
+use crate::{levels, list_cases, order, register_cases};
+
+enum Index<'h> {
+    Lists(Lists<'h>),
+    Registers(Registers<'h>),
+}
+
+impl Index<'_> {
+    fn why(&self, from: u32, to: u32, kind: u8) -> Option<Why> {
+        match (kind, self) {
+            (PROCESS, _) => Some(Why::Process),
+            (REALTIME, _) => Some(Why::Realtime),
+            (_, Index::Lists(lists)) => lists.why(from, to, kind),
+            (_, Index::Registers(registers)) => registers.why(from, to, kind),
+        }
+    }
+}
+
+/// Judges a history.
+///
+/// # Errors
+/// If it is none that can be judged: a value written twice, a micro-operation of another
+/// workload, a read that shows a list where a value belongs.
+pub fn check(history: &History, options: &Options) -> Result<Verdict, Refusal> {
+    let scope = Scope { final_reads_only_order: options.final_reads_only_order };
+    let mut cases = Cases::new(options.cases_max);
+    let mut builder = Builder::new(history.ops.len());
+    let index = match options.workload {
+        Workload::ListAppend => {
+            let lists = Lists::new(history, scope)?;
+            list_cases::find(&lists, &mut cases);
+            lists.edges(&mut builder);
+            Index::Lists(lists)
+        }
+        Workload::RwRegister => {
+            let registers = Registers::new(history, options, scope, &mut cases)?;
+            register_cases::find(&registers, &registers.numbers, &mut cases);
+            registers.edges(&mut builder);
+            Index::Registers(registers)
+        }
+    };
+    let extra = extra_order(options);
+    match extra {
+        REALTIME => order::realtime(history, &scope, &mut builder),
+        PROCESS => order::process(history, &scope, &mut builder),
+        _ => {}
+    }
+    let graph = builder.build();
+    let mut found: AnomalySet = cases.counts.keys().copied().collect();
+    if graph.is_empty() {
+        found.insert(Anomaly::EmptyTransactionGraph);
+    }
+    let mut cycles = Cycles::default();
+    cycles.find(&graph, extra, history.ops.len() as u32, options, &index);
+    Ok(conclude(options, extra, found, cases, cycles))
+}
+
+/// The order beside data: real time if some level asked for speaks of it, else that of processes
+/// if one does. Never both, as the original has it: real time contains the other.
+fn extra_order(options: &Options) -> u8 {
+    let prohibited = options.prohibited();
+    let speaks_of = |ending: &str| prohibited.iter().any(|a| a.name().ends_with(ending));
+    if speaks_of("-realtime") {
+        REALTIME
+    } else if speaks_of("-process") {
+        PROCESS
+    } else {
+        0
+    }
+}
+
+#[derive(Default)]
+struct Cycles {
+    found: Vec<CycleFound>,
+    levels: Vec<Anomaly>,
+    bounded: Vec<Anomaly>,
+}
+
+impl Cycles {
+    fn find(&mut self, graph: &Graph, extra: u8, ops: u32, options: &Options, index: &Index<'_>) {
+        let all = WW | WR | RW | extra;
+        let tied = components(graph, View { kinds: all, nonadjacent: false });
+        if tied.count == 0 {
+            return;
+        }
+        let knot = knot(graph, &tied);
+        drop(tied);
+        self.levels = levels::failed(&knot.graph, extra);
+        let mut known = AnomalySet::default();
+        for shape in shapes(extra) {
+            if known.implied().contains(shape.anomaly) {
+                continue;
+            }
+            let helper = |vertex: u32| knot.old[vertex as usize] >= ops;
+            let result = shortest(&knot.graph, shape, &helper, options.search_edges_max);
+            if result.bounded {
+                self.bounded.push(shape.anomaly);
+            }
+            let Some(cycle) = result.cycle.and_then(|cycle| simple(cycle, shape.anomaly)) else {
+                continue;
+            };
+            let old = |vertex: u32| knot.old[vertex as usize];
+            let next = |at: usize| old(cycle[(at + 1) % cycle.len()].0);
+            let steps = cycle.iter().enumerate().map(|(at, &(vertex, kind))| {
+                let why = index.why(old(vertex), next(at), kind)?;
+                Some(Step { op: old(vertex), kind, why })
+            });
+            // An edge that cannot be explained would be a fault of ours.
+            let steps: Option<Vec<Step>> = steps.collect();
+            // Left out then; the level tests stand.
+            if let Some(steps) = steps {
+                known.insert(shape.anomaly);
+                self.found.push(CycleFound { anomaly: shape.anomaly, steps });
+            }
+        }
+    }
+}
+
+fn conclude(
+    options: &Options,
+    extra: u8,
+    mut found: AnomalySet,
+    cases: Cases,
+    cycles: Cycles,
+) -> Verdict {
+    for cycle in &cycles.found {
+        found.insert(cycle.anomaly);
+    }
+    // A level that fails says so only where no witness already rules it out.
+    for level in &cycles.levels {
+        let (not, also) = ruled_out(found);
+        let mut with = found;
+        with.insert(*level);
+        if ruled_out(with) != (not, also) {
+            found = with;
+        }
+    }
+    let prohibited = options.prohibited();
+    let unknown = Anomaly::EmptyTransactionGraph;
+    let mut types: Vec<Anomaly> =
+        found.iter().filter(|a| prohibited.contains(*a) || *a == unknown).collect();
+    types.sort_by_key(|anomaly| anomaly.name());
+    let validity = match types[..] {
+        [] => Validity::Valid,
+        [only] if only == unknown => Validity::Unknown,
+        _ => Validity::Invalid,
+    };
+    let (not, also_not) = match validity {
+        Validity::Valid => (Vec::new(), Vec::new()),
+        _ => ruled_out(found),
+    };
+    let judged = |name: &str| match extra {
+        REALTIME => !name.starts_with("strong-session"),
+        PROCESS => !name.starts_with("strong-") || name.starts_with("strong-session"),
+        _ => !name.starts_with("strong-"),
+    };
+    Verdict {
+        validity,
+        anomaly_types: types,
+        found,
+        not,
+        also_not,
+        strongest: strongest(found, |model| judged(model.name())),
+        cases: cases.kept,
+        counts: cases.counts,
+        cycles: cycles.found,
+        assumptions: options.assumptions(),
+        bounded: cycles.bounded,
+    }
+}

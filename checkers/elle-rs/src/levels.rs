@@ -1,0 +1,48 @@
+//! Level tests without search: a level's cycles exist exactly if some part of the graph has a
+//! strongly connected component.
+
+use crate::anomaly::Anomaly;
+use crate::graph::{Graph, PROCESS, REALTIME, RW, View, WR, WW, components};
+
+/// Each cyclic level test: what it is named when it fails, and the walks that break it.
+pub fn tests(extra: u8) -> Vec<(Anomaly, View)> {
+    let names: &[Anomaly; 4] = match extra {
+        PROCESS => &[
+            Anomaly::SessionPl1Cycle,
+            Anomaly::SessionPl2Cycle,
+            Anomaly::SessionSiCycle,
+            Anomaly::SessionPl3Cycle,
+        ],
+        REALTIME => &[
+            Anomaly::StrongPl1Cycle,
+            Anomaly::StrongPl2Cycle,
+            Anomaly::StrongSiCycle,
+            Anomaly::PlSsCycle,
+        ],
+        _ => &[Anomaly::Pl1Cycle, Anomaly::Pl2Cycle, Anomaly::PlSiCycle, Anomaly::Pl299Cycle],
+    };
+    let all = WW | WR | RW | extra;
+    let view = |kinds, nonadjacent| View { kinds, nonadjacent };
+    vec![
+        (names[0], view(WW | extra, false)),
+        (names[1], view(WW | WR | extra, false)),
+        (names[2], view(all, true)),
+        (names[3], view(all, false)),
+    ]
+}
+
+/// The level tests that a graph fails.
+pub fn failed(graph: &Graph, extra: u8) -> Vec<Anomaly> {
+    let mut failed = Vec::new();
+    for extra in [0, extra].into_iter().take(if extra == 0 { 1 } else { 2 }) {
+        for (name, view) in tests(extra) {
+            if components(graph, view).count > 0 {
+                failed.push(name);
+                if name == Anomaly::Pl299Cycle {
+                    failed.push(Anomaly::Pl3Cycle);
+                }
+            }
+        }
+    }
+    failed
+}

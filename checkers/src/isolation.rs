@@ -1,0 +1,153 @@
+//! list-append and rw-register: isolation levels, judged by elle-rs (docs/checkers/isolation.md).
+
+use elle_rs::{Case, CycleFound, Model, Options, Validity, Workload, explain};
+use history::{History, MopKind, Op};
+use serde_json::json;
+
+use crate::registry::Checker;
+use crate::sentences::{lines, windows};
+use crate::verdict::{Context, Finding, Outcome, Verdict, WitnessOp};
+
+/// Transactions that append to lists.
+pub struct ListAppend;
+
+/// Transactions that write registers.
+pub struct RwRegister;
+
+/// The level that is judged where nobody names another.
+const DEFAULT_LEVEL: &str = "strong-serializable";
+
+impl Checker for ListAppend {
+    fn name(&self) -> &'static str {
+        "list-append"
+    }
+
+    fn check(&self, history: &History, context: &Context) -> Outcome {
+        judge(self.name(), Workload::ListAppend, history, context)
+    }
+}
+
+impl Checker for RwRegister {
+    fn name(&self) -> &'static str {
+        "rw-register"
+    }
+
+    fn check(&self, history: &History, context: &Context) -> Outcome {
+        judge(self.name(), Workload::RwRegister, history, context)
+    }
+}
+
+/// Whether a word names a level of isolation.
+pub fn is_level(word: &str) -> bool {
+    Model::named(word).is_some()
+}
+
+/// Whether some anomaly is mapped to a level, so that an answer about it can be no other than
+/// true.
+pub fn is_judged_level(word: &str) -> bool {
+    Model::named(word).is_some_and(Model::is_judged)
+}
+
+fn judge(name: &str, workload: Workload, history: &History, context: &Context) -> Outcome {
+    let (own, word) = match workload {
+        Workload::ListAppend => (MopKind::Append, "appends to a list"),
+        Workload::RwRegister => (MopKind::Write, "writes a register"),
+    };
+    if !history.mops.iter().any(|mop| mop.kind == own) {
+        return Outcome::unknown(format!("not applicable: no operation {word}"));
+    }
+    let level = context.levels.get(name).map_or(DEFAULT_LEVEL, String::as_str);
+    let Some(model) = Model::named(level).filter(|model| model.is_judged()) else {
+        return Outcome::unknown(format!("no anomaly is mapped to the level {level}"));
+    };
+    let mut options = Options::new(workload).model(model);
+    // In a run every node is read in the end, followers too, which promise less than the level.
+    options.final_reads_only_order = context.nodes.is_some();
+    let verdict = match elle_rs::check(history, &options) {
+        Ok(verdict) => verdict,
+        Err(refusal) => return Outcome::unknown(format!("not judged: {refusal}")),
+    };
+    let mut outcome = Outcome::valid();
+    outcome.verdict = match verdict.validity {
+        Validity::Valid => Verdict::Valid,
+        Validity::Invalid => Verdict::Invalid,
+        Validity::Unknown => Verdict::Unknown,
+    };
+    if verdict.validity == Validity::Unknown {
+        let why = "not applicable: no transaction depends on another";
+        outcome.reason = Some(why.to_owned());
+    }
+    let names = |models: &[Model]| models.iter().map(|model| model.name()).collect::<Vec<_>>();
+    let types: Vec<&str> = verdict.anomaly_types.iter().map(|a| a.name()).collect();
+    let strongest = names(&verdict.strongest);
+    for (fact, value) in [
+        ("model", json!(model.name())),
+        ("anomaly-types", json!(types)),
+        ("not", json!(names(&verdict.not))),
+        ("also-not", json!(names(&verdict.also_not))),
+        ("strongest", json!(strongest)),
+    ] {
+        outcome.facts.insert(fact.to_owned(), value);
+    }
+    if verdict.validity != Validity::Invalid {
+        return outcome;
+    }
+    let counts = verdict.counts.iter();
+    let counted = counts.filter(|(anomaly, _)| verdict.anomaly_types.contains(anomaly));
+    outcome.count = counted.map(|(_, count)| *count).sum();
+    for cycle in verdict.cycles.iter().filter(|c| verdict.anomaly_types.contains(&c.anomaly)) {
+        outcome.count += 1;
+        outcome.findings.push(of_cycle(name, workload, history, context, cycle));
+    }
+    for case in verdict.cases.iter().filter(|c| verdict.anomaly_types.contains(&c.anomaly)) {
+        outcome.findings.push(of_case(name, history, context, case));
+    }
+    outcome.count = outcome.count.max(1);
+    outcome.findings.truncate(context.findings_max.unwrap_or(50));
+    outcome
+}
+
+fn of_cycle(
+    name: &str,
+    workload: Workload,
+    history: &History,
+    context: &Context,
+    cycle: &CycleFound,
+) -> Finding {
+    let ops: Vec<&Op> = cycle.steps.iter().map(|step| &history.ops[step.op as usize]).collect();
+    let notes = cycle.steps.iter().enumerate().map(|(at, step)| {
+        let next = (at + 1) % cycle.steps.len() + 1;
+        let (from, to) = (format!("T{}", at + 1), format!("T{next}"));
+        let why = explain::because(history, workload, &from, &to, step.why);
+        format!("{from}, before {to}: {why}")
+    });
+    let witness = ops.iter().zip(notes).map(|(op, note)| whole(history, op, note)).collect();
+    let sentence = explain::sentence(history, workload, cycle);
+    finding(context, sentence, &ops, witness, format!("{name}/{}", cycle.anomaly))
+}
+
+fn of_case(name: &str, history: &History, context: &Context, case: &Case) -> Finding {
+    let ops: Vec<&Op> = case.ops.iter().map(|op| &history.ops[*op as usize]).collect();
+    let note = |op: &Op| explain::transaction(history, op);
+    let witness = ops.iter().map(|op| whole(history, op, note(op))).collect();
+    let sentence = format!("{}: {}", case.anomaly, case.sentence);
+    finding(context, sentence, &ops, witness, format!("{name}/{}", case.anomaly))
+}
+
+fn whole(history: &History, op: &Op, note: String) -> WitnessOp {
+    let mops: Vec<&history::Mop> = history.mops_of(op).iter().collect();
+    crate::sentences::witness(history, op, &mops, note)
+}
+
+fn finding(
+    context: &Context,
+    sentence: String,
+    ops: &[&Op],
+    mut witness: Vec<WitnessOp>,
+    signature: String,
+) -> Finding {
+    witness.sort_by_key(|op| op.index);
+    let from = ops.iter().map(|op| op.invoked).min().unwrap_or(0);
+    let to = ops.iter().map(|op| op.completed.unwrap_or(op.invoked)).max().unwrap_or(0);
+    Finding { sentence, ops: lines(ops), witness, signature, windows: windows(context, from, to) }
+}
