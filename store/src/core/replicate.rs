@@ -83,12 +83,12 @@ impl Core {
         self.send(place, from, Message::Appended { term, ok: true, index: agreed, refused: 0 });
     }
 
-    /// An answer: up to `index` the logs agree; or, `refused`, they do not at that entry, and may at
-    /// `index`.
+    /// An answer: up to `index` the logs agree; or, `refused`, they do not at that entry, and may
+    /// at `index`.
     ///
     /// Many messages may be on their way when the first is refused, and each of them will be. Only
-    /// the first refusal, and then the one of the question that was asked, moves anything: answering
-    /// each with another message would multiply them until nothing else gets through.
+    /// the first refusal, and then the one of the question that was asked, moves anything:
+    /// answering each with another message would multiply them until nothing else gets through.
     pub(super) fn on_appended(
         &mut self,
         place: usize,
