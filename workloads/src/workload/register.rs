@@ -24,7 +24,7 @@ const WRITES_PER_KEY_MAX: u32 = 32;
 pub static REGISTER: Workload = Workload {
     name: "register",
     summary: "transactions of 1 to 4 reads and writes over a few registers, as Elle judges them",
-    checkers: &["rw-register", "lost-writes"],
+    checkers: &["rw-register"],
     needs: Needs { micro_ops: &["r", "w"], atomic_over: "everything" },
     generator,
     labels: no_labels,
