@@ -49,7 +49,11 @@ impl Records {
     /// Reads a run's folder; a run that was killed is read up to its last flush.
     pub fn of_run(folder: &RunFolder) -> Result<Records, UserError> {
         let mut records = Records::of_file(&folder.file("history.jsonl"))?;
-        records.info = folder.info().ok();
+        // A folder that never had its facts is a history and no more; one whose facts are broken is
+        // not judged as if it had promised nothing.
+        if folder.file("run.json").exists() {
+            records.info = Some(folder.info()?);
+        }
         records.faults = reader::read_lines(&folder.file("faults.jsonl")).0;
         records.telemetry = reader::read_lines(&folder.file("telemetry.jsonl")).0;
         Ok(records)

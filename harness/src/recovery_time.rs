@@ -22,14 +22,18 @@ pub fn notes(records: &Records) -> Vec<String> {
         .collect();
     let writes = acknowledged(&OpPoint::of(&records.history));
     let mut said = Vec::new();
-    for span in fault_spans(&records.faults).iter().filter(|span| span.leader && span.effect) {
+    let spans = fault_spans(&records.faults);
+    for span in spans.iter().filter(|span| span.leader && span.effect) {
         let start = injected.get(span.id.as_str()).copied();
         let Some((start, leads)) = start.and_then(|at| Some((at, leader_after(records, at)?)))
         else {
             continue;
         };
         let what = format!("after {} ({})", span.label, span.id);
-        said.push(match again(&writes, start, span.end) {
+        // What a later fault does is told of that one.
+        let later = spans.iter().filter(|other| other.effect && start < other.start);
+        let end = later.map(|other| other.start).fold(span.end, i64::min);
+        said.push(match again(&writes, start, end) {
             Some(again) => {
                 let rto = seconds(again - start);
                 format!("{what} writes were acknowledged again within {rto} s (RTO): {leads}")

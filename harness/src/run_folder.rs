@@ -55,8 +55,14 @@ impl RunFolder {
                 UserError::usage("there is no run yet").at(base.display().to_string())
             });
         }
-        let matching = |run: &RunFolder| run.id().contains(argument);
-        let mut found: Vec<RunFolder> = runs.into_iter().filter(matching).collect();
+        let matching = |run: &&RunFolder| run.id().contains(argument);
+        let mut found: Vec<RunFolder> = runs.iter().filter(matching).cloned().collect();
+        if found.is_empty() {
+            // The simulator's runs have an id that does not know when they were made; of several
+            // with the same bytes the latest will do.
+            let named = |run: &&RunFolder| run.info().is_ok_and(|info| info.id == argument);
+            found.extend(runs.iter().rev().find(named).cloned());
+        }
         match (found.pop(), found.len()) {
             (Some(run), 0) => Ok(run),
             (Some(_), others) => Err(UserError::usage(format!(

@@ -121,7 +121,8 @@ pub fn read_events(mut reader: impl BufRead) -> ReadHistory {
 fn parse(line: &[u8], place: u64) -> Result<Option<Event>, String> {
     let first = match serde_json::from_slice::<Event>(line) {
         Ok(event) => return Ok(Some(event)),
-        Err(error) => error.to_string(),
+        // The line is the file's, not the text's own.
+        Err(error) => error.to_string().replace(" at line 1 column ", " at column "),
     };
     // Rare forms: a process that is no integer, or no index of its own.
     let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(line) else {

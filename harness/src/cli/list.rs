@@ -1,5 +1,7 @@
 //! `splitbrain list`: the runs, or the names that flags take.
 
+use std::io::Write;
+
 use clap::{Args, ValueEnum};
 use nemesis::fault;
 use workloads::{policy, workload};
@@ -8,7 +10,7 @@ use super::RunsDir;
 use crate::config::SystemKind;
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::run_folder::list as list_runs;
+use crate::run_folder::{RunFolder, list as list_runs};
 
 /// Flags of `list`.
 #[derive(Clone, Debug, Args)]
@@ -32,23 +34,32 @@ enum What {
 
 /// Lists runs, or names with a sentence each.
 pub fn list(flags: &ListFlags) -> Result<Exit, UserError> {
-    if flags.what == What::Runs {
-        runs(flags);
-    }
-    for (name, sentence) in names(flags.what) {
-        println!("{}", format!("{name:<18} {sentence}").trim_end());
+    let lines = match flags.what {
+        What::Runs => runs(flags),
+        what => names(what)
+            .iter()
+            .map(|(name, sentence)| format!("{name:<18} {sentence}").trim_end().to_owned())
+            .collect(),
+    };
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        // Whoever reads may have seen enough: a closed pipe is no error of ours.
+        if writeln!(out, "{line}").is_err() {
+            break;
+        }
     }
     Ok(Exit::Valid)
 }
 
-fn runs(flags: &ListFlags) {
-    for run in list_runs(&flags.runs.runs_dir) {
+fn runs(flags: &ListFlags) -> Vec<String> {
+    let line = |run: &RunFolder| {
         let verdict = std::fs::read(run.file("verdict.json")).unwrap_or_default();
         let verdict: serde_json::Value = serde_json::from_slice(&verdict).unwrap_or_default();
         let word = verdict["verdict"].as_str().unwrap_or("-");
         let workload = run.info().map(|info| info.workload).unwrap_or_default();
-        println!("{word:<8} {workload:<13} {}", run.id());
-    }
+        format!("{word:<8} {workload:<13} {}", run.id())
+    };
+    list_runs(&flags.runs.runs_dir).iter().map(line).collect()
 }
 
 fn names(what: What) -> Vec<(&'static str, &'static str)> {

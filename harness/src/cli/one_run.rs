@@ -59,7 +59,11 @@ pub fn one_by(
         // What was recorded before is judged all the same, and both are said.
         Err(error) => (EngineEnd::default(), Some(error)),
     };
-    let judgement = finish(&folder, end.notes, speak)?;
+    let mut notes = end.notes;
+    if end.interrupted {
+        notes.push("interrupted: what was recorded until then is judged".to_owned());
+    }
+    let judgement = finish(&folder, notes, speak)?;
     let mut exit = Exit::from(judgement.verdict);
     if let Some(error) = &error {
         eprintln!("{error}");

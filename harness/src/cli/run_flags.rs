@@ -7,10 +7,15 @@ use nemesis::Selector;
 use workloads::{policy, workload};
 
 use super::RunsDir;
-use crate::config::{LabSpec, SystemKind, TestFile, TestSpec, parse_fault, unknown_system};
+use crate::config::{
+    LabSpec, SystemKind, TestFile, TestSpec, duration_text, parse_fault, unknown_system,
+};
 use crate::engine::plan;
 use crate::error::UserError;
 use crate::names::nearest;
+
+/// Longest name of a run, bytes.
+const NAME_MAX: usize = 100;
 
 /// See the module's doc. Flags win over the file, the file over defaults.
 #[derive(Clone, Debug, Default, Args)]
@@ -291,7 +296,11 @@ impl RunFlags {
                 })?;
             return Ok((from..=to).collect());
         }
-        Ok((spec.seed..spec.seed.saturating_add(self.count.unwrap_or(1).max(1))).collect())
+        let count = self.count.unwrap_or(1);
+        if count == 0 {
+            return Err(UserError::usage("0 runs show nothing").at("--count"));
+        }
+        Ok((spec.seed..spec.seed.saturating_add(count)).collect())
     }
 }
 
@@ -332,14 +341,22 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
         return Err(UserError::usage(what).at("replication").hint(hint));
     }
     let limits = [
-        ("shards", u64::from(spec.shards()), 1, 64),
-        ("sessions", spec.workload.sessions as u64, 1, 10_000),
-        ("time-limit", spec.duration_ms, 500, 24 * 3_600_000),
-        ("op-timeout", spec.workload.op_timeout_ms, 10, 600_000),
+        ("--shards", u64::from(spec.shards()), 1, 64),
+        ("--sessions", spec.workload.sessions as u64, 1, 10_000),
+        ("--time-limit", spec.duration_ms, 500, 24 * 3_600_000),
+        ("--op-timeout", spec.workload.op_timeout_ms, 10, 600_000),
     ];
     for (field, value, least, most) in limits {
         if !(least..=most).contains(&value) {
-            let what = format!("{value} is not between {least} and {most}");
+            let what = match field.strip_prefix("--") {
+                Some("time-limit" | "op-timeout") => format!(
+                    "{} is not between {} and {}",
+                    duration_text(value),
+                    duration_text(least),
+                    duration_text(most)
+                ),
+                _ => format!("{value} is not between {least} and {most}"),
+            };
             return Err(UserError::usage(what).at(field));
         }
     }
@@ -348,8 +365,12 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
     known("policy", &spec.workload.policy, &policy::NAMES.map(|(name, _)| name))?;
     let workload = plan::workload_of(spec)?;
     plan::check_needs(workload, &plan::capabilities(spec), spec.shards())?;
-    if spec.name.is_empty() || spec.name.contains(['/', '\\']) || spec.name.starts_with('.') {
-        return Err(UserError::usage("a name is one plain word").at("name"));
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let named = (1..=NAME_MAX).contains(&spec.name.len()) && spec.name.chars().all(plain);
+    if !named || spec.name.starts_with('.') {
+        let what = "a name is one word of letters, digits, - and _";
+        let hint = format!("at most {NAME_MAX} of them: it names a folder");
+        return Err(UserError::usage(what).at("--name").hint(hint));
     }
     validate_faults(spec)
 }
@@ -357,8 +378,10 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
 fn validate_faults(spec: &TestSpec) -> Result<(), UserError> {
     let names = crate::gate::names(spec)?;
     for fault in &spec.faults {
-        Selector::parse(&fault.selector, &names)
-            .map_err(|error| UserError::usage(error.to_string()).at("fault"))?;
+        Selector::parse(&fault.selector, &names).map_err(|error| {
+            let hint = format!("nodes are {}", names.join(", "));
+            UserError::usage(error.to_string()).at("--fault").hint(hint)
+        })?;
         if spec.shards() <= fault.shard {
             let what = format!("there is no shard {}: they count from 0", fault.shard);
             return Err(UserError::usage(what).at("fault"));

@@ -55,7 +55,12 @@ fn find(name: &str) -> Option<(Fault, Option<String>)> {
 fn unknown(name: &str) -> UserError {
     let names: Vec<&str> = ALL.iter().map(|fault| fault.name()).collect();
     let mut hint = format!("faults are {}", names.join(", "));
-    if let Some(near) = nearest(name, &names) {
+    // `leader-kil` is as near to `leader-kill` as `kil` is to `kill`.
+    let near = nearest(name, &names).map(str::to_owned).or_else(|| {
+        let (whom, what) = name.rsplit_once('-')?;
+        nearest(what, &names).map(|near| format!("{whom}-{near}"))
+    });
+    if let Some(near) = near {
         hint = format!("did you mean {near}? {hint}");
     }
     UserError::usage(format!("unknown fault \"{name}\"")).hint(hint)
