@@ -297,12 +297,12 @@ fn an_operator_promotes_where_all_of_it_is_allowed() {
     let site = Site::up("promote");
     for host in ["n1", "n2", "n3"] {
         let script = "echo 'kill -INT $(head -n 1 /var/lib/splitbrain-postgres/data/postmaster.pid)\
-                      ' > /root/stop.sh";
+                      ' > /run/stop.sh";
         site.on(host, script);
     }
     let families = "allow = [\"process\", \"failover\"]";
     markers(&site, &format!("cluster_id = \"staging\"\n{families}\nexpires = \"2099-01-01\"\n"));
-    let stop = format!("{SECURE}\nstop = [\"/bin/sh\", \"/root/stop.sh\"]");
+    let stop = format!("{SECURE}\nstop = [\"/bin/sh\", \"/run/stop.sh\"]");
     site.inventory("open.toml", OPEN, &stop);
     site.inventory("nostop.toml", OPEN, SECURE);
     let flags = [

@@ -4,21 +4,13 @@
 
 mod support;
 
-use support::{errors, lab_works, only_run, run};
+use support::{lab_works, verdict};
 
 /// Runs a test on the lab; gives its exit code and verdict.
 fn judged(name: &str, flags: &[&str]) -> (Option<i32>, serde_json::Value) {
     let folder = tempfile::tempdir().unwrap();
-    let mut arguments = vec!["run", "--name", name];
-    arguments.extend(flags);
-    let output = run(&arguments, folder.path());
-    let path = only_run(folder.path(), name).join("verdict.json");
-    let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
-    (output.status.code(), serde_json::from_slice(&text).unwrap())
-}
-
-fn verdict<'a>(value: &'a serde_json::Value, checker: &str) -> &'a str {
-    value["checkers"][checker]["verdict"].as_str().unwrap()
+    let (code, value, _) = support::judged(folder.path(), name, flags);
+    (code, value)
 }
 
 #[test]

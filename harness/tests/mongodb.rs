@@ -5,7 +5,7 @@
 
 mod support;
 
-use support::{errors, lab_works, only_run, run};
+use support::{errors, lab_works, run, verdict};
 
 /// Whether there is a lab and a server for it; says loudly if there is not.
 fn mongodb_works() -> bool {
@@ -25,16 +25,7 @@ fn mongodb_works() -> bool {
 /// Runs a test on MongoDB; gives its exit code, its verdict and what was said.
 fn judged(name: &str, flags: &[&str]) -> (Option<i32>, serde_json::Value, String) {
     let folder = tempfile::tempdir().unwrap();
-    let mut arguments = vec!["run", "--system", "mongodb", "--name", name];
-    arguments.extend(flags);
-    let output = run(&arguments, folder.path());
-    let path = only_run(folder.path(), name).join("verdict.json");
-    let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
-    (output.status.code(), serde_json::from_slice(&text).unwrap(), errors(&output))
-}
-
-fn verdict<'a>(value: &'a serde_json::Value, checker: &str) -> &'a str {
-    value["checkers"][checker]["verdict"].as_str().unwrap()
+    support::judged(folder.path(), name, &[&["--system", "mongodb"], flags].concat())
 }
 
 /// A cut that outlasts the step-down and the next election: 1 s and 2.2 s with this timeout.

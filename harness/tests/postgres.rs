@@ -7,7 +7,8 @@ mod support;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{errors, lab_works, only_run, run};
+use support::site::postgres_here;
+use support::{errors, lab_works, only_run, run, verdict};
 
 /// A leader cut off for a moment before it is killed: what it took meanwhile is on it alone.
 const CUT_AND_KILL: [&str; 4] =
@@ -15,30 +16,12 @@ const CUT_AND_KILL: [&str; 4] =
 
 /// Whether there is a server to test; says loudly if there is not.
 fn postgres_works() -> bool {
-    if !lab_works() {
-        return false;
-    }
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    if versions.map(|version| version.path().join("bin/postgres")).any(|server| server.exists()) {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "CI must have a PostgreSQL server");
-    eprintln!("skipped: no PostgreSQL server in /usr/lib/postgresql");
-    false
+    lab_works() && postgres_here()
 }
 
 /// Runs a test; gives its exit code, verdict and what was said.
 fn judged(folder: &Path, name: &str, flags: &[&str]) -> (Option<i32>, Value, String) {
-    let mut arguments = vec!["run", "--system", "postgres", "--name", name];
-    arguments.extend(flags);
-    let output = run(&arguments, folder);
-    let path = only_run(folder, name).join("verdict.json");
-    let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
-    (output.status.code(), serde_json::from_slice(&text).unwrap(), errors(&output))
-}
-
-fn verdict<'a>(value: &'a Value, checker: &str) -> &'a str {
-    value["checkers"][checker]["verdict"].as_str().unwrap()
+    support::judged(folder, name, &[&["--system", "postgres"], flags].concat())
 }
 
 #[test]

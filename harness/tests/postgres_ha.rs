@@ -8,7 +8,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::Value;
-use support::{errors, lab_works, only_run, run};
+use support::{errors, field, lab_works, only_run, run};
 
 /// Whether these programs are there; says loudly which are not.
 fn here(programs: &[&str]) -> bool {
@@ -35,16 +35,7 @@ fn here(programs: &[&str]) -> bool {
 
 /// Runs a test; gives its exit code, its folder's verdict and what was said.
 fn judged(folder: &Path, name: &str, flags: &[&str]) -> (Option<i32>, Value, String) {
-    let mut arguments = vec!["run", "--system", "postgres", "--name", name];
-    arguments.extend(flags);
-    let output = run(&arguments, folder);
-    let path = only_run(folder, name).join("verdict.json");
-    let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
-    (output.status.code(), serde_json::from_slice(&text).unwrap(), errors(&output))
-}
-
-fn field<'a>(value: &'a Value, checker: &str, field: &str) -> &'a str {
-    value["checkers"][checker][field].as_str().unwrap()
+    support::judged(folder, name, &[&["--system", "postgres"], flags].concat())
 }
 
 #[test]

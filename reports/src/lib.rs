@@ -14,6 +14,7 @@ mod page;
 mod plots;
 mod sections;
 pub mod suite;
+mod table_page;
 mod terminal;
 
 use std::collections::BTreeMap;

@@ -81,3 +81,26 @@ pub fn interfaces() -> Vec<String> {
     names.sort();
     names
 }
+
+/// Runs `splitbrain run --name NAME` with these flags; gives its exit code, verdict and what was
+/// said.
+pub fn judged(
+    folder: &Path,
+    name: &str,
+    flags: &[&str],
+) -> (Option<i32>, serde_json::Value, String) {
+    let output = run(&[&["run", "--name", name], flags].concat(), folder);
+    let path = only_run(folder, name).join("verdict.json");
+    let text = std::fs::read(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
+    (output.status.code(), serde_json::from_slice(&text).unwrap(), errors(&output))
+}
+
+/// What a checker's outcome says in this field: `verdict`, `role`.
+pub fn field<'a>(value: &'a serde_json::Value, checker: &str, field: &str) -> &'a str {
+    value["checkers"][checker][field].as_str().unwrap()
+}
+
+/// A checker's verdict.
+pub fn verdict<'a>(value: &'a serde_json::Value, checker: &str) -> &'a str {
+    field(value, checker, "verdict")
+}

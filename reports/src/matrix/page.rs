@@ -1,42 +1,23 @@
 //! The page that a team hangs on the wall: one file, nothing from elsewhere, no script.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::{Cell, CellState, Matrix, Row, RowStatus};
-
-const CSS: &str = include_str!("../../assets/report.css");
-const OWN: &str = include_str!("../../assets/table.css");
-/// No request is ever made, and no script runs.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+use crate::table_page::table_page;
 
 /// The whole page.
 pub fn html(matrix: &Matrix) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (matrix.title()) }
-                style { (PreEscaped(CSS)) (PreEscaped(OWN)) }
-            }
-            body.wide {
-                (bar(matrix))
-                main {
-                    div.scroll { (table(matrix)) }
-                    (legend())
-                    (phases(matrix))
-                    h2 { "Row by row" }
-                    @for row in &matrix.rows { (details(matrix, row)) }
-                    h2 { "Again" }
-                    div.command { code { (matrix.command) } }
-                }
-                footer { "splitbrain " (matrix.version) " · format " (matrix.format) }
-            }
-        }
+    let main = html! {
+        div.scroll { (table(matrix)) }
+        (legend())
+        (phases(matrix))
+        h2 { "Row by row" }
+        @for row in &matrix.rows { (details(matrix, row)) }
+        h2 { "Again" }
+        div.command { code { (matrix.command) } }
     };
-    page.into_string()
+    let footer = html! { "splitbrain " (matrix.version) " · format " (matrix.format) };
+    table_page(&matrix.title(), &bar(matrix), &main, &footer)
 }
 
 fn bar(matrix: &Matrix) -> Markup {

@@ -1,13 +1,9 @@
 //! The index page of a suite: every case, every run, linked.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::{CaseResult, CaseStatus, SeedResult, Suite, seconds};
-
-const CSS: &str = include_str!("../../assets/report.css");
-const OWN: &str = include_str!("../../assets/table.css");
-/// No request is ever made, and no script runs.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+use crate::table_page::table_page;
 
 /// Runs of a case that are shown without being asked for.
 const UNFOLDED: usize = 10;
@@ -16,31 +12,16 @@ const UNFOLDED: usize = 10;
 pub fn html(suite: &Suite) -> String {
     let bad =
         |case: &&CaseResult| !matches!(case.status, CaseStatus::AsExpected | CaseStatus::NotRun);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (suite.title()) }
-                style { (PreEscaped(CSS)) (PreEscaped(OWN)) }
-            }
-            body.wide {
-                (bar(suite))
-                main {
-                    @if suite.cases.iter().any(|case| bad(&case)) {
-                        h2 { "What needs a look" }
-                        @for case in suite.cases.iter().filter(bad) { (trouble(case)) }
-                    }
-                    h2 { "All cases" }
-                    div.scroll { (table(suite)) }
-                }
-                footer { "splitbrain " (suite.version) " · format " (suite.format) }
-            }
+    let main = html! {
+        @if suite.cases.iter().any(|case| bad(&case)) {
+            h2 { "What needs a look" }
+            @for case in suite.cases.iter().filter(bad) { (trouble(case)) }
         }
+        h2 { "All cases" }
+        div.scroll { (table(suite)) }
     };
-    page.into_string()
+    let footer = html! { "splitbrain " (suite.version) " · format " (suite.format) };
+    table_page(&suite.title(), &bar(suite), &main, &footer)
 }
 
 fn bar(suite: &Suite) -> Markup {
