@@ -4,14 +4,14 @@ use history::History;
 
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::cases::{Cases, Refusal, Why};
-use crate::graph::{Builder, Graph, PROCESS, REALTIME, RW, View, WR, WW, components, knot};
+use crate::graph::{Builder, Graph, Knot, PROCESS, REALTIME, RW, View, WR, WW, components, knot};
 use crate::lattice::{ruled_out, strongest};
 use crate::list_append::Lists;
 use crate::options::{Options, Scope, Workload};
 use crate::registers::Registers;
-use crate::search::{shapes, shortest, simple};
+use crate::search::{Cycle, Found, shapes, shortest, simple};
 use crate::verdict::{CycleFound, Step, Validity, Verdict};
-use crate::{levels, list_cases, order, register_cases};
+use crate::{levels, list_cases, named, order, register_cases};
 
 enum Index<'h> {
     Lists(Lists<'h>),
@@ -99,34 +99,45 @@ impl Cycles {
         let knot = knot(graph, &tied);
         drop(tied);
         self.levels = levels::failed(&knot.graph, extra);
+        let helper = |vertex: u32| knot.old[vertex as usize] >= ops;
         let mut known = AnomalySet::default();
         for shape in shapes(extra) {
             if known.implied().contains(shape.anomaly) {
                 continue;
             }
-            let helper = |vertex: u32| knot.old[vertex as usize] >= ops;
-            let result = shortest(&knot.graph, shape, &helper, options.search_edges_max);
-            if result.bounded {
-                self.bounded.push(shape.anomaly);
-            }
-            let Some(cycle) = result.cycle.and_then(|cycle| simple(cycle, shape.anomaly)) else {
-                continue;
-            };
-            let old = |vertex: u32| knot.old[vertex as usize];
-            let next = |at: usize| old(cycle[(at + 1) % cycle.len()].0);
-            let steps = cycle.iter().enumerate().map(|(at, &(vertex, kind))| {
-                let why = index.why(old(vertex), next(at), kind)?;
-                Some(Step { op: old(vertex), kind, why })
-            });
-            // An edge that cannot be explained would be a fault of ours.
-            let steps: Option<Vec<Step>> = steps.collect();
-            // Left out then; the level tests stand.
-            if let Some(steps) = steps {
+            let mut result = shortest(&knot.graph, shape, &helper, options.search_edges_max);
+            result.cycle = result.cycle.and_then(|cycle| simple(cycle, shape.anomaly));
+            if self.take(shape.anomaly, result, &knot, index) {
                 known.insert(shape.anomaly);
-                self.found.push(CycleFound { anomaly: shape.anomaly, steps });
             }
         }
+        for (anomaly, kinds) in named::SHAPES {
+            let result = named::cycle(&knot.graph, kinds, &helper, options.search_edges_max);
+            self.take(anomaly, result, &knot, index);
+        }
     }
+
+    /// Keeps what a search found, if there is anything, with the reasons for each edge.
+    fn take(&mut self, anomaly: Anomaly, found: Found, knot: &Knot, index: &Index<'_>) -> bool {
+        if found.bounded {
+            self.bounded.push(anomaly);
+        }
+        let steps = found.cycle.and_then(|cycle| explained(&cycle, knot, index));
+        let steps = steps.map(|steps| self.found.push(CycleFound { anomaly, steps }));
+        steps.is_some()
+    }
+}
+
+/// A cycle's steps, with why each edge exists. An edge that cannot be explained would be a fault
+/// of ours: the cycle is left out then, and the level tests stand.
+fn explained(cycle: &Cycle, knot: &Knot, index: &Index<'_>) -> Option<Vec<Step>> {
+    let old = |vertex: u32| knot.old[vertex as usize];
+    let next = |at: usize| old(cycle[(at + 1) % cycle.len()].0);
+    let steps = cycle.iter().enumerate().map(|(at, &(vertex, kind))| {
+        let why = index.why(old(vertex), next(at), kind)?;
+        Some(Step { op: old(vertex), kind, why })
+    });
+    steps.collect()
 }
 
 fn conclude(

@@ -12,7 +12,8 @@
 //! 4. `levels` tests each level by strongly connected components.
 //! 5. `search` finds the shortest cycle of each kind; [`explain`] tells it; [`verify`] re-checks it
 //!    with code of its own.
-//! 6. `lattice` says which levels the anomalies rule out.
+//! 6. `named` looks for write skew and long forks, which have names of their own.
+//! 7. `lattice` says which levels the anomalies rule out.
 //!
 //! ```
 //! use elle_rs::{Options, Validity, Workload, check};
@@ -44,6 +45,9 @@ mod levels;
 mod list_append;
 mod list_cases;
 mod mutation;
+mod named;
+#[cfg(test)]
+mod named_tests;
 mod options;
 #[cfg(test)]
 mod oracle;

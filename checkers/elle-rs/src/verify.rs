@@ -24,11 +24,29 @@ pub fn cycle(history: &History, options: &Options, found: &CycleFound) -> Result
             return Err(format!("{} to {next}: {:?} does not hold", step.op, step.why));
         }
     }
-    let name = name_of(&found.steps.iter().map(|step| step.why).collect::<Vec<_>>());
-    match name.as_deref() == Some(found.anomaly.name()) {
+    let whys: Vec<Why> = found.steps.iter().map(|step| step.why).collect();
+    let name = name_of(&whys);
+    let named = match found.anomaly {
+        Anomaly::WriteSkew => is_made_of(&whys, "rw rw"),
+        Anomaly::LongFork => is_made_of(&whys, "rw wr rw wr"),
+        other => name.as_deref() == Some(other.name()),
+    };
+    match named {
         true => Ok(()),
         false => Err(format!("this is {name:?}, not {}", found.anomaly)),
     }
+}
+
+/// Whether the edges are of these kinds, in this order, beginning with the first.
+fn is_made_of(whys: &[Why], kinds: &str) -> bool {
+    let words = whys.iter().map(|why| match why {
+        Why::Overwrote { .. } => "ww",
+        Why::Read { .. } => "wr",
+        Why::ReadBefore { .. } => "rw",
+        Why::Process => "process",
+        Why::Realtime => "realtime",
+    });
+    words.collect::<Vec<&str>>().join(" ") == kinds
 }
 
 fn name_of(whys: &[Why]) -> Option<String> {
