@@ -1,6 +1,6 @@
 //! list-append and rw-register: isolation levels, judged by elle-rs (docs/checkers/isolation.md).
 
-use elle_rs::{Case, CycleFound, Model, Options, Validity, Workload, explain};
+use elle_rs::{Anomaly, Case, CycleFound, Model, Options, Validity, Workload, explain};
 use history::{History, MopKind, Op};
 use serde_json::json;
 
@@ -42,6 +42,11 @@ pub fn is_level(word: &str) -> bool {
     Model::named(word).is_some()
 }
 
+/// Whether a word names an anomaly of isolation.
+pub fn is_anomaly(word: &str) -> bool {
+    Anomaly::named(word).is_some()
+}
+
 /// Whether some anomaly is mapped to a level, so that an answer about it can be no other than
 /// true.
 pub fn is_judged_level(word: &str) -> bool {
@@ -80,14 +85,26 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     let names = |models: &[Model]| models.iter().map(|model| model.name()).collect::<Vec<_>>();
     let types: Vec<&str> = verdict.anomaly_types.iter().map(|a| a.name()).collect();
     let strongest = names(&verdict.strongest);
+    let mut beyond: Vec<&str> = verdict
+        .found
+        .iter()
+        .filter(|anomaly| !verdict.anomaly_types.contains(anomaly))
+        .map(|anomaly| anomaly.name())
+        .collect();
+    beyond.sort_unstable();
     for (fact, value) in [
         ("model", json!(model.name())),
         ("anomaly-types", json!(types)),
         ("not", json!(names(&verdict.not))),
         ("also-not", json!(names(&verdict.also_not))),
         ("strongest", json!(strongest)),
+        ("beyond", json!(beyond)),
+        ("assuming", json!(verdict.assumptions)),
     ] {
         outcome.facts.insert(fact.to_owned(), value);
+    }
+    if verdict.validity != Validity::Unknown {
+        outcome.reason = remark(model, &beyond, &verdict.assumptions);
     }
     if verdict.validity != Validity::Invalid {
         return outcome;
@@ -105,6 +122,20 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     outcome.count = outcome.count.max(1);
     outcome.findings.truncate(context.findings_max.unwrap_or(50));
     outcome
+}
+
+/// What a reader of a verdict has to know beside it: what it rests on, and what was seen that the
+/// level does not forbid.
+fn remark(model: Model, beyond: &[&str], assumptions: &[&str]) -> Option<String> {
+    let mut parts = Vec::new();
+    if !assumptions.is_empty() {
+        parts.push(format!("assuming: {}", assumptions.join(", ")));
+    }
+    if !beyond.is_empty() {
+        let seen = beyond.join(", ");
+        parts.push(format!("seen, and not forbidden by {}: {seen}", model.name()));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn of_cycle(

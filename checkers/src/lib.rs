@@ -19,7 +19,7 @@ mod sentences;
 pub mod verdict;
 
 pub use coverage::{CoverageRules, FaultSpan, coverage};
-pub use isolation::{is_judged_level, is_level};
+pub use isolation::{is_anomaly, is_judged_level, is_level};
 pub use registry::{ALL_NAMES, Checker, ISOLATION, SESSION, built, by_name, judge};
 pub use verdict::{
     Context, Coverage, CoverageItem, Finding, Judgement, Outcome, ReadsMode, Role, Verdict, Window,

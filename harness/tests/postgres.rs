@@ -104,6 +104,33 @@ fn the_wrong_candidate_and_an_unfenced_leader_lose_writes() {
     assert!(said.contains("split brain: n1 (term 1) and n"), "{said}");
 }
 
+/// Nightly, ten seeds each: suites/nightly.toml.
+#[test]
+fn each_isolation_level_gives_its_own_and_shows_what_it_does_not_forbid() {
+    if !postgres_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |level: &str| {
+        let isolation = format!("postgres.isolation={level}");
+        let flags = ["--workload", "append", "--time-limit", "5s", "--set", &isolation];
+        let (code, value, said) = judged(folder.path(), level, &flags);
+        assert_eq!(code, Some(0), "{level}: {said}");
+        let lists = &value["checkers"]["list-append"];
+        assert_eq!(lists["role"], "promised", "{level}: {lists}");
+        assert_eq!(lists["verdict"], "valid", "{level}: {lists}");
+        let beyond = lists["beyond"].as_array().unwrap().iter();
+        beyond.map(|anomaly| anomaly.as_str().unwrap().to_owned()).collect::<Vec<String>>()
+    };
+    let read_committed = at("read-committed");
+    assert!(read_committed.contains(&"G-single-item".to_owned()), "{read_committed:?}");
+    let repeatable_read = at("repeatable-read");
+    assert!(repeatable_read.contains(&"G2-item".to_owned()), "{repeatable_read:?}");
+    let serial = at("serializable");
+    let strong = |name: &String| name.ends_with("-realtime") || name.ends_with("-process");
+    assert!(serial.iter().all(strong), "{serial:?}");
+}
+
 #[test]
 fn what_cannot_be_built_is_named_with_its_host() {
     if !postgres_works() {

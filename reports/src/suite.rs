@@ -73,6 +73,9 @@ pub struct SeedResult {
     pub untold: BTreeMap<String, String>,
     /// What the coverage gate missed.
     pub missing: Vec<String>,
+    /// Anomalies of isolation that transactions showed, forbidden or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<String>,
     /// The first finding of each checker that found something, in a sentence.
     pub findings: BTreeMap<String, String>,
     /// Its folder, relative to the suite's.

@@ -68,9 +68,12 @@ impl Options {
         self.models.iter().fold(named, |all, model| all.union(model.prohibits()))
     }
 
-    /// The assumptions that a verdict rests on, by the options' names.
+    /// The assumptions that a verdict rests on, by the options' names. Registers always rest on
+    /// `initial-state`: every value comes after what was there before the first write.
     pub fn assumptions(&self) -> Vec<&'static str> {
+        let registers = self.workload == Workload::RwRegister;
         let all = [
+            (registers, "initial-state"),
             (self.wfr_keys, "wfr-keys"),
             (self.sequential_keys, "sequential-keys"),
             (self.linearizable_keys, "linearizable-keys"),

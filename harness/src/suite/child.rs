@@ -132,6 +132,10 @@ fn facts(verdict: &Value) -> Option<SeedResult> {
         ..SeedResult::default()
     };
     for (name, outcome) in verdict["checkers"].as_object()? {
+        for list in ["anomaly-types", "beyond"] {
+            let anomalies = outcome[list].as_array().into_iter().flatten();
+            seed.shown.extend(anomalies.filter_map(Value::as_str).map(str::to_owned));
+        }
         match outcome["verdict"].as_str() {
             Some("invalid") => {
                 seed.found.insert(name.clone(), outcome["count"].as_u64().unwrap_or(1));
@@ -175,12 +179,15 @@ mod tests {
                     "findings": [{"sentence": "odd"}]},
                 "monotonic-reads": {"verdict": "valid", "count": 0, "findings": []},
                 "read-your-writes": {"verdict": "unknown", "reason": "no reads", "findings": []},
+                "list-append": {"verdict": "valid", "count": 0, "findings": [],
+                    "anomaly-types": [], "beyond": ["G2-item"]},
             },
             "coverage": {"missing": ["reads: 3 of 50", "a promise: none"]},
         });
         let seed = facts(&verdict).unwrap();
         assert_eq!(seed.found.len(), 2);
         assert_eq!(seed.broken, ["lost-writes"]);
+        assert_eq!(seed.shown, ["G2-item"]);
         assert_eq!(seed.findings["lost-writes"], "lost 4");
         assert_eq!(seed.untold["read-your-writes"], "no reads");
         assert_eq!(seed.missing, ["reads: 3 of 50"]);

@@ -12,7 +12,9 @@ pub struct Expectation {
     pub finds: Vec<String>,
     /// Checkers that find nothing, promised or not, in runs that could have failed.
     pub holds: Vec<String>,
-    /// In how many runs each of `finds` is found; absent: in all.
+    /// Anomalies of isolation that transactions show, whatever is promised.
+    pub shows: Vec<String>,
+    /// In how many runs each of `finds` and `shows` is found; absent: in all.
     pub at_least: Option<usize>,
 }
 
@@ -36,13 +38,16 @@ impl Expectation {
         if self.valid {
             parts.push("valid".to_owned());
         }
+        let often = match self.at_least {
+            None if seeds == 1 => String::new(),
+            None => format!(" in each of {seeds} seeds"),
+            Some(least) => format!(" in at least {least} of {seeds} seeds"),
+        };
         if !self.finds.is_empty() {
-            let often = match self.at_least {
-                None if seeds == 1 => String::new(),
-                None => format!(" in each of {seeds} seeds"),
-                Some(least) => format!(" in at least {least} of {seeds} seeds"),
-            };
             parts.push(format!("finds {}{often}", self.finds.join(", ")));
+        }
+        if !self.shows.is_empty() {
+            parts.push(format!("transactions show {}{often}", self.shows.join(", ")));
         }
         if !self.holds.is_empty() {
             parts.push(format!("{} held", self.holds.join(", ")));
@@ -63,7 +68,14 @@ impl Expectation {
             self.valid(seed, &mut tally);
             self.held(seed, &mut tally);
         }
-        self.found(wanted, seeds, &mut tally);
+        let found = |seed: &SeedResult, name: &str| seed.found.contains_key(name);
+        for name in &self.finds {
+            self.found(wanted, seeds, (name, name), &found, &mut tally);
+        }
+        let shown = |seed: &SeedResult, name: &str| seed.shown.iter().any(|shown| shown == name);
+        for name in &self.shows {
+            self.found(wanted, seeds, (name, "list-append"), &shown, &mut tally);
+        }
         let (surroundings, said) = surroundings(wanted, seeds, end);
         let status = [
             (!tally.unexpected.is_empty()).then_some(CaseStatus::Unexpected),
@@ -112,26 +124,32 @@ impl Expectation {
         }
     }
 
-    fn found(&self, wanted: usize, seeds: &[SeedResult], tally: &mut Tally) {
+    /// Whether something, told by a checker, is there often enough.
+    fn found(
+        &self,
+        wanted: usize,
+        seeds: &[SeedResult],
+        (name, checker): (&str, &str),
+        has: &dyn Fn(&SeedResult, &str) -> bool,
+        tally: &mut Tally,
+    ) {
         let need = self.at_least.unwrap_or(wanted);
-        for name in &self.finds {
-            let found = seeds.iter().filter(|seed| seed.found.contains_key(name)).count();
-            if need <= found {
-                continue;
-            }
-            let without = seeds.iter().filter(|seed| !seed.found.contains_key(name));
-            let open = without.clone().filter(|seed| untold(seed, name).is_some()).count();
-            let open = open + wanted.saturating_sub(seeds.len());
-            let missing: Vec<String> = without.map(|seed| seed.seed.to_string()).collect();
-            let what = format!("{name} was found in {found} of {wanted} runs, expected {need}");
-            let what = match missing.is_empty() {
-                true => what,
-                false => format!("{what}; not with seed {}", missing.join(", ")),
-            };
-            match need <= found + open {
-                true => tally.unknown.push(what),
-                false => tally.unexpected.push(what),
-            }
+        let found = seeds.iter().filter(|seed| has(seed, name)).count();
+        if need <= found {
+            return;
+        }
+        let without = seeds.iter().filter(|seed| !has(seed, name));
+        let open = without.clone().filter(|seed| untold(seed, checker).is_some()).count();
+        let open = open + wanted.saturating_sub(seeds.len());
+        let missing: Vec<String> = without.map(|seed| seed.seed.to_string()).collect();
+        let what = format!("{name} was found in {found} of {wanted} runs, expected {need}");
+        let what = match missing.is_empty() {
+            true => what,
+            false => format!("{what}; not with seed {}", missing.join(", ")),
+        };
+        match need <= found + open {
+            true => tally.unknown.push(what),
+            false => tally.unexpected.push(what),
         }
     }
 }

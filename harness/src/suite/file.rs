@@ -79,7 +79,10 @@ pub struct Case {
     /// Checkers that find nothing, promised or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<String>,
-    /// In how many of the seeds each of `finds` is found; absent: in all.
+    /// Anomalies of isolation that transactions show, whatever is promised.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shows: Vec<String>,
+    /// In how many of the seeds each of `finds` and `shows` is found; absent: in all.
     pub at_least: Option<usize>,
 }
 
@@ -153,6 +156,11 @@ impl Case {
                 }
             }
         }
+        if let Some(name) = self.shows.iter().find(|name| !checkers::is_anomaly(name)) {
+            return Err(UserError::usage(format!("\"{name}\" is no anomaly of isolation"))
+                .at("shows")
+                .hint("their names are in docs/checkers/isolation.md: G-single-item, G2-item"));
+        }
         if let Some(both) = self.finds.iter().find(|name| self.holds.contains(name)) {
             return Err(UserError::usage(format!("{both} cannot be found and hold")).at("holds"));
         }
@@ -161,7 +169,11 @@ impl Case {
                 .at("expect")
                 .hint("use finds with holds instead"));
         }
-        if self.expect.is_none() && self.finds.is_empty() && self.holds.is_empty() {
+        if self.expect.is_none()
+            && self.finds.is_empty()
+            && self.holds.is_empty()
+            && self.shows.is_empty()
+        {
             return Err(UserError::usage("nothing is expected")
                 .at("expect")
                 .hint("expect = \"valid\", finds = [\"...\"] or holds = [\"...\"]"));
@@ -178,6 +190,7 @@ impl Case {
             valid: self.expect.is_some(),
             finds: self.finds.clone(),
             holds: self.holds.clone(),
+            shows: self.shows.clone(),
             at_least: self.at_least,
         }
     }

@@ -63,6 +63,20 @@ fn one_run() {
 }
 
 #[test]
+fn anomalies_of_isolation_are_to_be_shown() {
+    use CaseStatus::{AsExpected, Unexpected};
+    let expectation =
+        Expectation { valid: true, shows: vec!["G2-item".to_owned()], ..Expectation::default() };
+    let mut run = seed("valid", &[], &[], &[]);
+    let (status, why) = expectation.judge(1, std::slice::from_ref(&run), &OK);
+    assert_eq!(status, Unexpected);
+    assert_eq!(why, ["G2-item was found in 0 of 1 runs, expected 1; not with seed 1"]);
+    run.shown = vec!["G2-item".to_owned()];
+    assert_eq!(expectation.judge(1, &[run], &OK).0, AsExpected);
+    assert_eq!(expectation.words(1), "valid; transactions show G2-item");
+}
+
+#[test]
 fn several_runs() {
     use CaseStatus::{AsExpected, Unexpected, Unknown};
     let lost = || seed("invalid", &["lost-writes"], &[], &[]);

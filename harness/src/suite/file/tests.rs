@@ -33,6 +33,7 @@ fn mistakes_are_told_with_their_case_and_what_to_try() {
     for (rest, place, part) in [
         ("", "case a: expect", "nothing is expected"),
         ("finds = [\"lost-write\"]", "case a: finds", "unknown checker \"lost-write\""),
+        ("shows = [\"G2-itm\"]", "case a: shows", "\"G2-itm\" is no anomaly of isolation"),
         ("finds = [\"bank\"]", "case a: finds", "checker bank is not built yet"),
         ("holds = [\"session\"]", "case a: holds", "several checkers"),
         ("expect = \"fine\"", "case a: expect", "\"fine\" cannot be expected"),
