@@ -1,8 +1,9 @@
 //! list-append and rw-register: isolation levels, judged by elle-rs (docs/checkers/isolation.md).
 
+use elle_rs::draw::Drawing;
 use elle_rs::{Anomaly, Case, CycleFound, Model, Options, Validity, Workload, explain};
 use history::{History, MopKind, Op};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::registry::Checker;
 use crate::sentences::{lines, windows};
@@ -103,6 +104,10 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     ] {
         outcome.facts.insert(fact.to_owned(), value);
     }
+    if !verdict.cycles.is_empty() {
+        let cycles = verdict.cycles.iter().map(|cycle| drawn(workload, history, cycle));
+        outcome.facts.insert("cycles".to_owned(), cycles.collect());
+    }
     if verdict.validity != Validity::Unknown {
         outcome.reason = remark(model, &beyond, &verdict.assumptions);
     }
@@ -122,6 +127,20 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     outcome.count = outcome.count.max(1);
     outcome.findings.truncate(context.findings_max.unwrap_or(50));
     outcome
+}
+
+/// A cycle as data: a report draws it.
+fn drawn(workload: Workload, history: &History, cycle: &CycleFound) -> Value {
+    let drawing = Drawing::of(history, workload, cycle);
+    let steps = drawing.steps.iter().map(|step| {
+        json!({
+            "transaction": step.transaction,
+            "place": step.place,
+            "kind": step.kind,
+            "because": step.because,
+        })
+    });
+    json!({"anomaly": drawing.title, "steps": steps.collect::<Vec<Value>>()})
 }
 
 /// What a reader of a verdict has to know beside it: what it rests on, and what was seen that the

@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use checkers::{Finding, Outcome, Role, Verdict, WitnessOp};
-use maud::{Markup, html};
+use elle_rs::draw::{Drawing, Drawn};
+use maud::{Markup, PreEscaped, html};
+use serde_json::Value;
 
 use crate::page::badge;
 use crate::{ReportInput, lanes, seconds};
@@ -27,6 +29,7 @@ pub fn findings(input: &ReportInput<'_>) -> Markup {
                 h3 { (badge(outcome.verdict)) " " (name) }
                 (meaning(input, name, outcome))
                 @if outcome.verdict == Verdict::Invalid { (kinds(outcome)) }
+                (beyond(outcome))
             }
         }
     }
@@ -41,7 +44,7 @@ fn meaning(input: &ReportInput<'_>, name: &str, outcome: &Outcome) -> Markup {
                 Verdict::Unknown => "Could not be told. ",
                 Verdict::Invalid => { (outcome.count) " found. " }
             }
-            @if let Some(reason) = &outcome.reason { (reason) ". " }
+            @if let Some(reason) = &outcome.reason { (sentence(reason)) ". " }
             @if let Some(why) = system.promises.get(name) {
                 "This configuration promises it: " (why) "."
             } @else if let Some(what) = system.not_promised.get(name) {
@@ -50,6 +53,13 @@ fn meaning(input: &ReportInput<'_>, name: &str, outcome: &Outcome) -> Markup {
             @if outcome.verdict == Verdict::Invalid && name != "lost-writes" { (cause(input)) }
         }
     }
+}
+
+/// A remark with a capital in front, as it follows a full stop.
+fn sentence(remark: &str) -> String {
+    let mut characters = remark.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string());
+    first.unwrap_or_default() + characters.as_str()
 }
 
 /// What explains stale or vanished reads even where they come from the leader.
@@ -79,6 +89,7 @@ fn kinds(outcome: &Outcome) -> Markup {
     html! {
         @for (signature, findings) in kinds {
             h4 { (signature) }
+            @if let Some(cycle) = cycle(outcome, signature) { (picture(&cycle)) }
             @for finding in findings.iter().take(DRAWN) { (drawn(finding)) }
             @if DRAWN < findings.len() {
                 details {
@@ -89,6 +100,49 @@ fn kinds(outcome: &Outcome) -> Markup {
         }
         @if written < outcome.count {
             p.quiet { "Showing " (written) " of " (outcome.count) "; verdict.json has the rest." }
+        }
+    }
+}
+
+/// The cycle that a finding of transactions is about, if it is one.
+fn cycle(outcome: &Outcome, signature: &str) -> Option<Drawing> {
+    let (_, anomaly) = signature.split_once('/')?;
+    cycles(outcome).into_iter().find(|cycle| cycle.title == anomaly)
+}
+
+/// The cycles that transactions showed, forbidden or not.
+fn cycles(outcome: &Outcome) -> Vec<Drawing> {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let step = |step: &Value| Drawn {
+        transaction: word(&step["transaction"]),
+        place: word(&step["place"]),
+        kind: word(&step["kind"]),
+        because: word(&step["because"]),
+    };
+    let all = outcome.facts.get("cycles").and_then(Value::as_array).into_iter().flatten();
+    let drawing = |cycle: &Value| {
+        let steps = cycle["steps"].as_array().into_iter().flatten().map(step);
+        Drawing { title: word(&cycle["anomaly"]), steps: steps.collect() }
+    };
+    all.map(drawing).collect()
+}
+
+fn picture(cycle: &Drawing) -> Markup {
+    html! { div.scroll { (PreEscaped(cycle.svg())) } }
+}
+
+/// Cycles that were seen and that the level does not forbid.
+fn beyond(outcome: &Outcome) -> Markup {
+    let listed = outcome.facts.get("beyond").and_then(Value::as_array).into_iter().flatten();
+    let names: Vec<&str> = listed.filter_map(Value::as_str).collect();
+    let mut cycles = cycles(outcome);
+    cycles.retain(|cycle| names.contains(&cycle.title.as_str()));
+    html! {
+        @for cycle in cycles {
+            details {
+                summary { "Seen, and not forbidden: " (cycle.title) }
+                (picture(&cycle))
+            }
         }
     }
 }
@@ -131,5 +185,32 @@ fn row(op: &WitnessOp) -> Markup {
             td { (op.note) }
             td { code { (value) } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn cycles_are_drawn_where_they_were_found_and_where_they_are_not_forbidden() {
+        let step = |transaction: &str, kind: &str| {
+            json!({"transaction": transaction, "place": "process 1, line 2", "kind": kind,
+                "because": "T1 read key <x>"})
+        };
+        let skew = json!({"anomaly": "G2-item", "steps": [step("r x", "rw"), step("r y", "rw")]});
+        let mut outcome = Outcome::valid();
+        outcome.facts.insert("cycles".to_owned(), json!([skew]));
+        let found = cycle(&outcome, "list-append/G2-item").unwrap();
+        assert_eq!(found.steps.len(), 2);
+        assert!(cycle(&outcome, "list-append/G0").is_none());
+        let page = picture(&found).into_string();
+        assert!(page.contains("<svg") && page.contains("key &lt;x&gt;"), "{page}");
+        assert!(!beyond(&outcome).into_string().contains("<svg"), "it is forbidden, and found");
+        outcome.facts.insert("beyond".to_owned(), json!(["G2-item"]));
+        let page = beyond(&outcome).into_string();
+        assert!(page.contains("Seen, and not forbidden: G2-item") && page.contains("<svg"));
     }
 }

@@ -1,4 +1,4 @@
-//! Witnesses in words, and as a graph in DOT.
+//! Witnesses in words.
 
 use std::fmt::Write;
 
@@ -91,24 +91,4 @@ pub fn sentence(history: &History, workload: Workload, found: &CycleFound) -> St
         .map(|(at, step)| because(history, workload, &name(at), &name(at + 1), step.why))
         .collect();
     format!("{}: {}", found.anomaly, steps.join("; but "))
-}
-
-/// A cycle as a graph for Graphviz.
-pub fn dot(history: &History, found: &CycleFound) -> String {
-    let mut text = format!("digraph \"{}\" {{\n  rankdir=LR; node [shape=box];\n", found.anomaly);
-    for (at, step) in found.steps.iter().enumerate() {
-        let label = transaction(history, &history.ops[step.op as usize]).replace(['"', '\\'], "'");
-        let _ = writeln!(text, "  T{} [label=\"T{}: {label}\"];", at + 1, at + 1);
-        let next = (at + 1) % found.steps.len() + 1;
-        let kind = match step.why {
-            Why::Overwrote { .. } => "ww",
-            Why::Read { .. } => "wr",
-            Why::ReadBefore { .. } => "rw",
-            Why::Process => "process",
-            Why::Realtime => "realtime",
-        };
-        let _ = writeln!(text, "  T{} -> T{next} [label=\"{kind}\"];", at + 1);
-    }
-    text.push_str("}\n");
-    text
 }
