@@ -3,20 +3,23 @@
 
 use serde_json::{Map, Number, Value};
 
-/// All forms of a text; vectors and lists of maps at the top are opened.
-///
-/// # Errors
-/// What is wrong, with the byte where it is.
-pub fn maps(text: &str) -> Result<Vec<Value>, String> {
+/// The forms of a text up to its end or to the first that is broken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Forms {
+    /// Each with the line where it begins.
+    pub forms: Vec<(u64, Value)>,
+    /// What is wrong after them, with its line.
+    pub damage: Option<String>,
+}
+
+/// Reads forms one after the other; vectors and lists at the top are opened.
+pub fn read(text: &str) -> Forms {
     let mut reader = Reader { bytes: text.as_bytes(), at: 0, depth: 0 };
-    let mut forms = Vec::new();
-    while reader.skip() {
-        match reader.form()? {
-            Value::Array(inner) => forms.extend(inner),
-            form => forms.push(form),
-        }
+    let mut read = Forms::default();
+    if let Err(why) = reader.top(&mut read.forms) {
+        read.damage = Some(why);
     }
-    Ok(forms)
+    read
 }
 
 struct Reader<'t> {
@@ -30,7 +33,35 @@ const DEPTH_MAX: u32 = 64;
 
 impl Reader<'_> {
     fn fault<T>(&self, why: &str) -> Result<T, String> {
-        Err(format!("byte {}: {why}", self.at))
+        let before = &self.bytes[..self.at.min(self.bytes.len())];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Err(format!("line {line}: {why}"))
+    }
+
+    fn top(&mut self, forms: &mut Vec<(u64, Value)>) -> Result<(), String> {
+        let mut closing: Option<u8> = None;
+        // Lines are counted on the way, not from the start for each form.
+        let (mut line, mut counted) = (1, 0);
+        while self.skip() {
+            let next = self.bytes[self.at];
+            match (closing, next) {
+                (None, b'[') => closing = Some(b']'),
+                (None, b'(') => closing = Some(b')'),
+                (Some(end), byte) if byte == end => closing = None,
+                _ => {
+                    let passed = &self.bytes[counted..self.at];
+                    line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+                    counted = self.at;
+                    forms.push((line, self.form()?));
+                    continue;
+                }
+            }
+            self.at += 1;
+        }
+        match closing {
+            Some(_) => self.fault("the text ends within brackets"),
+            None => Ok(()),
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -156,13 +187,18 @@ mod tests {
     fn histories_of_jepsen_are_read_and_faults_are_placed() {
         let text = "[{:index 0, :type :invoke, :process 1 :value [[:append :x 1] [:r 2 nil]]}]\n\
                     #jepsen.history.Op{:index 1 :type :ok :f :txn} ; the end";
-        let read = maps(text).unwrap();
-        assert_eq!(read[0]["value"], serde_json::json!([["append", "x", 1], ["r", 2, null]]));
-        assert_eq!(read[1]["type"], "ok");
+        let Forms { forms, damage } = read(text);
+        assert_eq!(damage, None);
+        let value = serde_json::json!([["append", "x", 1], ["r", 2, null]]);
+        assert_eq!((forms[0].0, &forms[0].1["value"]), (1, &value));
+        assert_eq!((forms[1].0, &forms[1].1["type"]), (2, &"ok".into()));
         for (broken, why) in [("{:a", "ends within"), ("{:a}", "without a value"), ("]", "closes")]
         {
-            assert!(maps(broken).unwrap_err().contains(why), "{broken}");
+            assert!(read(broken).damage.unwrap().contains(why), "{broken}");
         }
-        assert!(maps(&"[".repeat(10_000)).unwrap_err().contains("deeply"));
+        assert!(read(&"[".repeat(10_000)).damage.unwrap().contains("deeply"));
+        let cut = read("[{:a 1}\n{:a 2}\n{:a");
+        assert_eq!(cut.forms.len(), 2, "what stands before the damage is read");
+        assert_eq!(cut.damage.unwrap(), "line 3: the text ends within brackets");
     }
 }
