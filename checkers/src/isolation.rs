@@ -83,31 +83,8 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
         let why = "not applicable: no transaction depends on another";
         outcome.reason = Some(why.to_owned());
     }
-    let names = |models: &[Model]| models.iter().map(|model| model.name()).collect::<Vec<_>>();
-    let types: Vec<&str> = verdict.anomaly_types.iter().map(|a| a.name()).collect();
-    let strongest = names(&verdict.strongest);
-    let mut beyond: Vec<&str> = verdict
-        .found
-        .iter()
-        .filter(|anomaly| !verdict.anomaly_types.contains(anomaly))
-        .map(|anomaly| anomaly.name())
-        .collect();
-    beyond.sort_unstable();
-    for (fact, value) in [
-        ("model", json!(model.name())),
-        ("anomaly-types", json!(types)),
-        ("not", json!(names(&verdict.not))),
-        ("also-not", json!(names(&verdict.also_not))),
-        ("strongest", json!(strongest)),
-        ("beyond", json!(beyond)),
-        ("assuming", json!(verdict.assumptions)),
-    ] {
-        outcome.facts.insert(fact.to_owned(), value);
-    }
-    if !verdict.cycles.is_empty() {
-        let cycles = verdict.cycles.iter().map(|cycle| drawn(workload, history, cycle));
-        outcome.facts.insert("cycles".to_owned(), cycles.collect());
-    }
+    let beyond = beyond(&verdict);
+    tell(&mut outcome, workload, history, model, &verdict, &beyond);
     if verdict.validity != Validity::Unknown {
         outcome.reason = remark(model, &beyond, &verdict.assumptions);
     }
@@ -127,6 +104,44 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     outcome.count = outcome.count.max(1);
     outcome.findings.truncate(context.findings_max.unwrap_or(50));
     outcome
+}
+
+/// What was seen that the level does not forbid.
+fn beyond(verdict: &elle_rs::Verdict) -> Vec<&'static str> {
+    let found = verdict.found.iter();
+    let beyond = found.filter(|anomaly| !verdict.anomaly_types.contains(anomaly));
+    let mut names: Vec<&str> = beyond.map(Anomaly::name).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Everything that the contract has beside the verdict and its findings.
+fn tell(
+    outcome: &mut Outcome,
+    workload: Workload,
+    history: &History,
+    model: Model,
+    verdict: &elle_rs::Verdict,
+    beyond: &[&str],
+) {
+    let names = |models: &[Model]| models.iter().map(|model| model.name()).collect::<Vec<_>>();
+    let types: Vec<&str> = verdict.anomaly_types.iter().map(|a| a.name()).collect();
+    let strongest = names(&verdict.strongest);
+    for (fact, value) in [
+        ("model", json!(model.name())),
+        ("anomaly-types", json!(types)),
+        ("not", json!(names(&verdict.not))),
+        ("also-not", json!(names(&verdict.also_not))),
+        ("strongest", json!(strongest)),
+        ("beyond", json!(beyond)),
+        ("assuming", json!(verdict.assumptions)),
+    ] {
+        outcome.facts.insert(fact.to_owned(), value);
+    }
+    if !verdict.cycles.is_empty() {
+        let cycles = verdict.cycles.iter().map(|cycle| drawn(workload, history, cycle));
+        outcome.facts.insert("cycles".to_owned(), cycles.collect());
+    }
 }
 
 /// A cycle as data: a report draws it.

@@ -10,8 +10,8 @@
 //! 2. `list_cases` and `register_cases` find what shows without a cycle.
 //! 3. [`graph`] holds the dependencies; `order` adds those of processes and of real time.
 //! 4. `levels` tests each level by strongly connected components.
-//! 5. `search` finds the shortest cycle of each kind; [`explain`] tells it, [`draw`] draws it; [`verify`] re-checks it
-//!    with code of its own.
+//! 5. `search` finds the shortest cycle of each kind; [`explain`] tells it, [`draw`] draws it;
+//!    [`verify`] re-checks it with code of its own.
 //! 6. `named` looks for write skew and long forks, which have names of their own.
 //! 7. `lattice` says which levels the anomalies rule out.
 //!

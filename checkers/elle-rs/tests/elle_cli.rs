@@ -39,6 +39,8 @@ fn history(transactions: &[&str]) -> String {
 const APPENDS: [&str; 2] = [r#"["append","x",1]"#, r#"["r","x",[1]]"#];
 /// The second reads nothing of what the first was done writing.
 const STALE: [&str; 2] = [r#"["append","x",1]"#, r#"["r","x",[]]"#];
+/// A transaction that does nothing, as EDN.
+const EMPTY: &str = "{:index 0 :type :invoke :process 0 :value []}\n";
 const REGISTER: [&str; 2] = [r#"["w","x",1]"#, r#"["r","x",1]"#];
 
 fn packed(text: &str) -> Vec<u8> {
@@ -237,8 +239,8 @@ fn bad_input_is_told_with_its_line_and_the_reason() {
         ("cut array", "o.json", cut(&array, 20)),
         ("array not closed", "p.json", cut(&array, 1)),
         ("text after the array", "q.json", array.clone() + "]"),
-        ("cut EDN", "r.edn", "{:index 0 :type :invoke :process 0 :value []}\n{:index".to_owned()),
-        ("EDN vector not closed", "s.edn", "[{:index 0 :type :invoke :process 0 :value []}\n".to_owned()),
+        ("cut EDN", "r.edn", format!("{EMPTY}{{:index")),
+        ("EDN vector not closed", "s.edn", format!("[{EMPTY}")),
         ("nothing", "t.json", " \n".to_owned()),
     ];
     let mut all = String::new();
@@ -258,7 +260,7 @@ fn bad_input_is_told_with_its_line_and_the_reason() {
         // Enough that something is unpacked before the end is missed.
         let text = match name {
             "v.json.gz" => array.clone(),
-            "w.edn.gz" => "{:index 0 :type :invoke :process 0 :value []}\n".to_owned(),
+            "w.edn.gz" => EMPTY.to_owned(),
             _ => good.clone(),
         };
         let bytes = packed(&text);

@@ -1,3 +1,5 @@
+//! Drawings of a cycle whose keys are markup, quotes and backslashes.
+
 use history::History;
 
 use super::*;

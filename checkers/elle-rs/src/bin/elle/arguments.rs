@@ -6,12 +6,13 @@ use elle_rs::{Anomaly, Model, Options, Workload};
 pub const HELP: &str = "\
 Usage: elle --model MODEL [OPTIONS] FILE...
 
-Judges histories of transactions: JSON lines, a JSON array, or EDN (.edn); .gz and .zst are unpacked.
+Judges histories of transactions: JSON lines, a JSON array, or EDN (.edn); also packed, .gz or .zst.
 Prints each file's name, a tab, and true, false or unknown.
 
   -m, --model MODEL                list-append or rw-register
   -f, --format FORMAT              json or edn; without, by the file's ending
-  -c, --consistency-models LEVELS  levels to hold, with commas between [default: strict-serializable]
+  -c, --consistency-models LEVELS  levels to hold, with commas between;
+                                   without, strict-serializable
   -a, --anomalies ANOMALIES        anomalies forbidden besides, with commas between
   -d, --directory DIRECTORY        write each cycle there, as text, SVG and DOT
   -v, --output FORMAT              text, or json: the whole analysis instead of a word
