@@ -30,8 +30,9 @@
 //!
 //! # Levels
 //!
-//! Each also forbids what the levels forbid that it implies ([`Model::implied`]). They are no chain:
-//! neither of `repeatable-read` and `snapshot-isolation` implies the other. [`Model::all`] has all.
+//! Each also forbids what the levels forbid that it implies ([`Model::implied`]). They are no
+//! chain: neither of `repeatable-read` and `snapshot-isolation` implies the other. [`Model::all`]
+//! has all of them.
 //!
 //! | level | forbids besides |
 //! |---|---|
