@@ -26,7 +26,7 @@ pub struct Matrix {
     pub lab: String,
     /// How many hosts.
     pub hosts: usize,
-    /// The workload of every row.
+    /// The workload of every row that names no other.
     pub workload: String,
     /// The seed of every row.
     pub seed: u64,
@@ -66,6 +66,9 @@ pub struct Row {
     pub settings: Vec<String>,
     /// The client policy.
     pub policy: String,
+    /// Its workload, where it is not the matrix's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
     /// How far it came.
     pub status: RowStatus,
     /// What went wrong with its environment.
@@ -274,6 +277,7 @@ pub(crate) mod sample {
             why: "Acknowledged by the leader alone.".to_owned(),
             settings: vec!["postgres.failover=operator".to_owned()],
             policy: "leader".to_owned(),
+            workload: None,
             status: RowStatus::Judged,
             error: None,
             run: Some(format!("runs/{name}/20261125T000000Z-1")),

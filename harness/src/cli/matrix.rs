@@ -189,10 +189,10 @@ fn list(flags: &MatrixFlags) -> Result<u8, UserError> {
         println!(
             "{}: {} configurations; --quick runs those marked *, --full up to {}\n",
             system.name(),
-            catalogue.rows.len(),
+            catalogue.rows.len() + catalogue.isolation.len(),
             product * catalogue.policies.len()
         );
-        for row in catalogue.rows {
+        for row in catalogue.rows.iter().chain(catalogue.isolation) {
             let mark = if row.quick { "*" } else { " " };
             println!("{mark} {:<28} --policy {}", row.name, row.policy);
             println!("    {}", row.why);

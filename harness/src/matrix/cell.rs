@@ -25,7 +25,11 @@ pub fn cell(checker: &str, judgement: &Judgement, info: &RunInfo, cut_short: Opt
             cell.finding = outcome.findings.first().map(|finding| finding.sentence.clone());
             (CellState::Violated, None)
         }
-        (Verdict::Valid, None) => (CellState::Held, None),
+        // What transactions showed beyond their level is worth a line.
+        (Verdict::Valid, None) => {
+            let remark = outcome.reason.clone().filter(|_| outcome.facts.contains_key("beyond"));
+            (CellState::Held, remark)
+        }
         (Verdict::Valid, Some(doubt)) => (CellState::Unknown, Some(doubt)),
         (Verdict::Unknown, doubt) => {
             (CellState::Unknown, outcome.reason.clone().or(doubt).or(Some("no reason".to_owned())))
@@ -149,6 +153,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_beyond_a_level_stands_in_its_cell() {
+        let remark = "seen, and not forbidden by snapshot-isolation: G2-item";
+        let mut outcome = Outcome { reason: Some(remark.to_owned()), ..Outcome::valid() };
+        let plain = cell("lost-writes", &judgement(outcome.clone(), &[]), &info(), None);
+        assert_eq!((plain.state, plain.reason), (CellState::Held, None));
+        outcome.facts.insert("beyond".to_owned(), serde_json::json!(["G2-item"]));
+        let told = cell("lost-writes", &judgement(outcome, &[]), &info(), None);
+        assert_eq!((told.state, told.reason.as_deref()), (CellState::Held, Some(remark)));
+    }
+
+    #[test]
     fn only_what_is_promised_decides_and_an_environment_is_said() {
         let judged =
             judgement(Outcome { verdict: Verdict::Invalid, count: 1, ..Outcome::valid() }, &[]);
@@ -159,6 +174,7 @@ mod tests {
                 why: String::new(),
                 settings: Vec::new(),
                 policy: "leader".to_owned(),
+                workload: None,
                 status,
                 error: None,
                 run: None,

@@ -10,8 +10,13 @@ use crate::config::{SystemKind, TestSpec};
 use crate::error::UserError;
 use crate::names::nearest;
 
-/// The workload of every row: the only one that four guarantees can be judged by.
+/// The workload of every row that is not about isolation: the only one that four guarantees can be
+/// judged by.
 pub const WORKLOAD: &str = "guarantees";
+/// The workload of the rows about isolation.
+pub const TRANSACTIONS: &str = "append";
+/// The column of those rows.
+pub const ISOLATION: &str = "list-append";
 /// Operations a second.
 const RATE: u64 = 300;
 
@@ -64,6 +69,12 @@ impl MatrixPlan {
     pub fn matrix(&self, started: String) -> Result<Matrix, UserError> {
         let workload = workload::by_name(WORKLOAD).expect("the matrix's workload is built");
         let built = |name: &&&str| checkers::by_name(name).is_some();
+        let rows = self.rows()?;
+        let mut columns: Vec<String> =
+            workload.checkers.iter().filter(built).map(|c| (*c).to_owned()).collect();
+        if rows.iter().any(|row| row.workload.is_some()) {
+            columns.push(ISOLATION.to_owned());
+        }
         Ok(Matrix {
             format: 1,
             system: self.system.name().to_owned(),
@@ -75,9 +86,9 @@ impl MatrixPlan {
             seed: self.seed,
             started,
             command: self.command(),
-            columns: workload.checkers.iter().filter(built).map(|c| (*c).to_owned()).collect(),
+            columns,
             phases: self.phases(),
-            rows: self.rows()?,
+            rows,
         })
     }
 
@@ -106,13 +117,16 @@ impl MatrixPlan {
         if self.profile == Profile::Full {
             return Ok(self.product(catalogue.axes, catalogue.policies));
         }
-        let rows = catalogue.rows.iter();
-        let rows = rows.filter(|row| row.quick || self.profile == Profile::Normal);
-        let rows = rows.map(|row| {
+        let row = |row: &configurations::Configuration, workload: Option<&str>| {
             let settings = row.settings.iter().map(|set| (*set).to_owned()).collect();
-            pending(row.name.to_owned(), row.why.to_owned(), settings, row.policy)
-        });
-        Ok(rows.collect())
+            let pending = pending(row.name.to_owned(), row.why.to_owned(), settings, row.policy);
+            Row { workload: workload.map(str::to_owned), ..pending }
+        };
+        let wanted =
+            |row: &&configurations::Configuration| row.quick || self.profile == Profile::Normal;
+        let plain = catalogue.rows.iter().filter(wanted).map(|one| row(one, None));
+        let isolation = catalogue.isolation.iter().filter(wanted);
+        Ok(plain.chain(isolation.map(|one| row(one, Some(TRANSACTIONS)))).collect())
     }
 
     /// The product of all axes, without what contradicts itself.
@@ -153,7 +167,7 @@ impl MatrixPlan {
             system: Some(self.system.name().to_owned()),
             set: row.settings.clone(),
             policy: Some(row.policy.clone()),
-            workload: Some(WORKLOAD.to_owned()),
+            workload: Some(row.workload.clone().unwrap_or_else(|| WORKLOAD.to_owned())),
             rate: Some(RATE),
             time_limit: Some(format!("{}ms", self.duration_ms)),
             faults,
@@ -172,6 +186,7 @@ fn pending(name: String, why: String, settings: Vec<String>, policy: &str) -> Ro
         why,
         settings,
         policy: policy.to_owned(),
+        workload: None,
         status: RowStatus::Pending,
         error: None,
         run: None,

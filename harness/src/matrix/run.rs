@@ -9,6 +9,7 @@ use reports::matrix::{Cell, Matrix, Row, RowStatus};
 use super::MatrixPlan;
 use super::cell::{cell, exit, not_expressible};
 use super::clusters::{Clusters, left_as_it_was};
+use super::plan::WORKLOAD;
 use crate::cli::one_run::{Done, one_by};
 use crate::config::{LabSpec, TestSpec};
 use crate::engine::{self, StopFlag, host, plan};
@@ -60,7 +61,8 @@ impl MatrixRun<'_> {
             let started = Instant::now();
             let columns = matrix.columns.clone();
             let row = &mut matrix.rows[*place];
-            self.row(row, &columns, &mut clusters, stop)?;
+            let asked = asked(row, &columns)?;
+            self.row(row, &asked, &mut clusters, stop)?;
             row.took_ms = started.elapsed().as_millis() as u64;
             println!("{}", line(turn + 1, wanted.len(), row, &columns));
             write(&self.folder, matrix)?;
@@ -157,6 +159,15 @@ impl MatrixRun<'_> {
         row.cells = cells.collect::<BTreeMap<_, _>>();
         Ok(())
     }
+}
+
+/// The columns that a row's workload can be judged by; the others stay empty.
+fn asked(row: &Row, columns: &[String]) -> Result<Vec<String>, UserError> {
+    let name = row.workload.as_deref().unwrap_or(WORKLOAD);
+    let workload = workloads::workload::by_name(name)
+        .ok_or_else(|| UserError::usage(format!("no workload is called {name}")))?;
+    let named = |column: &&String| workload.checkers.contains(&column.as_str());
+    Ok(columns.iter().filter(named).cloned().collect())
 }
 
 /// An error as one line.

@@ -38,7 +38,8 @@ pub fn markdown(matrix: &Matrix) -> String {
 
 fn cell(row: &Row, cell: Option<&Cell>) -> String {
     let Some(cell) = cell.filter(|_| row.status != RowStatus::Pending) else {
-        return "not run".to_owned();
+        let pending = row.status == RowStatus::Pending;
+        return if pending { "not run" } else { "not asked" }.to_owned();
     };
     let promised = if cell.promised { " !" } else { "" };
     let count = if cell.count == 0 { String::new() } else { format!(" {}", cell.count) };
@@ -67,6 +68,9 @@ fn phases(matrix: &Matrix, text: &mut String) {
 fn details(matrix: &Matrix, row: &Row, text: &mut String) {
     let _ = writeln!(text, "## {}\n", plain(&row.name));
     let _ = writeln!(text, "{}", plain(&row.why));
+    if let Some(workload) = &row.workload {
+        let _ = writeln!(text, "Workload `{}`.", plain(workload));
+    }
     let settings: Vec<String> = row.settings.iter().map(|set| format!("`{set}`")).collect();
     if !settings.is_empty() {
         let _ = writeln!(text, "{}.", settings.join(", "));

@@ -9,7 +9,7 @@ use crate::table_page::table_page;
 pub fn html(matrix: &Matrix) -> String {
     let main = html! {
         div.scroll { (table(matrix)) }
-        (legend())
+        (legend(matrix))
         (phases(matrix))
         h2 { "Row by row" }
         @for row in &matrix.rows { (details(matrix, row)) }
@@ -70,7 +70,8 @@ fn table(matrix: &Matrix) -> Markup {
 
 fn cell(row: &Row, cell: Option<&Cell>) -> Markup {
     let Some(cell) = cell.filter(|_| row.status != RowStatus::Pending) else {
-        return html! { td.cell { span.quiet { "not run" } } };
+        let words = if row.status == RowStatus::Pending { "not run" } else { "not asked" };
+        return html! { td.cell { span.quiet { (words) } } };
     };
     let class = match cell.state {
         CellState::Held => "held",
@@ -100,7 +101,7 @@ fn cell(row: &Row, cell: Option<&Cell>) -> Markup {
     }
 }
 
-fn legend() -> Markup {
+fn legend(matrix: &Matrix) -> Markup {
     html! {
         dl.keys {
             div { dt { "✓ held" } dd {
@@ -114,6 +115,11 @@ fn legend() -> Markup {
             div { dt { "? could not be told" } dd {
                 "Not enough happened to tell, as said below."
             } }
+            @if matrix.rows.iter().any(|row| row.workload.is_some()) {
+                div { dt { "not asked" } dd {
+                    "The row's workload has nothing that this column could be judged by."
+                } }
+            }
             div { dt { "– not expressible" } dd {
                 "The client cannot do what the workload needs."
             } }
@@ -152,7 +158,10 @@ fn details(matrix: &Matrix, row: &Row) -> Markup {
     html! {
         section.row id=(row.name) {
             h3 { (row.name) }
-            p { (row.why) " Policy " (row.policy) "." }
+            p {
+                (row.why) " Policy " (row.policy) "."
+                @if let Some(workload) = &row.workload { " Workload " (workload) "." }
+            }
             @if !row.settings.is_empty() {
                 p.quiet {
                     @for setting in &row.settings { code { (setting) } " " }

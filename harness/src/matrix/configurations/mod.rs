@@ -38,6 +38,9 @@ pub struct Choice {
 pub struct Catalogue {
     /// The named rows, at most [`ROWS_MAX`].
     pub rows: &'static [Configuration],
+    /// Rows whose clients run transactions, so that the isolation level can be judged; at most
+    /// [`ISOLATION_MAX`].
+    pub isolation: &'static [Configuration],
     /// The axes whose product `--full` runs; policies come on top.
     pub axes: &'static [&'static [Choice]],
     /// The policies of `--full`.
@@ -46,6 +49,9 @@ pub struct Catalogue {
 
 /// Rows of a matrix that a team can read.
 pub const ROWS_MAX: usize = 12;
+
+/// Rows of a matrix that are about isolation.
+pub const ISOLATION_MAX: usize = 3;
 
 /// The catalogue of a system.
 pub fn of(system: SystemKind) -> &'static Catalogue {
@@ -67,8 +73,12 @@ mod tests {
         for system in SystemKind::ALL {
             let rows = of(system).rows;
             assert!(rows.len() <= ROWS_MAX, "{}: {} rows", system.name(), rows.len());
-            let names: BTreeSet<&str> = rows.iter().map(|row| row.name).collect();
-            assert_eq!(names.len(), rows.len(), "{}", system.name());
+            let isolation = of(system).isolation;
+            assert!(isolation.len() <= ISOLATION_MAX, "{}", system.name());
+            assert!(isolation.iter().all(|row| row.name.starts_with("isolation-")));
+            let all = rows.iter().chain(isolation);
+            let names: BTreeSet<&str> = all.map(|row| row.name).collect();
+            assert_eq!(names.len(), rows.len() + isolation.len(), "{}", system.name());
             let quick = rows.iter().filter(|row| row.quick).count();
             assert!((3..=6).contains(&quick), "{}: {quick} quick rows", system.name());
         }

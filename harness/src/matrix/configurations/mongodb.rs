@@ -10,6 +10,7 @@ const CAUSAL: &[&str] =
 
 pub(super) static CATALOGUE: Catalogue = Catalogue {
     rows: ROWS,
+    isolation: ISOLATION,
     axes: AXES,
     policies: &["leader", "any-follower", "sticky-follower", "own-from-leader", "position-token"],
 };
@@ -77,6 +78,27 @@ const ROWS: &[Configuration] = &[
         settings: &["mongodb.write_concern=majority", "mongodb.read_concern=linearizable"],
         policy: "leader",
         quick: false,
+    },
+];
+
+const ISOLATION: &[Configuration] = &[
+    Configuration {
+        name: "isolation-local",
+        why: "Transactions of several documents, read concern local, read from the leader.",
+        settings: &["mongodb.write_concern=majority", "mongodb.transactions=true"],
+        policy: "leader",
+        quick: false,
+    },
+    Configuration {
+        name: "isolation-snapshot",
+        why: "The same with read concern snapshot and majority: snapshot isolation is documented.",
+        settings: &[
+            "mongodb.write_concern=majority",
+            "mongodb.transactions=true",
+            "mongodb.read_concern=snapshot",
+        ],
+        policy: "leader",
+        quick: true,
     },
 ];
 

@@ -7,6 +7,7 @@ const ASYNC: &[&str] = &["postgres.replication=async", "postgres.failover=operat
 
 pub(super) static CATALOGUE: Catalogue = Catalogue {
     rows: ROWS,
+    isolation: ISOLATION,
     axes: AXES,
     policies: &[
         "leader",
@@ -122,6 +123,42 @@ const ROWS: &[Configuration] = &[
         ],
         policy: "leader",
         quick: false,
+    },
+];
+
+const ISOLATION: &[Configuration] = &[
+    Configuration {
+        name: "isolation-read-committed",
+        why: "Transactions at the default level, read from the leader, which nobody replaces.",
+        settings: &[
+            "postgres.replication=async",
+            "postgres.failover=none",
+            "postgres.isolation=read-committed",
+        ],
+        policy: "leader",
+        quick: false,
+    },
+    Configuration {
+        name: "isolation-repeatable-read",
+        why: "The same at REPEATABLE READ, which is snapshot isolation.",
+        settings: &[
+            "postgres.replication=async",
+            "postgres.failover=none",
+            "postgres.isolation=repeatable-read",
+        ],
+        policy: "leader",
+        quick: true,
+    },
+    Configuration {
+        name: "isolation-serializable",
+        why: "The same at SERIALIZABLE.",
+        settings: &[
+            "postgres.replication=async",
+            "postgres.failover=none",
+            "postgres.isolation=serializable",
+        ],
+        policy: "leader",
+        quick: true,
     },
 ];
 

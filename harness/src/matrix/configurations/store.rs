@@ -8,6 +8,8 @@ const ALONE: &[&str] = &["store.replication=async", "store.failover=none"];
 
 pub(super) static CATALOGUE: Catalogue = Catalogue {
     rows: ROWS,
+    // The store says nothing of isolation.
+    isolation: &[],
     axes: AXES,
     policies: &[
         "leader",
