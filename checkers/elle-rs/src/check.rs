@@ -11,7 +11,7 @@ use crate::options::{Options, Scope, Workload};
 use crate::registers::Registers;
 use crate::search::{Cycle, Found, shapes, shortest, simple};
 use crate::verdict::{CycleFound, Step, Validity, Verdict};
-use crate::{levels, list_cases, named, order, register_cases};
+use crate::{levels, list_cases, named, order, reach, register_cases};
 
 enum Index<'h> {
     Lists(Lists<'h>),
@@ -102,16 +102,24 @@ impl Cycles {
         let helper = |vertex: u32| knot.old[vertex as usize] >= ops;
         let mut known = AnomalySet::default();
         for shape in shapes(extra) {
-            if known.implied().contains(shape.anomaly) {
+            let implied = known.implied().contains(shape.anomaly);
+            if implied || !levels::may_show(shape.anomaly, &self.levels) {
                 continue;
             }
             let mut result = shortest(&knot.graph, shape, &helper, options.search_edges_max);
             result.cycle = result.cycle.and_then(|cycle| simple(cycle, shape.anomaly));
+            let open = result.bounded && shape.anomaly == Anomaly::GSingleItem;
             if self.take(shape.anomaly, result, &knot, index) {
                 known.insert(shape.anomaly);
+            } else if open && reach::has_single(&knot.graph) {
+                // Without a witness: the search was cut short, and the levels stand all the same.
+                self.levels.push(Anomaly::GSingle);
             }
         }
         for (anomaly, kinds) in named::SHAPES {
+            if !levels::may_show(anomaly, &self.levels) {
+                continue;
+            }
             let result = named::cycle(&knot.graph, kinds, &helper, options.search_edges_max);
             self.take(anomaly, result, &knot, index);
         }

@@ -31,6 +31,27 @@ pub fn tests(extra: u8) -> Vec<(Anomaly, View)> {
     ]
 }
 
+/// Whether a graph that failed these tests may show a cycle of this kind: each kind breaks a level
+/// that its test decides, so that where the test is passed nothing need be looked for.
+pub fn may_show(anomaly: Anomaly, failed: &[Anomaly]) -> bool {
+    use Anomaly::*;
+    let needs: &[Anomaly] = match anomaly {
+        G0 => &[Pl1Cycle],
+        G1c => &[Pl2Cycle],
+        GSingleItem | GNonadjacentItem | LongFork => &[PlSiCycle],
+        G2Item | WriteSkew => &[Pl299Cycle],
+        G0Process | G0Realtime => &[SessionPl1Cycle, StrongPl1Cycle],
+        G1cProcess | G1cRealtime => &[SessionPl2Cycle, StrongPl2Cycle],
+        GSingleItemProcess
+        | GNonadjacentItemProcess
+        | GSingleItemRealtime
+        | GNonadjacentItemRealtime => &[SessionSiCycle, StrongSiCycle],
+        G2ItemProcess | G2ItemRealtime => &[SessionPl3Cycle, PlSsCycle],
+        _ => return true,
+    };
+    needs.iter().any(|level| failed.contains(level))
+}
+
 /// The level tests that a graph fails.
 pub fn failed(graph: &Graph, extra: u8) -> Vec<Anomaly> {
     let mut failed = Vec::new();

@@ -59,7 +59,7 @@
 //! 1. `list_append` and `registers` index a history and infer the order of each key's versions.
 //! 2. `list_cases` and `register_cases` find what shows without a cycle.
 //! 3. [`graph`] holds the dependencies; `order` adds those of processes and of real time.
-//! 4. `levels` tests each level by strongly connected components.
+//! 4. `levels` tests each level by strongly connected components; `reach` decides what is none.
 //! 5. `search` finds the shortest cycle of each kind; [`explain`] tells it, [`draw`] draws it;
 //!    [`verify`] re-checks it with code of its own.
 //! 6. `named` looks for write skew and long forks, which have names of their own.
@@ -107,6 +107,7 @@ mod oracle;
 #[cfg(test)]
 mod oracle_adya;
 mod order;
+mod reach;
 mod register_cases;
 mod registers;
 mod search;

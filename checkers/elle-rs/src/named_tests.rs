@@ -124,3 +124,24 @@ fn the_search_finds_one_exactly_where_there_is_one() {
     // Both answers occur for both shapes.
     assert!(counts.iter().flatten().all(|count| 100 < *count), "{counts:?}");
 }
+
+#[test]
+fn consistent_view_is_decided_where_no_search_may_be_made() {
+    // The second read nothing of what the first overwrote, and all of the rest that it wrote.
+    let skewed = [
+        r#"["append","x",1],["append","y",1]"#,
+        r#"["r","x",[1]],["r","y",[]]"#,
+        r#"["r","x",[1]],["r","y",[1]]"#,
+    ];
+    let (history, mut options, searched) = judged(&skewed, Workload::ListAppend);
+    assert!(types(&searched).contains(&"G-single-item"));
+    for level in ["consistent-view", "forward-consistent-view"] {
+        options.models = vec![crate::Model::named(level).unwrap()];
+        options.search_edges_max = 0;
+        let verdict = check(&history, &options).unwrap();
+        assert!(verdict.cycles.is_empty(), "nothing was looked for");
+        assert!(verdict.bounded.contains(&Anomaly::GSingleItem), "and that is said");
+        assert_eq!(verdict.validity, Validity::Invalid, "{level}");
+        assert_eq!((&verdict.not, &verdict.also_not), (&searched.not, &searched.also_not));
+    }
+}
