@@ -13,6 +13,12 @@ pub const NO_OVERWRITES: u8 = 3;
 pub const NO_INITIAL_STATE: u8 = 4;
 /// Registers: a read comes before the write it read.
 pub const READ_BACKWARD: u8 = 5;
+/// Registers: what a transaction wrote comes before what it had read.
+pub const WFR_BACKWARD: u8 = 6;
+/// Registers: what a process saw first comes after what it saw then.
+pub const SEQUENTIAL_BACKWARD: u8 = 7;
+/// Registers: what was done first comes after what was begun then.
+pub const LINEARIZABLE_BACKWARD: u8 = 8;
 
 #[cfg(test)]
 thread_local! {

@@ -415,3 +415,21 @@ fn a_broken_edge_rule_is_noticed() {
     assert!(forgetful < right, "fewer are caught without the initial state");
     assert!(backward, "backward reads alarm falsely");
 }
+
+/// Each assumption about registers, turned around, contradicts histories that keep it.
+#[test]
+fn a_broken_rule_of_version_order_is_noticed() {
+    for (rule, assuming) in [
+        (mutation::WFR_BACKWARD, "wfr"),
+        (mutation::SEQUENTIAL_BACKWARD, "seq"),
+        (mutation::LINEARIZABLE_BACKWARD, "lin"),
+    ] {
+        mutation::BROKEN.with(|broken| broken.set(rule));
+        let tallies = registers(0..1_000);
+        mutation::BROKEN.with(|broken| broken.set(0));
+        for (name, tally) in tallies {
+            let assumed = name.split_once(", ").is_some_and(|(_, all)| all.contains(assuming));
+            assert_eq!(0 < tally.false_alarms, assumed, "rule {rule}, {name}");
+        }
+    }
+}

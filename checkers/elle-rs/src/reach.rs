@@ -1,9 +1,9 @@
 //! Whether a cycle with exactly one anti-dependency exists, decided without looking for one.
 //!
 //! Consistent view and forward consistent view forbid just that (`G-single`), and no component of
-//! a part of the graph tells it: it is reachability. Each transaction from
-//! which an anti-dependency leads is a bit; bits flow along the other dependencies, a word of them at a time. Only
-//! where a search was cut short is this needed.
+//! a part of the graph tells it: it is reachability. Each transaction from which an
+//! anti-dependency leads is a bit; bits flow along the other dependencies, a word of them at a
+//! time. Only where a search was cut short is this needed.
 
 use crate::graph::{Graph, HOP, RW, WR, WW};
 

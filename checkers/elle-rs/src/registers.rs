@@ -11,6 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::anomaly::Anomaly;
 use crate::cases::{Case, Cases, Refusal, VersionSource, Why};
 use crate::graph::{Builder, Graph, NONE, RW, View, WR, WW, components};
+use crate::mutation;
 use crate::options::{Options, Scope};
 
 /// A version of a key, by number. Versions `0..keys` are the initial states.
@@ -208,7 +209,11 @@ impl<'h> Registers<'h> {
         let ok = self.history.ops.iter().filter(|op| op.kind == EventKind::Ok);
         let pairs = ok.flat_map(|op| self.met(op)).filter_map(|met| {
             // Who reads what it writes later has an anomaly of its own.
-            met.read.zip(met.wrote).filter(|(read, wrote)| read != wrote)
+            let pair = met.read.zip(met.wrote).filter(|(read, wrote)| read != wrote);
+            match mutation::active(mutation::WFR_BACKWARD) {
+                true => pair.map(|(read, wrote)| (wrote, read)),
+                false => pair,
+            }
         });
         pairs.map(|(read, wrote)| (read, wrote, VersionSource::WritesFollowReads)).collect()
     }
@@ -219,7 +224,11 @@ impl<'h> Registers<'h> {
         for op in self.history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
             for met in self.met(op) {
                 if let Some(before) = last.insert((op.process, met.key), met) {
-                    link(before, met, VersionSource::Sequential, &mut order);
+                    let (a, b) = match mutation::active(mutation::SEQUENTIAL_BACKWARD) {
+                        true => (met, before),
+                        false => (before, met),
+                    };
+                    link(a, b, VersionSource::Sequential, &mut order);
                 }
             }
         }
@@ -246,8 +255,12 @@ impl<'h> Registers<'h> {
                 let op = &history.ops[number as usize];
                 for met in self.met(op) {
                     let before = frontier.get(&met.key).map(Vec::as_slice).unwrap_or_default();
-                    for (_, earlier) in before {
-                        link(*earlier, met, VersionSource::Linearizable, &mut order);
+                    for &(_, earlier) in before {
+                        let (a, b) = match mutation::active(mutation::LINEARIZABLE_BACKWARD) {
+                            true => (met, earlier),
+                            false => (earlier, met),
+                        };
+                        link(a, b, VersionSource::Linearizable, &mut order);
                     }
                     if op.kind == EventKind::Ok {
                         let seen = before.iter().map(|(op, _)| *op).collect();
@@ -331,7 +344,7 @@ impl<'h> Registers<'h> {
                 continue;
             };
             for (reader, _) in self.readers.out(version) {
-                match crate::mutation::active(crate::mutation::READ_BACKWARD) {
+                match mutation::active(mutation::READ_BACKWARD) {
                     true => graph.add(reader, writer, WR),
                     false => graph.add(writer, reader, WR),
                 }
@@ -339,8 +352,7 @@ impl<'h> Registers<'h> {
         }
         for next in self.order.chunk_by(|a, b| a.0 == b.0) {
             let from = next[0].0;
-            if from < self.history.keys.len() as u32
-                && crate::mutation::active(crate::mutation::NO_INITIAL_STATE)
+            if from < self.history.keys.len() as u32 && mutation::active(mutation::NO_INITIAL_STATE)
             {
                 continue;
             }
