@@ -99,3 +99,63 @@ fn a_checker_of_the_contract_that_is_not_built_says_so() {
     let (_, said) = told(&["check", "h.jsonl", "--checker", "lost-write"], folder.path());
     assert!(said.contains("did you mean lost-writes?"), "{said}");
 }
+
+/// What is wrong with a history of transactions is told with its line, by `check` as by `elle`.
+#[test]
+fn transactions_that_cannot_be_judged_say_where_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let op = |index: usize, kind: &str, process: usize, value: &str| {
+        format!(
+            "{{\"index\":{index},\"type\":\"{kind}\",\"process\":{process},\"f\":\"txn\",\
+             \"value\":[{value}]}}\n"
+        )
+    };
+    let both = |index: usize, value: &str| {
+        op(index, "invoke", index, value) + &op(index + 1, "ok", index, value)
+    };
+    let append = both(0, r#"["append","x",1]"#);
+    let write = both(0, r#"["w","x",1]"#);
+    for (checker, text, part) in [
+        (
+            "list-append",
+            append.clone() + &both(2, r#"["append","x",1]"#),
+            "index 2: 1 is appended to key x a second time",
+        ),
+        (
+            "rw-register",
+            write.clone() + &both(2, r#"["w","x",1]"#),
+            "index 2: 1 is written to key x a second time",
+        ),
+        (
+            "list-append",
+            append.clone() + &both(2, r#"["append","x",1.5]"#),
+            "line 3: invalid type: floating point",
+        ),
+        (
+            "list-append",
+            append.clone() + &op(2, "ok", 7, r#"["r","x",[1]]"#),
+            "line 3: process 7 completes an operation that it did not invoke",
+        ),
+        (
+            "list-append",
+            op(0, "invoke", 1, r#"["r","x",null]"#) + &op(1, "invoke", 1, r#"["r","x",null]"#),
+            "line 2: process 1 invokes an operation while another of it is open",
+        ),
+    ] {
+        std::fs::write(folder.path().join("h.jsonl"), &text).unwrap();
+        let arguments = ["check", "h.jsonl", "--checker", checker, "--json"];
+        let output = run(&arguments, folder.path());
+        let told = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{part}: {told}");
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // A register is never valid without what that rests on.
+    let read = write + &both(2, r#"["r","x",1]"#);
+    std::fs::write(folder.path().join("h.jsonl"), &read).unwrap();
+    let output = run(&["check", "h.jsonl", "--checker", "rw-register", "--json"], folder.path());
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let registers = &value["checkers"]["rw-register"];
+    assert_eq!(registers["verdict"], "valid", "{registers}");
+    assert_eq!(registers["assuming"], serde_json::json!(["initial-state"]));
+    assert_eq!(registers["reason"], "assuming: initial-state");
+}
