@@ -41,6 +41,11 @@ fn test() -> Result<(), String> {
     step("fmt", || cargo(&["fmt", "--all", "--check"]))?;
     step("tidy", || tidy::run(Path::new(".")))?;
     step("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    // What is published on its own must stay publishable: metadata, versions, files.
+    step("package", || {
+        let published = ["package", "-p", "splitbrain-history", "-p", "elle-rs"];
+        cargo(&[&published[..], &["--offline", "--no-verify", "--allow-dirty"]].concat())
+    })?;
     // The binaries that integration tests start must be there beside the one they test.
     step("build", || cargo(&["build", "--workspace", "--bins"]))?;
     mongodb_is_there();
