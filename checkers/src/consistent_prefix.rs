@@ -167,7 +167,7 @@ fn note(history: &History, mops: &[&Mop]) -> String {
         match (mop.kind, mop.shown) {
             (MopKind::Read, Shown::Nothing) => format!("read key {key}: nothing"),
             (MopKind::Read, Shown::Int) => format!("read key {key}: {}", mop.value),
-            (MopKind::Read, Shown::List(..)) => {
+            (MopKind::Read, Shown::List) => {
                 let list = history.list(mop);
                 let end: Vec<String> =
                     list.iter().skip(list.len().saturating_sub(END)).map(i64::to_string).collect();

@@ -167,7 +167,7 @@ impl<'a> Elements<'a> {
                 match mop.shown {
                     Shown::Nothing => {}
                     Shown::Int => self.mark(mop.key, mop.value, place),
-                    Shown::List(..) => {
+                    Shown::List => {
                         for value in self.history.list(mop) {
                             self.mark(mop.key, *value, place);
                         }
@@ -222,7 +222,7 @@ impl<'a> Elements<'a> {
                 let number = self.number(read.key, read.value)?;
                 Some(self.places[number as usize]).filter(|place| *place != 0)
             }
-            Shown::List(..) => None,
+            Shown::List => None,
         }
     }
 

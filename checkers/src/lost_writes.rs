@@ -203,7 +203,7 @@ impl<'a> Check<'a> {
                 let values = match mop.shown {
                     Shown::Nothing => continue,
                     Shown::Int => &single[..],
-                    Shown::List(..) => history.list(mop),
+                    Shown::List => history.list(mop),
                 };
                 let mut seen = FxHashSet::default();
                 for value in values {

@@ -1,15 +1,19 @@
 //! A history in memory: operations and micro-operations in columns, keys and nodes by number.
 //!
 //! Built while reading. An operation is an invocation with its completion on the same process;
-//! without one it is `info`.
+//! without one it is `info`. Lists that were read are kept as prefixes of chains, so that the
+//! memory for them does not grow with the number of reads.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
+use crate::chains::Chains;
 use crate::event::{Event, EventKind};
 use crate::key::Key;
+use crate::line::{KeyRef, Line, LineBuffer, LineMop, Seen};
 use crate::micro_op::{MicroOp, Observed};
 
 /// An operation.
@@ -56,15 +60,16 @@ pub enum MopKind {
     Inc,
 }
 
-/// A micro-operation.
+/// A micro-operation: 16 bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mop {
-    /// What it does.
-    pub kind: MopKind,
+    /// The value written; for reads of registers the value shown. For reads of lists it says where
+    /// the list is kept: see [`History::list`] and [`History::list_place`].
+    pub value: i64,
     /// Its key, by number.
     pub key: u32,
-    /// The value written; for reads of registers the value shown.
-    pub value: i64,
+    /// What it does.
+    pub kind: MopKind,
     /// What a read showed.
     pub shown: Shown,
 }
@@ -76,8 +81,18 @@ pub enum Shown {
     Nothing,
     /// A register's value: [`Mop::value`].
     Int,
-    /// A list: from and to in the history's list store.
-    List(u32, u32),
+    /// A list: [`History::list`].
+    List,
+}
+
+/// Where a list is kept: as the first elements of a chain. Of two lists of one chain the shorter
+/// is a prefix of the longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListPlace {
+    /// The chain's number. Empty lists are all of chain 0.
+    pub chain: u32,
+    /// How many elements.
+    pub len: u32,
 }
 
 /// See the module's doc.
@@ -91,10 +106,12 @@ pub struct History {
     pub keys: Vec<Key>,
     /// Node names by number.
     pub nodes: Vec<Arc<str>>,
-    lists: Vec<i64>,
-    key_numbers: BTreeMap<Key, u32>,
-    node_numbers: BTreeMap<Arc<str>, u32>,
-    open: BTreeMap<i64, usize>,
+    chains: Chains,
+    int_keys: FxHashMap<i64, u32>,
+    str_keys: FxHashMap<Arc<str>, u32>,
+    node_numbers: FxHashMap<Arc<str>, u32>,
+    open: FxHashMap<i64, u32>,
+    buffer: LineBuffer,
 }
 
 impl History {
@@ -109,115 +126,164 @@ impl History {
 
     /// Takes in the next line.
     pub fn push(&mut self, event: Event) -> Result<(), String> {
-        if event.kind == EventKind::Invoke {
-            return self.invoke(event);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        for mop in &event.value {
+            buffer.take(mop);
         }
-        let Some(place) = self.open.remove(&event.process) else {
+        let head = Line {
+            index: event.index,
+            kind: event.kind,
+            process: event.process,
+            session: event.session,
+            node: event.node.as_deref(),
+            time: event.time,
+            final_read: event.final_read,
+        };
+        // Strings of keys are the event's, so they are looked up from there.
+        let keys = event.value.iter().map(|mop| KeyRef::from(mop.key()));
+        let result = self.push_line(&head, keys.zip(&buffer.mops), &buffer.lists);
+        self.buffer = buffer;
+        result
+    }
+
+    /// Takes in a line whose micro-operations are in a buffer.
+    pub(crate) fn push_line<'a>(
+        &mut self,
+        line: &Line<'_>,
+        mops: impl ExactSizeIterator<Item = (KeyRef<'a>, &'a LineMop)> + Clone,
+        lists: &[i64],
+    ) -> Result<(), String> {
+        if line.kind == EventKind::Invoke {
+            return self.invoke(line, mops);
+        }
+        let Some(place) = self.open.remove(&line.process) else {
             return Err(format!(
                 "process {} completes an operation that it did not invoke",
-                event.process
+                line.process
             ));
         };
-        let matches = same_shape(&self.mops, &self.ops[place], &event, &self.keys);
-        if !matches {
-            self.open.insert(event.process, place);
+        if !self.same_shape(place, line.kind, mops.clone()) {
+            self.open.insert(line.process, place);
             return Err(format!(
                 "the completion of process {} is of another transaction than its invocation",
-                event.process
+                line.process
             ));
         }
-        if event.kind == EventKind::Ok {
+        let place = place as usize;
+        if line.kind == EventKind::Ok {
             let from = self.ops[place].mops.start as usize;
-            for (offset, mop) in event.value.iter().enumerate() {
-                if let MicroOp::Read { value, .. } = mop {
-                    let (value, shown) = self.shown(value.as_ref());
-                    let read = &mut self.mops[from + offset];
-                    read.value = value;
-                    read.shown = shown;
+            for (read, (_, done)) in self.mops[from..].iter_mut().zip(mops) {
+                if read.kind != MopKind::Read {
+                    continue;
                 }
+                (read.value, read.shown) = match &done.seen {
+                    Seen::Nothing => (0, Shown::Nothing),
+                    Seen::Int => (done.value, Shown::Int),
+                    Seen::List(range) => {
+                        let list = &lists[range.start as usize..range.end as usize];
+                        (pack(self.chains.keep(read.key, list)), Shown::List)
+                    }
+                };
             }
         }
         // A redirected operation was answered by another node than it was first sent to.
-        let node = event.node.as_ref().map(|node| self.node_number(node));
+        let node = line.node.map(|node| self.node_number(node));
         let op = &mut self.ops[place];
         op.node = node.or(op.node);
-        op.kind = event.kind;
-        op.completed_index = Some(event.index);
-        op.completed = Some(event.time);
-        op.final_read |= event.final_read;
+        op.kind = line.kind;
+        op.completed_index = Some(line.index);
+        op.completed = Some(line.time);
+        op.final_read |= line.final_read;
         Ok(())
     }
 
-    fn invoke(&mut self, event: Event) -> Result<(), String> {
-        let place = self.ops.len();
-        match self.open.entry(event.process) {
+    fn invoke<'a>(
+        &mut self,
+        line: &Line<'_>,
+        mops: impl Iterator<Item = (KeyRef<'a>, &'a LineMop)>,
+    ) -> Result<(), String> {
+        match self.open.entry(line.process) {
             Entry::Occupied(_) => {
                 return Err(format!(
                     "process {} invokes an operation while another of it is open",
-                    event.process
+                    line.process
                 ));
             }
-            Entry::Vacant(free) => free.insert(place),
+            Entry::Vacant(free) => free.insert(self.ops.len() as u32),
         };
-        let node = event.node.as_ref().map(|node| self.node_number(node));
+        let node = line.node.map(|node| self.node_number(node));
         let start = self.mops.len() as u32;
-        for mop in &event.value {
-            let key = self.key_number(mop.key());
-            let (kind, value) = match mop {
-                MicroOp::Read { .. } => (MopKind::Read, 0),
-                MicroOp::Write { value, .. } => (MopKind::Write, *value),
-                MicroOp::Append { value, .. } => (MopKind::Append, *value),
-                MicroOp::Cas { new, .. } => (MopKind::Cas, *new),
-                MicroOp::Add { value, .. } => (MopKind::Add, *value),
-                MicroOp::Rem { value, .. } => (MopKind::Rem, *value),
-                MicroOp::Inc { delta, .. } => (MopKind::Inc, *delta),
-            };
-            self.mops.push(Mop { kind, key, value, shown: Shown::Nothing });
+        for (key, mop) in mops {
+            let key = self.key_number(key);
+            let value = if mop.kind == MopKind::Read { 0 } else { mop.value };
+            self.mops.push(Mop { kind: mop.kind, key, value, shown: Shown::Nothing });
         }
         self.ops.push(Op {
-            index: event.index,
+            index: line.index,
             completed_index: None,
-            process: event.process,
-            session: event.session_or_process(),
+            process: line.process,
+            session: line.session.unwrap_or(line.process),
             node,
-            invoked: event.time,
+            invoked: line.time,
             completed: None,
             kind: EventKind::Info,
-            final_read: event.final_read,
+            final_read: line.final_read,
             mops: start..self.mops.len() as u32,
         });
         Ok(())
     }
 
-    fn shown(&mut self, value: Option<&Observed>) -> (i64, Shown) {
-        match value {
-            None => (0, Shown::Nothing),
-            Some(Observed::Int(value)) => (*value, Shown::Int),
-            Some(Observed::List(list)) => {
-                let from = self.lists.len() as u32;
-                self.lists.extend_from_slice(list);
-                (0, Shown::List(from, self.lists.len() as u32))
-            }
+    fn same_shape<'a>(
+        &self,
+        place: u32,
+        kind: EventKind,
+        done: impl ExactSizeIterator<Item = (KeyRef<'a>, &'a LineMop)>,
+    ) -> bool {
+        // A completion may leave its value out where nothing is known.
+        if kind != EventKind::Ok && done.len() == 0 {
+            return true;
         }
+        let invoked = self.mops_of(&self.ops[place as usize]);
+        invoked.len() == done.len()
+            && invoked.iter().zip(done).all(|(mop, (key, done))| {
+                let read = mop.kind == MopKind::Read;
+                KeyRef::from(&self.keys[mop.key as usize]) == key
+                    && read == (done.kind == MopKind::Read)
+            })
     }
 
-    fn key_number(&mut self, key: &Key) -> u32 {
-        if let Some(number) = self.key_numbers.get(key) {
+    fn key_number(&mut self, key: KeyRef<'_>) -> u32 {
+        let known = match key {
+            KeyRef::Int(key) => self.int_keys.get(&key),
+            KeyRef::Str(key) => self.str_keys.get(key),
+        };
+        if let Some(number) = known {
             return *number;
         }
         let number = self.keys.len() as u32;
-        self.keys.push(key.clone());
-        self.key_numbers.insert(key.clone(), number);
+        self.keys.push(match key {
+            KeyRef::Int(key) => {
+                self.int_keys.insert(key, number);
+                Key::Int(key)
+            }
+            KeyRef::Str(key) => {
+                let key: Arc<str> = key.into();
+                self.str_keys.insert(Arc::clone(&key), number);
+                Key::Str(key)
+            }
+        });
         number
     }
 
-    fn node_number(&mut self, node: &Arc<str>) -> u32 {
+    fn node_number(&mut self, node: &str) -> u32 {
         if let Some(number) = self.node_numbers.get(node) {
             return *number;
         }
         let number = self.nodes.len() as u32;
-        self.nodes.push(Arc::clone(node));
-        self.node_numbers.insert(Arc::clone(node), number);
+        let node: Arc<str> = node.into();
+        self.nodes.push(Arc::clone(&node));
+        self.node_numbers.insert(node, number);
         number
     }
 
@@ -228,10 +294,22 @@ impl History {
 
     /// The elements that a read showed; empty for registers and for nothing.
     pub fn list(&self, mop: &Mop) -> &[i64] {
-        match mop.shown {
-            Shown::List(from, to) => &self.lists[from as usize..to as usize],
-            Shown::Nothing | Shown::Int => &[],
-        }
+        self.list_place(mop).map_or(&[], |place| self.chains.list(place))
+    }
+
+    /// Where the list that a read showed is kept, if it showed one.
+    pub fn list_place(&self, mop: &Mop) -> Option<ListPlace> {
+        (mop.shown == Shown::List).then(|| unpack(mop.value))
+    }
+
+    /// The chains that lists are kept in: the elements of each, by number.
+    pub fn chain(&self, number: u32) -> &[i64] {
+        self.chains.whole(number)
+    }
+
+    /// How many chains there are.
+    pub fn chain_count(&self) -> usize {
+        self.chains.count()
     }
 
     /// A micro-operation as it stands in the file.
@@ -243,7 +321,7 @@ impl History {
                 value: match mop.shown {
                     Shown::Nothing => None,
                     Shown::Int => Some(Observed::Int(mop.value)),
-                    Shown::List(..) => Some(Observed::List(self.list(mop).to_vec())),
+                    Shown::List => Some(Observed::List(self.list(mop).to_vec())),
                 },
             },
             MopKind::Write | MopKind::Cas => MicroOp::Write { key, value: mop.value },
@@ -260,15 +338,22 @@ impl History {
     }
 }
 
-fn same_shape(mops: &[Mop], op: &Op, completion: &Event, keys: &[Key]) -> bool {
-    let invoked = &mops[op.mops.start as usize..op.mops.end as usize];
-    // A completion may leave its value out where nothing is known.
-    if completion.kind != EventKind::Ok && completion.value.is_empty() {
-        return true;
+fn pack(place: ListPlace) -> i64 {
+    (i64::from(place.chain) << 32) | i64::from(place.len)
+}
+
+fn unpack(value: i64) -> ListPlace {
+    ListPlace { chain: (value as u64 >> 32) as u32, len: value as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_micro_operation_is_small() {
+        assert_eq!(size_of::<Mop>(), 16);
+        let place = ListPlace { chain: u32::MAX, len: u32::MAX - 1 };
+        assert_eq!(unpack(pack(place)), place);
     }
-    invoked.len() == completion.value.len()
-        && invoked.iter().zip(&completion.value).all(|(mop, done)| {
-            let read = mop.kind == MopKind::Read;
-            keys[mop.key as usize] == *done.key() && read == done.is_read()
-        })
 }

@@ -7,16 +7,20 @@
 //!
 //! Read next: [`event`], then [`micro_op`].
 
+mod chains;
 pub mod columns;
 pub mod event;
 pub mod fault_event;
 pub mod key;
+mod line;
+#[cfg(test)]
+mod line_tests;
 pub mod micro_op;
 pub mod reader;
 pub mod run_info;
 pub mod telemetry;
 
-pub use columns::{History, Mop, MopKind, Op, Shown};
+pub use columns::{History, ListPlace, Mop, MopKind, Op, Shown};
 pub use event::{Event, EventKind, Hop};
 pub use fault_event::{Evidence, FaultEvent, FaultPhase, FaultResult};
 pub use key::Key;

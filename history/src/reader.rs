@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::columns::History;
 use crate::event::Event;
+use crate::line::{self, LineBuffer};
 
 /// Why nothing of a file could be read.
 #[derive(Debug, Error)]
@@ -81,9 +82,15 @@ pub fn read_history(path: &Path) -> Result<ReadHistory, ReadError> {
 }
 
 /// Reads a history from its lines.
-pub fn read_events(mut reader: impl BufRead) -> ReadHistory {
+pub fn read_events(reader: impl BufRead) -> ReadHistory {
+    read_with(reader, true)
+}
+
+/// Lines of our own shape are scanned by hand, all others go through serde.
+pub(crate) fn read_with(mut reader: impl BufRead, by_hand: bool) -> ReadHistory {
     let mut read = ReadHistory { history: History::default(), damage: None, skipped: 0 };
     let mut line = Vec::new();
+    let mut buffer = LineBuffer::default();
     let mut last_index: Option<u64> = None;
     let mut number = 0;
     let damage = loop {
@@ -93,6 +100,26 @@ pub fn read_events(mut reader: impl BufRead) -> ReadHistory {
             Ok(0) => return read,
             Ok(_) => {}
             Err(error) => break error.to_string(),
+        }
+        // Few lines have many micro-operations, so this seldom costs an allocation.
+        let mut keys = Vec::with_capacity(8);
+        let scanned = by_hand.then(|| line::scan(&line, &mut buffer, &mut keys)).flatten();
+        let index = |index: u64, last: &mut Option<u64>| match *last {
+            Some(before) if index <= before => {
+                Err(format!("index {index} does not follow on the one before"))
+            }
+            _ => {
+                *last = Some(index);
+                Ok(())
+            }
+        };
+        if let Some(scanned) = scanned {
+            let mops = keys.iter().copied().zip(&buffer.mops);
+            let push = |()| read.history.push_line(&scanned, mops, &buffer.lists);
+            match index(scanned.index, &mut last_index).and_then(push) {
+                Ok(()) => continue,
+                Err(why) => break why,
+            }
         }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -106,11 +133,9 @@ pub fn read_events(mut reader: impl BufRead) -> ReadHistory {
             Err(why) if line.last() != Some(&b'\n') => break format!("cut off: {why}"),
             Err(why) => break why,
         };
-        if last_index.is_some_and(|last| event.index <= last) {
-            break format!("index {} does not follow on the one before", event.index);
-        }
-        last_index = Some(event.index);
-        if let Err(why) = read.history.push(event) {
+        let own = event.index;
+        let push = |()| read.history.push(event);
+        if let Err(why) = index(own, &mut last_index).and_then(push) {
             break why;
         }
     };

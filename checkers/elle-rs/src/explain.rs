@@ -24,7 +24,7 @@ fn micro_op(history: &History, mop: &Mop) -> String {
     };
     match (mop.kind, mop.shown) {
         (MopKind::Read, Shown::Nothing) => format!("r {key} nothing"),
-        (MopKind::Read, Shown::List(..)) => {
+        (MopKind::Read, Shown::List) => {
             let list = history.list(mop);
             let from = list.len().saturating_sub(5);
             let shown: Vec<String> = list[from..].iter().map(i64::to_string).collect();

@@ -9,8 +9,9 @@
 //!
 //! Record transactions as JSON lines, one at the invocation and one at the completion, with unique
 //! values in each key; read them with `history::read_history`, or make [`history::Event`]s
-//! yourself (example `own_client`). Choose a [`Workload`] and a level ([`Model::named`]), and call
-//! [`check`]. From a shell: `elle --model list-append history.jsonl`.
+//! yourself (example `own_client`; [`Builder`] takes them one by one). Choose a [`Workload`] and a
+//! level ([`Model::named`]), and call [`check`]. From a shell:
+//! `elle --model list-append history.jsonl`.
 //!
 //! # Concepts
 //!
@@ -87,6 +88,7 @@
 #![forbid(unsafe_code)]
 
 mod anomaly;
+mod builder;
 mod cases;
 mod check;
 pub mod draw;
@@ -115,6 +117,7 @@ mod verdict;
 pub mod verify;
 
 pub use anomaly::{Anomaly, AnomalySet};
+pub use builder::Builder;
 pub use cases::{Case, Refusal, VersionSource, Why};
 pub use check::check;
 pub use lattice::{Model, ruled_out};

@@ -177,7 +177,7 @@ fn run(history: &History, op: usize, state: &mut State) -> bool {
 
 fn shows(history: &History, mop: &Mop, list: &[i64]) -> bool {
     match mop.shown {
-        Shown::List(..) => history.list(mop) == list,
+        Shown::List => history.list(mop) == list,
         Shown::Int => list.last() == Some(&mop.value),
         Shown::Nothing => list.is_empty(),
     }

@@ -117,7 +117,7 @@ impl<'h> Registers<'h> {
                 continue;
             }
             for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
-                if matches!(mop.shown, Shown::List(..)) {
+                if mop.shown == Shown::List {
                     let key = &history.keys[mop.key as usize];
                     let why = format!("a read of key {key} shows a list");
                     return Err(Refusal { line: op.index, why });
