@@ -25,6 +25,8 @@ pub struct Append {
     pub place: u32,
     /// Whether it is the operation's last append to the key.
     pub last: bool,
+    /// Which micro-operation of the history it is.
+    mop: u32,
 }
 
 /// A key's versions.
@@ -32,6 +34,9 @@ pub struct Append {
 pub struct Order<'h> {
     /// The elements, each once.
     pub values: Cow<'h, [i64]>,
+    /// Who appended each of them; none where nobody did. Beside `appends`, because a look-up there
+    /// for every read would be most of a check's time.
+    pub writers: Vec<Option<Append>>,
     /// Who read it.
     pub reader: Option<u32>,
     /// Whether an element was in it twice.
@@ -81,7 +86,8 @@ impl<'h> Lists<'h> {
                 }
                 let more = |next: &Mop| next.kind == MopKind::Append && next.key == mop.key;
                 let last = !mops[at + 1..].iter().any(more);
-                let append = Append { op: number as u32, place: NOWHERE, last };
+                let place = op.mops.start + at as u32;
+                let append = Append { op: number as u32, place: NOWHERE, last, mop: place };
                 if self.appends.insert((mop.key, mop.value), append).is_some() {
                     let why = format!("{} is appended to key {key} a second time", mop.value);
                     return Err(Refusal { line: op.index, why });
@@ -132,19 +138,24 @@ impl<'h> Lists<'h> {
 
     fn place(&mut self) {
         let history = self.history;
+        let mut read = vec![false; history.mops.len()];
+        let mut seen = FxHashSet::default();
         for (key, order) in self.orders.iter_mut().enumerate() {
-            let mut seen = FxHashSet::default();
+            seen.clear();
             if !order.values.iter().all(|value| seen.insert(*value)) {
                 seen.clear();
                 order.repeats = true;
                 order.values.to_mut().retain(|value| seen.insert(*value));
             }
             order.next = vec![NOWHERE; order.values.len() + 1];
+            order.writers = vec![None; order.values.len()];
             for place in (0..order.values.len()).rev() {
                 order.next[place] = order.next[place + 1];
                 let append = self.appends.get_mut(&(key as u32, order.values[place]));
                 if let Some(append) = append {
                     append.place = place as u32;
+                    order.writers[place] = Some(*append);
+                    read[append.mop as usize] = true;
                     if history.ops[append.op as usize].kind != EventKind::Fail {
                         order.next[place] = place as u32;
                     }
@@ -155,8 +166,8 @@ impl<'h> Lists<'h> {
             if op.kind == EventKind::Fail {
                 continue;
             }
-            for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Append) {
-                if self.appends[&(mop.key, mop.value)].place == NOWHERE {
+            for (at, mop) in op.mops.clone().zip(history.mops_of(op)) {
+                if mop.kind == MopKind::Append && !read[at as usize] {
                     let unread = &mut self.orders[mop.key as usize].unread;
                     if unread.last() != Some(&(number as u32)) {
                         unread.push(number as u32);
@@ -202,9 +213,20 @@ impl<'h> Lists<'h> {
         (append.place != NOWHERE).then_some(append.place as usize + 1)
     }
 
+    /// Who appended the last element that a read showed.
+    pub fn last_append(&self, mop: &Mop) -> Option<Append> {
+        let list = self.history.list(mop);
+        let last = list.last()?;
+        let order = &self.orders[mop.key as usize];
+        if order.values.get(list.len() - 1) == Some(last) {
+            return order.writers[list.len() - 1];
+        }
+        self.appends.get(&(mop.key, *last)).copied()
+    }
+
     fn op_at(&self, key: u32, place: u32) -> u32 {
-        let value = self.orders[key as usize].values[place as usize];
-        self.appends[&(key, value)].op
+        let writer = self.orders[key as usize].writers[place as usize];
+        writer.map_or(NOWHERE, |append| append.op)
     }
 
     /// All dependencies through data.
@@ -214,8 +236,7 @@ impl<'h> Lists<'h> {
         }
         let mut at_end: Vec<Vec<u32>> = vec![Vec::new(); self.orders.len()];
         for (number, _, mop) in self.reads() {
-            let list = self.history.list(mop);
-            if let Some(append) = list.last().and_then(|last| self.appends.get(&(mop.key, *last)))
+            if let Some(append) = self.last_append(mop)
                 && self.history.ops[append.op as usize].kind != EventKind::Fail
             {
                 graph.add(append.op, number, WR);

@@ -1,9 +1,7 @@
 //! List-append: anomalies that show without a cycle.
 
-use std::collections::BTreeMap;
-
 use history::{EventKind, Mop, MopKind, Op, Shown};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::anomaly::Anomaly;
 use crate::cases::{Case, Cases};
@@ -20,10 +18,12 @@ pub fn find(lists: &Lists<'_>, cases: &mut Cases) {
         read(lists, &bad, number, op, mop, cases);
     }
     let history = lists.history;
+    let mut expected = FxHashMap::default();
     for (number, op) in history.ops.iter().enumerate() {
         let mops = history.mops_of(op);
         if op.kind == EventKind::Ok && repeats_a_key(mops) {
-            internal(lists, number as u32, mops, cases);
+            expected.clear();
+            internal(lists, number as u32, mops, &mut expected, cases);
         }
     }
     for key in 0..lists.orders.len() as u32 {
@@ -35,17 +35,14 @@ pub fn find(lists: &Lists<'_>, cases: &mut Cases) {
 /// Per key the elements that no read should show: those of failed appends, and those that nobody
 /// appended.
 fn bad_places(lists: &Lists<'_>) -> Vec<Vec<(u32, i64)>> {
-    let bad = |(key, order): (usize, &crate::list_append::Order<'_>)| {
-        let values = order.values.iter().enumerate();
-        let bad = values.filter(|(_, value)| {
-            lists
-                .appends
-                .get(&(key as u32, **value))
+    let bad = |order: &crate::list_append::Order<'_>| {
+        let bad = order.values.iter().zip(&order.writers).enumerate().filter(|(_, (_, append))| {
+            append
                 .is_none_or(|append| lists.history.ops[append.op as usize].kind == EventKind::Fail)
         });
-        bad.map(|(place, value)| (place as u32, *value)).collect()
+        bad.map(|(place, (value, _))| (place as u32, *value)).collect()
     };
-    lists.orders.iter().enumerate().map(bad).collect()
+    lists.orders.iter().map(bad).collect()
 }
 
 fn case(anomaly: Anomaly, ops: Vec<u32>, mop: &Mop, values: Vec<i64>, sentence: String) -> Case {
@@ -105,8 +102,9 @@ fn read(
     let Some(last) = list.last() else {
         return;
     };
-    let append = lists.appends.get(&(mop.key, *last));
-    if let Some(append) = append.filter(|append| !append.last && append.op != number) {
+    if let Some(append) =
+        lists.last_append(mop).filter(|append| !append.last && append.op != number)
+    {
         cases.add(Anomaly::G1b, || {
             let key = &lists.history.keys[mop.key as usize];
             let sentence =
@@ -197,8 +195,13 @@ impl Expected<'_> {
     }
 }
 
-fn internal(lists: &Lists<'_>, number: u32, mops: &[Mop], cases: &mut Cases) {
-    let mut expected: BTreeMap<u32, Expected<'_>> = BTreeMap::new();
+fn internal<'h>(
+    lists: &Lists<'h>,
+    number: u32,
+    mops: &'h [Mop],
+    expected: &mut FxHashMap<u32, Expected<'h>>,
+    cases: &mut Cases,
+) {
     for mop in mops {
         if mop.kind == MopKind::Append {
             expected.entry(mop.key).or_default().own.push(mop.value);
@@ -223,8 +226,9 @@ fn internal(lists: &Lists<'_>, number: u32, mops: &[Mop], cases: &mut Cases) {
 
 fn dirty_update(lists: &Lists<'_>, key: u32, cases: &mut Cases) {
     let mut failed: Option<(u32, i64)> = None;
-    for value in lists.orders[key as usize].values.iter() {
-        let Some(append) = lists.appends.get(&(key, *value)) else {
+    let order = &lists.orders[key as usize];
+    for (value, append) in order.values.iter().zip(&order.writers) {
+        let Some(append) = append else {
             continue;
         };
         match (lists.history.ops[append.op as usize].kind, failed) {
