@@ -184,7 +184,7 @@ fn note(history: &History, mops: &[&Mop]) -> String {
 /// if any are: a final read of many keys would hide what it proves.
 fn deciding<'a>(history: &'a History, op: &Op, ops: &[&Op]) -> Vec<&'a Mop> {
     let elsewhere = |mop: &Mop| {
-        let others = ops.iter().filter(|other| other.index != op.index);
+        let others = ops.iter().filter(|other| other.index() != op.index());
         others.flat_map(|other| history.mops_of(other)).any(|other| other.key == mop.key)
     };
     let all = history.mops_of(op);
@@ -198,9 +198,9 @@ fn knot_finding(elements: &Elements<'_>, context: &Context, ops: &[u32]) -> Find
     let said: Vec<String> = ops
         .iter()
         .map(|op| {
-            let at = seconds(op.completed.unwrap_or(op.invoked));
+            let at = seconds(op.completed().unwrap_or(op.invoked()));
             let did = note(history, &deciding(history, op, &ops));
-            format!("session {} {did} at {at}{}", op.session, on_node(history, op))
+            format!("session {} {did} at {at}{}", op.session(), on_node(history, op))
         })
         .collect();
     let sentence = format!("no order of the writes explains these together: {}", said.join("; "));
@@ -208,8 +208,8 @@ fn knot_finding(elements: &Elements<'_>, context: &Context, ops: &[u32]) -> Find
         let mops = deciding(history, op, &ops);
         witness(history, op, &mops, note(history, &mops))
     });
-    let from = ops.iter().map(|op| op.invoked).min().unwrap_or(0);
-    let to = ops.iter().filter_map(|op| op.completed).max().unwrap_or(from);
+    let from = ops.iter().map(|op| op.invoked()).min().unwrap_or(0);
+    let to = ops.iter().filter_map(|op| op.completed()).max().unwrap_or(from);
     Finding {
         sentence,
         ops: lines(&ops),
@@ -222,12 +222,12 @@ fn knot_finding(elements: &Elements<'_>, context: &Context, ops: &[u32]) -> Find
 fn repeat_finding(elements: &Elements<'_>, context: &Context, op: u32) -> Finding {
     let history = elements.history;
     let op = &history.ops[op as usize];
-    let at = op.completed.unwrap_or(op.invoked);
+    let at = op.completed().unwrap_or(op.invoked());
     let mops: Vec<&history::Mop> = history.mops_of(op).iter().collect();
     Finding {
         sentence: format!(
             "session {} saw a value twice in one list at {}{}: {}",
-            op.session,
+            op.session(),
             seconds(at),
             on_node(history, op),
             note(history, &mops)
@@ -235,6 +235,6 @@ fn repeat_finding(elements: &Elements<'_>, context: &Context, op: u32) -> Findin
         ops: lines(&[op]),
         witness: vec![witness(history, op, &mops, "saw a value twice".to_owned())],
         signature: "consistent-prefix/repeated".to_owned(),
-        windows: windows(context, op.invoked, at),
+        windows: windows(context, op.invoked(), at),
     }
 }

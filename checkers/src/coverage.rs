@@ -68,11 +68,11 @@ pub fn coverage(history: &History, rules: &CoverageRules, input: &CoverageInput<
     for op in history.ops.iter().filter(|op| !op.final_read) {
         let counts = kinds.entry(kind(history, op)).or_default();
         let ok = op.kind == EventKind::Ok;
-        counts.before += u64::from(ok && op.completed.is_some_and(|at| at < first));
-        counts.after += u64::from(ok && last < op.invoked);
+        counts.before += u64::from(ok && op.completed().is_some_and(|at| at < first));
+        counts.after += u64::from(ok && last < op.invoked());
         counts.during.resize(effective.len(), 0);
         for (place, fault) in effective.iter().enumerate() {
-            let inside = fault.start <= op.invoked && op.invoked <= fault.end;
+            let inside = fault.start <= op.invoked() && op.invoked() <= fault.end;
             counts.during[place] += u64::from(inside);
         }
     }

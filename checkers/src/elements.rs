@@ -146,10 +146,10 @@ impl<'a> Elements<'a> {
                 {
                     continue;
                 }
-                if last[key].is_some_and(|last| last.info || last.session != op.session) {
+                if last[key].is_some_and(|last| last.info || last.session != op.session()) {
                     self.uses[key] = KeyUse::Unknown;
                 }
-                last[key] = Some(Last { session: op.session, info: op.kind == EventKind::Info });
+                last[key] = Some(Last { session: op.session(), info: op.kind == EventKind::Info });
             }
         }
     }

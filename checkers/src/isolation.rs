@@ -212,7 +212,7 @@ fn finding(
     signature: String,
 ) -> Finding {
     witness.sort_by_key(|op| op.index);
-    let from = ops.iter().map(|op| op.invoked).min().unwrap_or(0);
-    let to = ops.iter().map(|op| op.completed.unwrap_or(op.invoked)).max().unwrap_or(0);
+    let from = ops.iter().map(|op| op.invoked()).min().unwrap_or(0);
+    let to = ops.iter().map(|op| op.completed().unwrap_or(op.invoked())).max().unwrap_or(0);
     Finding { sentence, ops: lines(ops), witness, signature, windows: windows(context, from, to) }
 }

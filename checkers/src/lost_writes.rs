@@ -101,7 +101,7 @@ impl<'a> Check<'a> {
     fn fate(&self, key: u32, acknowledged: u64, shows: impl Fn(&Final<'_>) -> bool) -> Fate {
         let history = self.elements.history;
         let finals = self.finals.get(&key).map_or(&[][..], Vec::as_slice);
-        let after = || finals.iter().filter(|read| acknowledged < read.op.index);
+        let after = || finals.iter().filter(|read| acknowledged < read.op.index());
         let any = after().any(&shows);
         let Some(nodes) = &self.context.nodes else {
             // A bare file: the final reads present count as complete.
@@ -134,7 +134,7 @@ impl<'a> Check<'a> {
             };
             let usage = self.elements.uses[written.key as usize];
             let list = matches!(usage, KeyUse::List | KeyUse::Set);
-            let Some(acknowledged) = writer.completed_index else {
+            let Some(acknowledged) = writer.completed_index() else {
                 continue;
             };
             if !list || writer.kind != EventKind::Ok || written.removed {
@@ -162,7 +162,7 @@ impl<'a> Check<'a> {
             let Some(writer) = self.elements.writer(last) else {
                 continue;
             };
-            let Some(acknowledged) = writer.completed_index else {
+            let Some(acknowledged) = writer.completed_index() else {
                 continue;
             };
             let place = self.elements.place(last);
@@ -231,13 +231,13 @@ impl<'a> Check<'a> {
             return;
         }
         let history = self.elements.history;
-        let at = writer.completed.unwrap_or(writer.invoked);
+        let at = writer.completed().unwrap_or(writer.invoked());
         let name = key_name(history, self.context, key);
         let place = placed(self.context, at);
         let when = if place.is_empty() { String::new() } else { format!(", {place}") };
         let sentence = format!(
             "session {} wrote {value} to {name}, acknowledged at {}{}{when}; {}",
-            writer.session,
+            writer.session(),
             seconds(at),
             on_node(history, writer),
             match fate {
@@ -253,8 +253,8 @@ impl<'a> Check<'a> {
         // One final read a node: the latest.
         let mut by_node: BTreeMap<Option<u32>, &Final<'_>> = BTreeMap::new();
         for read in self.finals.get(&key).map_or(&[][..], Vec::as_slice) {
-            if writer.completed_index.is_some_and(|acknowledged| acknowledged < read.op.index) {
-                by_node.insert(read.op.node, read);
+            if writer.completed_index().is_some_and(|acknowledged| acknowledged < read.op.index()) {
+                by_node.insert(read.op.node(), read);
             }
         }
         for read in by_node.values() {
@@ -286,8 +286,8 @@ impl<'a> Check<'a> {
         };
         let sentence = format!(
             "session {} read {name} at {}{} and saw {saw}",
-            op.session,
-            seconds(op.completed.unwrap_or(op.invoked)),
+            op.session(),
+            seconds(op.completed().unwrap_or(op.invoked())),
             on_node(history, op),
         );
         self.findings.push(Finding {
@@ -295,7 +295,7 @@ impl<'a> Check<'a> {
             ops: lines(&[op]),
             witness: vec![witness(history, op, &[mop], format!("saw {saw}"))],
             signature: format!("lost-writes/{what}"),
-            windows: windows(self.context, op.invoked, op.completed.unwrap_or(op.invoked)),
+            windows: windows(self.context, op.invoked(), op.completed().unwrap_or(op.invoked())),
         });
     }
 

@@ -37,7 +37,7 @@ impl Checker for MonotonicReads {
                     left_out += u64::from(elements.uncertain(mop.key));
                     continue;
                 }
-                let before = last.insert((op.session, mop.key), (op, mop));
+                let before = last.insert((op.session(), mop.key), (op, mop));
                 let Some((earlier, seen)) = before else {
                     continue;
                 };
@@ -62,7 +62,7 @@ impl Checker for MonotonicReads {
         }
         outcome.verdict = Verdict::Invalid;
         // One operation that contradicts itself is the shorter proof.
-        found.sort_by_key(|(earlier, _, op, ..)| (earlier.index != op.index, op.index));
+        found.sort_by_key(|(earlier, _, op, ..)| (earlier.index() != op.index(), op.index()));
         found.truncate(context.findings_max.unwrap_or(50));
         outcome.findings = found.iter().map(|pair| finding(&elements, context, pair)).collect();
         outcome
@@ -102,13 +102,13 @@ fn finding(
     let key = key_name(history, context, shown.key);
     let sentence = format!(
         "session {} read {value} in {key} at {}{} and no longer at {}{}",
-        later.session,
-        seconds(earlier.completed.unwrap_or(earlier.invoked)),
+        later.session(),
+        seconds(earlier.completed().unwrap_or(earlier.invoked())),
         on_node(history, earlier),
-        seconds(later.invoked),
+        seconds(later.invoked()),
         on_node(history, later),
     );
-    let same = earlier.index == later.index;
+    let same = earlier.index() == later.index();
     let witness = if same {
         vec![witness(history, later, &[*seen, *shown], format!("read {value}, then not"))]
     } else {
@@ -122,6 +122,6 @@ fn finding(
         ops: lines(&[*earlier, *later]),
         witness,
         signature: "monotonic-reads/went-back".to_owned(),
-        windows: windows(context, earlier.invoked, later.completed.unwrap_or(later.invoked)),
+        windows: windows(context, earlier.invoked(), later.completed().unwrap_or(later.invoked())),
     }
 }

@@ -168,7 +168,7 @@ impl Builder<'_, '_> {
                 if let Some(before) = before.filter(|before| *before != now) {
                     self.edge(before, now);
                 }
-                let last = last_of_session.get(&op.session).copied();
+                let last = last_of_session.get(&op.session()).copied();
                 if let Some(last) = last.filter(|_| before.is_none() && session_scope) {
                     self.edge(last, now);
                 }
@@ -183,7 +183,7 @@ impl Builder<'_, '_> {
             keys.sort_unstable();
             keys.dedup();
             if let Some(moment) = moment {
-                last_of_session.insert(op.session, moment);
+                last_of_session.insert(op.session(), moment);
                 self.graph.judged += u64::from(1 < keys.len() || any_list || session_scope);
             }
         }
@@ -246,11 +246,11 @@ impl Builder<'_, '_> {
                 continue;
             }
             let node = self.txns[&place];
-            if let Some(before) = last_ok.get(&op.session).copied() {
+            if let Some(before) = last_ok.get(&op.session()).copied() {
                 self.edge(before, node);
             }
             if op.kind == EventKind::Ok {
-                last_ok.insert(op.session, node);
+                last_ok.insert(op.session(), node);
             }
         }
     }

@@ -33,7 +33,7 @@ impl Checker for ReadYourWrites {
                 continue;
             }
             for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
-                let Some(written) = own.get(&(op.session, mop.key)) else {
+                let Some(written) = own.get(&(op.session(), mop.key)) else {
                     continue;
                 };
                 if !elements.judged(mop.key) {
@@ -53,7 +53,7 @@ impl Checker for ReadYourWrites {
                     && mop.kind != MopKind::Read
                     && elements.written[number as usize].writer == Some(place as u32)
                 {
-                    own.entry((op.session, mop.key)).or_default().push(number);
+                    own.entry((op.session(), mop.key)).or_default().push(number);
                 }
             }
         }
@@ -103,14 +103,14 @@ fn finding(
     let is_write = |m: &&Mop| m.kind != MopKind::Read && m.key == mop.key && m.value == value;
     let write_mops: Vec<&Mop> = history.mops_of(write).iter().filter(is_write).collect();
     let key = key_name(history, context, mop.key);
-    let acknowledged = write.completed.unwrap_or(write.invoked);
+    let acknowledged = write.completed().unwrap_or(write.invoked());
     let sentence = format!(
         "session {} wrote {value} to {key} (acknowledged at {}{}) and did not see it when it read \
          that key at {}{}",
-        read.session,
+        read.session(),
         seconds(acknowledged),
         on_node(history, write),
-        seconds(read.invoked),
+        seconds(read.invoked()),
         on_node(history, read),
     );
     Finding {
@@ -121,6 +121,6 @@ fn finding(
             witness(history, read, &[mop], format!("read {key} without {value}")),
         ],
         signature: "read-your-writes/stale-read".to_owned(),
-        windows: windows(context, acknowledged, read.completed.unwrap_or(read.invoked)),
+        windows: windows(context, acknowledged, read.completed().unwrap_or(read.invoked())),
     }
 }

@@ -26,13 +26,13 @@ pub fn on_node(history: &History, op: &Op) -> String {
 /// An operation reduced to the micro-operations that decide.
 pub fn witness(history: &History, op: &Op, mops: &[&Mop], note: String) -> WitnessOp {
     WitnessOp {
-        index: op.index,
-        completed_index: op.completed_index,
-        process: op.process,
-        session: op.session,
+        index: op.index(),
+        completed_index: op.completed_index(),
+        process: op.process(),
+        session: op.session(),
         node: history.node_name(op).map(str::to_owned),
-        invoked: op.invoked,
-        completed: op.completed,
+        invoked: op.invoked(),
+        completed: op.completed(),
         kind: op.kind,
         value: mops.iter().map(|mop| history.micro_op(mop)).collect(),
         note,
@@ -42,7 +42,7 @@ pub fn witness(history: &History, op: &Op, mops: &[&Mop], note: String) -> Witne
 /// The history lines of some operations, in order.
 pub fn lines(ops: &[&Op]) -> Vec<u64> {
     let mut lines: Vec<u64> =
-        ops.iter().flat_map(|op| [Some(op.index), op.completed_index]).flatten().collect();
+        ops.iter().flat_map(|op| [Some(op.index()), op.completed_index()]).flatten().collect();
     lines.sort_unstable();
     lines.dedup();
     lines

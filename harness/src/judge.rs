@@ -165,7 +165,7 @@ fn leave_out(outcomes: &mut BTreeMap<String, Outcome>, records: &Records, select
     if !selection.checkers.is_empty() {
         return;
     }
-    let several = records.history.ops.iter().any(|op| op.mops.len() > 1);
+    let several = records.history.ops.iter().any(|op| op.mops().len() > 1);
     let told = |name: &str| match &records.info {
         Some(info) if selection.model.is_none() => {
             let system = &info.system;
@@ -253,7 +253,7 @@ fn context(records: &Records, selection: &Selection, spans: &[FaultSpan]) -> Con
 
 /// Whether the telemetry before the first final read shows that all replicas agreed.
 fn converged(records: &Records, info: &RunInfo) -> Option<bool> {
-    let first = records.history.ops.iter().find(|op| op.final_read)?.invoked;
+    let first = records.history.ops.iter().find(|op| op.final_read)?.invoked();
     if records.telemetry.is_empty() {
         return None;
     }

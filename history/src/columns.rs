@@ -5,7 +5,6 @@
 //! memory for them does not grow with the number of reads.
 
 use std::collections::hash_map::Entry;
-use std::ops::Range;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -15,31 +14,7 @@ use crate::event::{Event, EventKind};
 use crate::key::Key;
 use crate::line::{KeyRef, Line, LineBuffer, LineMop, Seen};
 use crate::micro_op::{MicroOp, Observed};
-
-/// An operation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Op {
-    /// History index of the invocation: operations are in its order.
-    pub index: u64,
-    /// History index of the completion.
-    pub completed_index: Option<u64>,
-    /// Its process.
-    pub process: i64,
-    /// Its session.
-    pub session: i64,
-    /// The node that answered, else the one it was sent to, by number.
-    pub node: Option<u32>,
-    /// ns since the run's start.
-    pub invoked: i64,
-    /// ns since the run's start.
-    pub completed: Option<i64>,
-    /// `Ok`, `Fail` or `Info`.
-    pub kind: EventKind,
-    /// A read after heal and convergence.
-    pub final_read: bool,
-    /// Its micro-operations, in [`History::mops`].
-    pub mops: Range<u32>,
-}
+use crate::op::{self, Op};
 
 /// What a micro-operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +129,7 @@ impl History {
         mops: impl ExactSizeIterator<Item = (KeyRef<'a>, &'a LineMop)> + Clone,
         lists: &[i64],
     ) -> Result<(), String> {
+        op::fits(line)?;
         if line.kind == EventKind::Invoke {
             return self.invoke(line, mops);
         }
@@ -172,7 +148,7 @@ impl History {
         }
         let place = place as usize;
         if line.kind == EventKind::Ok {
-            let from = self.ops[place].mops.start as usize;
+            let from = self.ops[place].mops().start as usize;
             for (read, (_, done)) in self.mops[from..].iter_mut().zip(mops) {
                 if read.kind != MopKind::Read {
                     continue;
@@ -189,12 +165,7 @@ impl History {
         }
         // A redirected operation was answered by another node than it was first sent to.
         let node = line.node.map(|node| self.node_number(node));
-        let op = &mut self.ops[place];
-        op.node = node.or(op.node);
-        op.kind = line.kind;
-        op.completed_index = Some(line.index);
-        op.completed = Some(line.time);
-        op.final_read |= line.final_read;
+        self.ops[place].complete(line, node);
         Ok(())
     }
 
@@ -219,18 +190,7 @@ impl History {
             let value = if mop.kind == MopKind::Read { 0 } else { mop.value };
             self.mops.push(Mop { kind: mop.kind, key, value, shown: Shown::Nothing });
         }
-        self.ops.push(Op {
-            index: line.index,
-            completed_index: None,
-            process: line.process,
-            session: line.session.unwrap_or(line.process),
-            node,
-            invoked: line.time,
-            completed: None,
-            kind: EventKind::Info,
-            final_read: line.final_read,
-            mops: start..self.mops.len() as u32,
-        });
+        self.ops.push(Op::new(line, node, start..self.mops.len() as u32));
         Ok(())
     }
 
@@ -289,7 +249,8 @@ impl History {
 
     /// The micro-operations of an operation.
     pub fn mops_of(&self, op: &Op) -> &[Mop] {
-        &self.mops[op.mops.start as usize..op.mops.end as usize]
+        let mops = op.mops();
+        &self.mops[mops.start as usize..mops.end as usize]
     }
 
     /// The elements that a read showed; empty for registers and for nothing.
@@ -334,7 +295,7 @@ impl History {
 
     /// The node of an operation, by name.
     pub fn node_name(&self, op: &Op) -> Option<&str> {
-        op.node.map(|node| &*self.nodes[node as usize])
+        op.node().map(|node| &*self.nodes[node as usize])
     }
 }
 

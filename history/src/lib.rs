@@ -16,15 +16,17 @@ mod line;
 #[cfg(test)]
 mod line_tests;
 pub mod micro_op;
+pub mod op;
 pub mod reader;
 pub mod run_info;
 pub mod telemetry;
 
-pub use columns::{History, ListPlace, Mop, MopKind, Op, Shown};
+pub use columns::{History, ListPlace, Mop, MopKind, Shown};
 pub use event::{Event, EventKind, Hop};
 pub use fault_event::{Evidence, FaultEvent, FaultPhase, FaultResult};
 pub use key::Key;
 pub use micro_op::{MicroOp, Observed};
+pub use op::Op;
 pub use reader::{Damage, ReadError, ReadHistory, read_events, read_history};
 pub use run_info::{RunInfo, SystemInfo};
 pub use telemetry::{Role, ShardTelemetry, TelemetryEvent};

@@ -44,8 +44,8 @@ impl OpPoint {
     /// All operations of a history.
     pub fn of(history: &History) -> Vec<OpPoint> {
         let point = |op: &history::Op| OpPoint {
-            invoked: op.invoked,
-            completed: op.completed,
+            invoked: op.invoked(),
+            completed: op.completed(),
             kind: op.kind,
             write: history.mops_of(op).iter().any(|mop| mop.kind != MopKind::Read),
             final_read: op.final_read,

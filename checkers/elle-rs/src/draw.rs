@@ -54,7 +54,7 @@ impl Drawing {
             let (from, to) = (format!("T{}", at + 1), format!("T{next}"));
             Drawn {
                 transaction: explain::transaction(history, op),
-                place: format!("process {}, line {}", op.process, op.index),
+                place: format!("process {}, line {}", op.process(), op.index()),
                 kind: word(step.why).to_owned(),
                 because: explain::because(history, workload, &from, &to, step.why),
             }

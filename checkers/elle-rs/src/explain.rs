@@ -69,8 +69,13 @@ pub fn cycle(history: &History, workload: Workload, found: &CycleFound) -> Strin
     for (at, step) in found.steps.iter().enumerate() {
         let op = &history.ops[step.op as usize];
         let what = transaction(history, op);
-        let _ =
-            writeln!(text, "  T{} = {what} (process {}, line {})", at + 1, op.process, op.index);
+        let _ = writeln!(
+            text,
+            "  T{} = {what} (process {}, line {})",
+            at + 1,
+            op.process(),
+            op.index()
+        );
     }
     text.push_str("Then:\n");
     for (at, step) in found.steps.iter().enumerate() {

@@ -82,15 +82,15 @@ impl<'h> Lists<'h> {
                 let key = &history.keys[mop.key as usize];
                 if mop.kind != MopKind::Append {
                     let why = format!("key {key}: {:?} is no part of list-append", mop.kind);
-                    return Err(Refusal { line: op.index, why });
+                    return Err(Refusal { line: op.index(), why });
                 }
                 let more = |next: &Mop| next.kind == MopKind::Append && next.key == mop.key;
                 let last = !mops[at + 1..].iter().any(more);
-                let place = op.mops.start + at as u32;
+                let place = op.mops().start + at as u32;
                 let append = Append { op: number as u32, place: NOWHERE, last, mop: place };
                 if self.appends.insert((mop.key, mop.value), append).is_some() {
                     let why = format!("{} is appended to key {key} a second time", mop.value);
-                    return Err(Refusal { line: op.index, why });
+                    return Err(Refusal { line: op.index(), why });
                 }
             }
         }
@@ -113,7 +113,7 @@ impl<'h> Lists<'h> {
             if mop.shown == Shown::Int {
                 let key = &history.keys[mop.key as usize];
                 let why = format!("a read of key {key} shows no list");
-                return Err(Refusal { line: op.index, why });
+                return Err(Refusal { line: op.index(), why });
             }
             let order = &mut self.orders[mop.key as usize];
             let list = history.list(mop);
@@ -166,7 +166,7 @@ impl<'h> Lists<'h> {
             if op.kind == EventKind::Fail {
                 continue;
             }
-            for (at, mop) in op.mops.clone().zip(history.mops_of(op)) {
+            for (at, mop) in op.mops().zip(history.mops_of(op)) {
                 if mop.kind == MopKind::Append && !read[at as usize] {
                     let unread = &mut self.orders[mop.key as usize].unread;
                     if unread.last() != Some(&(number as u32)) {

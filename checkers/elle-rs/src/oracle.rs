@@ -154,10 +154,12 @@ enum Before {
 
 fn precedes(history: &History, a: usize, b: usize, before: Before) -> bool {
     let (first, second) = (&history.ops[a], &history.ops[b]);
-    let done = first.kind == EventKind::Ok && first.completed_index < Some(second.index);
+    let done = first.kind == EventKind::Ok && first.completed_index() < Some(second.index());
     match before {
         Before::Nothing => false,
-        Before::Process => done && first.process == second.process && second.kind == EventKind::Ok,
+        Before::Process => {
+            done && first.process() == second.process() && second.kind == EventKind::Ok
+        }
         Before::Realtime => done,
     }
 }

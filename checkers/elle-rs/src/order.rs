@@ -12,7 +12,7 @@ pub fn process(history: &History, scope: &Scope, graph: &mut Builder) {
     for (at, op) in history.ops.iter().enumerate() {
         if op.kind == EventKind::Ok
             && scope.vertex(op)
-            && let Some(before) = last.insert(op.process, at as u32)
+            && let Some(before) = last.insert(op.process(), at as u32)
         {
             graph.add(before, at as u32, PROCESS);
         }
@@ -24,7 +24,7 @@ pub fn process(history: &History, scope: &Scope, graph: &mut Builder) {
 pub fn realtime(history: &History, scope: &Scope, graph: &mut Builder) {
     let mut completions: Vec<(u64, u32)> = Vec::new();
     for (at, op) in history.ops.iter().enumerate() {
-        if let (EventKind::Ok, Some(done)) = (op.kind, op.completed_index)
+        if let (EventKind::Ok, Some(done)) = (op.kind, op.completed_index())
             && scope.vertex(op)
         {
             completions.push((done, at as u32));
@@ -35,13 +35,13 @@ pub fn realtime(history: &History, scope: &Scope, graph: &mut Builder) {
     let mut moment: Option<u32> = None;
     for (at, op) in history.ops.iter().enumerate() {
         // One helper for all completions since the last invocation.
-        if completions.get(next).is_some_and(|(done, _)| *done < op.index) {
+        if completions.get(next).is_some_and(|(done, _)| *done < op.index()) {
             let helper = graph.helper();
             if let Some(before) = moment {
                 graph.edges.push((before, helper, HOP));
             }
             moment = Some(helper);
-            while let Some((_, done)) = completions.get(next).filter(|(d, _)| *d < op.index) {
+            while let Some((_, done)) = completions.get(next).filter(|(d, _)| *d < op.index()) {
                 graph.edges.push((*done, helper, REALTIME));
                 next += 1;
             }

@@ -94,12 +94,12 @@ impl<'h> Registers<'h> {
                 let key = &history.keys[mop.key as usize];
                 if mop.kind != MopKind::Write {
                     let why = format!("key {key}: {:?} is no part of rw-register", mop.kind);
-                    return Err(Refusal { line: op.index, why });
+                    return Err(Refusal { line: op.index(), why });
                 }
                 let version = self.number(mop.key, mop.value) as usize;
                 if self.versions[version].writer != NONE {
                     let why = format!("{} is written to key {key} a second time", mop.value);
-                    return Err(Refusal { line: op.index, why });
+                    return Err(Refusal { line: op.index(), why });
                 }
                 let more = |next: &Mop| next.kind == MopKind::Write && next.key == mop.key;
                 self.versions[version].writer = number as u32;
@@ -120,7 +120,7 @@ impl<'h> Registers<'h> {
                 if mop.shown == Shown::List {
                     let key = &history.keys[mop.key as usize];
                     let why = format!("a read of key {key} shows a list");
-                    return Err(Refusal { line: op.index, why });
+                    return Err(Refusal { line: op.index(), why });
                 }
                 let version = self.shown(mop);
                 if is_external(history.mops_of(op), mop) {
@@ -223,7 +223,7 @@ impl<'h> Registers<'h> {
         let mut order = Vec::new();
         for op in self.history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
             for met in self.met(op) {
-                if let Some(before) = last.insert((op.process, met.key), met) {
+                if let Some(before) = last.insert((op.process(), met.key), met) {
                     let (a, b) = match mutation::active(mutation::SEQUENTIAL_BACKWARD) {
                         true => (met, before),
                         false => (before, met),
@@ -241,8 +241,8 @@ impl<'h> Registers<'h> {
         let history = self.history;
         let mut events: Vec<(u64, u32, bool)> = Vec::new();
         for (number, op) in history.ops.iter().enumerate() {
-            events.push((op.index, number as u32, false));
-            if let (EventKind::Ok, Some(done)) = (op.kind, op.completed_index) {
+            events.push((op.index(), number as u32, false));
+            if let (EventKind::Ok, Some(done)) = (op.kind, op.completed_index()) {
                 events.push((done, number as u32, true));
             }
         }

@@ -124,10 +124,13 @@ impl<'h> Raw<'h> {
         let may = |op: &Op| op.kind != EventKind::Fail;
         match why {
             Why::Process => {
-                ok(a) && ok(b) && a.process == b.process && a.completed_index < Some(b.index)
+                ok(a)
+                    && ok(b)
+                    && a.process() == b.process()
+                    && a.completed_index() < Some(b.index())
             }
             Why::Realtime => {
-                ok(a) && may(b) && a.completed_index.is_some_and(|done| done < b.index)
+                ok(a) && may(b) && a.completed_index().is_some_and(|done| done < b.index())
             }
             Why::Read { key, value } => {
                 ok(b) && may(a) && self.writes(from, key, value) && {
@@ -221,8 +224,8 @@ impl<'h> Raw<'h> {
             .collect();
         earlier.iter().any(|a| {
             later.iter().any(|b| {
-                let order = self.op(*a).completed_index < Some(self.op(*b).index);
-                let same = self.op(*a).process == self.op(*b).process;
+                let order = self.op(*a).completed_index() < Some(self.op(*b).index());
+                let same = self.op(*a).process() == self.op(*b).process();
                 order && (self.options.linearizable_keys || (self.options.sequential_keys && same))
             })
         })

@@ -36,7 +36,7 @@ pub fn reckon(history: &History, restored: &Restored, accident: (i64, i64)) -> R
     let left = left_on_cluster(history);
     let there = |key: &Key, value: i64| restored.get(key).is_some_and(|v| v.contains(&value));
     for op in history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
-        let Some(completed) = op.completed else {
+        let Some(completed) = op.completed() else {
             continue;
         };
         for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Append) {
@@ -50,7 +50,7 @@ pub fn reckon(history: &History, restored: &Restored, accident: (i64, i64)) -> R
                 } else {
                     counted.before_missing.push((key.clone(), mop.value));
                 }
-            } else if accident.1 < op.invoked {
+            } else if accident.1 < op.invoked() {
                 counted.after += 1;
                 counted.after_lost += u64::from(!there(key, mop.value));
             } else {

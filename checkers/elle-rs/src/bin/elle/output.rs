@@ -89,7 +89,7 @@ fn analysis(
     };
     let workload = arguments.options.workload;
     let lines =
-        |ops: &[u32]| ops.iter().map(|op| history.ops[*op as usize].index).collect::<Vec<u64>>();
+        |ops: &[u32]| ops.iter().map(|op| history.ops[*op as usize].index()).collect::<Vec<u64>>();
     let mut found = serde_json::Map::new();
     for cycle in verdict.cycles.iter().filter(|c| verdict.anomaly_types.contains(&c.anomaly)) {
         let ops: Vec<u32> = cycle.steps.iter().map(|step| step.op).collect();
