@@ -4,7 +4,9 @@ use history::History;
 
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::cases::{Cases, Refusal, Why};
-use crate::graph::{Builder, Graph, Knot, PROCESS, REALTIME, RW, View, WR, WW, components, knot};
+use crate::graph::{
+    Builder, Graph, Knot, PROCESS, REALTIME, RW, TooLarge, View, WR, WW, components, knot,
+};
 use crate::lattice::{ruled_out, strongest};
 use crate::list_append::Lists;
 use crate::options::{Options, Scope, Workload};
@@ -37,35 +39,52 @@ impl Index<'_> {
 pub fn check(history: &History, options: &Options) -> Result<Verdict, Refusal> {
     let scope = Scope { final_reads_only_order: options.final_reads_only_order };
     let mut cases = Cases::new(options.cases_max);
-    let mut builder = Builder::new(history.ops.len());
     let index = match options.workload {
         Workload::ListAppend => {
             let lists = Lists::new(history, scope)?;
             list_cases::find(&lists, &mut cases);
-            lists.edges(&mut builder);
             Index::Lists(lists)
         }
         Workload::RwRegister => {
             let registers = Registers::new(history, options, scope, &mut cases)?;
             register_cases::find(&registers, &registers.numbers, &mut cases);
-            registers.edges(&mut builder);
             Index::Registers(registers)
         }
     };
     let extra = extra_order(options);
-    match extra {
-        REALTIME => order::realtime(history, &scope, &mut builder),
-        PROCESS => order::process(history, &scope, &mut builder),
-        _ => {}
-    }
-    let graph = builder.build();
+    let completions = match extra {
+        REALTIME => order::completions(history, &scope),
+        _ => Vec::new(),
+    };
+    let tell = &mut |builder: &mut Builder| {
+        match &index {
+            Index::Lists(lists) => lists.edges(builder),
+            Index::Registers(registers) => registers.edges(builder),
+        }
+        match extra {
+            REALTIME => order::realtime(history, &scope, &completions, builder),
+            PROCESS => order::process(history, &scope, builder),
+            _ => {}
+        }
+    };
+    let graph = Graph::told(history.ops.len(), tell).map_err(|TooLarge| too_large(history))?;
+    drop(completions);
     let mut found: AnomalySet = cases.counts.keys().copied().collect();
     if graph.is_empty() {
         found.insert(Anomaly::EmptyTransactionGraph);
     }
     let mut cycles = Cycles::default();
-    cycles.find(&graph, extra, history.ops.len() as u32, options, &index);
+    cycles.find(graph, extra, history.ops.len() as u32, options, &index);
     Ok(conclude(options, extra, found, cases, cycles))
+}
+
+fn too_large(history: &History) -> Refusal {
+    let why = format!(
+        "a history of {} operations has more dependencies than can be kept at once: judge parts \
+         of it",
+        history.ops.len()
+    );
+    Refusal { line: history.ops.last().map_or(0, |op| op.index()), why }
 }
 
 /// The order beside data: real time if some level asked for speaks of it, else that of processes
@@ -90,14 +109,14 @@ struct Cycles {
 }
 
 impl Cycles {
-    fn find(&mut self, graph: &Graph, extra: u8, ops: u32, options: &Options, index: &Index<'_>) {
+    fn find(&mut self, graph: Graph, extra: u8, ops: u32, options: &Options, index: &Index<'_>) {
         let all = WW | WR | RW | extra;
-        let tied = components(graph, View { kinds: all, nonadjacent: false });
+        let tied = components(&graph, View { kinds: all, nonadjacent: false });
         if tied.count == 0 {
             return;
         }
-        let knot = knot(graph, &tied);
-        drop(tied);
+        let knot = knot(&graph, &tied);
+        drop((graph, tied));
         self.levels = levels::failed(&knot.graph, extra);
         let helper = |vertex: u32| knot.old[vertex as usize] >= ops;
         let mut known = AnomalySet::default();

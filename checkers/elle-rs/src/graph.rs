@@ -17,31 +17,80 @@ pub const REALTIME: u8 = 16;
 /// The way on from a helper vertex.
 pub const HOP: u8 = 32;
 
-/// Edges while they are gathered.
+/// A vertex and a kind share a word: the kind's number is in the upper bits.
+const KIND_SHIFT: u32 = 29;
+const VERTEX: u32 = (1 << KIND_SHIFT) - 1;
+
+fn packed(to: u32, kind: u8) -> u32 {
+    kind.trailing_zeros() << KIND_SHIFT | to
+}
+
+fn unpacked(word: u32) -> (u32, u8) {
+    (word & VERTEX, 1 << (word >> KIND_SHIFT))
+}
+
+/// Takes edges. A graph's edges are told twice, first to be counted and then to be put in place,
+/// so that they are never kept as a list: that list would be the largest thing in memory.
 #[derive(Debug, Default)]
 pub struct Builder {
-    /// From, to, kind.
-    pub edges: Vec<(u32, u32, u8)>,
+    /// While counting: how many edges leave a vertex, one row further on. Then: where the next
+    /// edge of a vertex goes.
+    starts: Vec<u32>,
+    /// Empty while counting.
+    targets: Vec<u32>,
+    filling: bool,
     vertices: u32,
+    total: u64,
 }
 
 impl Builder {
-    /// A graph of so many transactions.
-    pub fn new(transactions: usize) -> Builder {
-        Builder { edges: Vec::new(), vertices: transactions as u32 }
-    }
-
     /// Adds an edge, unless it leads back to where it begins.
     pub fn add(&mut self, from: u32, to: u32, kind: u8) {
         if from != to {
-            self.edges.push((from, to, kind));
+            self.put(from, to, kind);
         }
+    }
+
+    /// Adds an edge, which leads on.
+    pub fn put(&mut self, from: u32, to: u32, kind: u8) {
+        let at = from as usize;
+        if self.filling {
+            self.targets[self.starts[at] as usize] = packed(to, kind);
+            self.starts[at] += 1;
+            return;
+        }
+        if self.starts.len() <= at + 1 {
+            self.starts.resize(at + 2, 0);
+        }
+        self.starts[at + 1] += 1;
+        self.total += 1;
     }
 
     /// A new helper vertex.
     pub fn helper(&mut self) -> u32 {
-        self.vertices += 1;
-        self.vertices - 1
+        self.helpers(1)
+    }
+
+    fn helpers(&mut self, count: u32) -> u32 {
+        let first = self.vertices;
+        self.vertices = first.saturating_add(count);
+        first
+    }
+
+    /// Counting is done: each vertex gets its row.
+    fn begin_to_fill(&mut self, transactions: usize) -> Result<(), TooLarge> {
+        // The greatest vertex must differ from what stands for none.
+        if self.vertices > VERTEX || self.total > u64::from(u32::MAX) {
+            return Err(TooLarge);
+        }
+        self.starts.resize(self.vertices as usize + 1, 0);
+        for at in 0..self.vertices as usize {
+            self.starts[at + 1] += self.starts[at];
+        }
+        self.targets = vec![0; self.total as usize];
+        self.vertices = transactions as u32;
+        self.filling = true;
+        Ok(())
     }
 
     /// An edge from each to each other. Both lists sorted, without repetition. Many to many is
@@ -55,71 +104,78 @@ impl Builder {
             }
             return;
         }
-        let first = self.vertices;
         let count = to.len() as u32;
-        self.vertices += 2 * count;
+        let first = self.helpers(2 * count);
         for (at, &b) in to.iter().enumerate() {
             let at = at as u32;
             // Down to the first, up to the last.
-            self.edges.push((first + at, b, HOP));
-            self.edges.push((first + count + at, b, HOP));
+            self.put(first + at, b, HOP);
+            self.put(first + count + at, b, HOP);
             if at > 0 {
-                self.edges.push((first + at, first + at - 1, HOP));
-                self.edges.push((first + count + at - 1, first + count + at, HOP));
+                self.put(first + at, first + at - 1, HOP);
+                self.put(first + count + at - 1, first + count + at, HOP);
             }
         }
         for &a in from {
             match to.binary_search(&a) {
-                Err(_) => self.edges.push((a, first + count, kind)),
+                Err(_) => self.put(a, first + count, kind),
                 Ok(at) => {
                     let at = at as u32;
                     if at > 0 {
-                        self.edges.push((a, first + at - 1, kind));
+                        self.put(a, first + at - 1, kind);
                     }
                     if at + 1 < count {
-                        self.edges.push((a, first + count + at + 1, kind));
+                        self.put(a, first + count + at + 1, kind);
                     }
                 }
             }
         }
     }
-
-    /// The graph in rows.
-    pub fn build(self) -> Graph {
-        Graph::of(self.vertices as usize, self.edges.iter().copied())
-    }
 }
+
+/// More vertices or edges than a graph's words have room for: half a thousand million vertices,
+/// four thousand million edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
 
 /// A graph in compressed rows.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     starts: Vec<u32>,
+    /// See [`packed`].
     targets: Vec<u32>,
-    kinds: Vec<u8>,
 }
 
 impl Graph {
-    /// Of these edges, which are gone through twice.
-    pub fn of(vertices: usize, edges: impl Iterator<Item = (u32, u32, u8)> + Clone) -> Graph {
-        let mut starts = vec![0u32; vertices + 1];
-        for (from, ..) in edges.clone() {
-            starts[from as usize + 1] += 1;
-        }
-        for at in 0..vertices {
-            starts[at + 1] += starts[at];
-        }
-        let total = starts[vertices] as usize;
-        let (mut targets, mut kinds) = (vec![0u32; total], vec![0u8; total]);
-        // Filled through the starts themselves, which then stand one row further on.
-        for (from, to, kind) in edges {
-            let place = starts[from as usize] as usize;
-            targets[place] = to;
-            kinds[place] = kind;
-            starts[from as usize] += 1;
-        }
+    /// Of the edges that `tell` tells, twice alike, among so many transactions and helpers.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub fn told(
+        transactions: usize,
+        tell: &mut dyn FnMut(&mut Builder),
+    ) -> Result<Graph, TooLarge> {
+        let vertices = u32::try_from(transactions).map_err(|_| TooLarge)?;
+        let mut builder = Builder { vertices, ..Builder::default() };
+        // Helpers come after transactions, at most about as many.
+        builder.starts.reserve(2 * transactions + 1);
+        tell(&mut builder);
+        builder.begin_to_fill(transactions)?;
+        tell(&mut builder);
+        let Builder { mut starts, targets, .. } = builder;
+        // Filled through the starts themselves, which now stand one row further on.
         starts.rotate_right(1);
         starts[0] = 0;
-        Graph { starts, targets, kinds }
+        Ok(Graph { starts, targets })
+    }
+
+    /// Of these edges, which are gone through twice.
+    pub fn of(vertices: usize, edges: impl Iterator<Item = (u32, u32, u8)> + Clone) -> Graph {
+        let tell = &mut |builder: &mut Builder| {
+            edges.clone().for_each(|(from, to, kind)| builder.put(from, to, kind));
+        };
+        // Parts of graphs and orders of versions: smaller than what has been built before.
+        Graph::told(vertices, tell).unwrap_or_default()
     }
 
     /// How many vertices.
@@ -139,7 +195,7 @@ impl Graph {
 
     /// Edges out of a vertex.
     pub fn out(&self, vertex: u32) -> impl Iterator<Item = (u32, u8)> + Clone + '_ {
-        self.row(vertex).map(|at| (self.targets[at], self.kinds[at]))
+        self.row(vertex).map(|at| unpacked(self.targets[at]))
     }
 
     fn row(&self, vertex: u32) -> std::ops::Range<usize> {
@@ -148,8 +204,7 @@ impl Graph {
 
     /// All edges.
     pub fn edges(&self) -> impl Iterator<Item = (u32, u32, u8)> + Clone + '_ {
-        (0..self.len() as u32)
-            .flat_map(move |v| self.row(v).map(move |at| (v, self.targets[at], self.kinds[at])))
+        (0..self.len() as u32).flat_map(move |v| self.out(v).map(move |(to, kind)| (v, to, kind)))
     }
 }
 
@@ -192,70 +247,81 @@ impl View {
     }
 }
 
-/// Tarjan's algorithm without recursion, on a view of a graph.
+/// A vertex on the way down: the upper bit says that it leads back to one above it.
+const LEADS_BACK: u32 = 1 << 31;
+
+/// Strongly connected components of a view of a graph, without recursion, after Pearce ("A
+/// space-efficient algorithm for finding strongly connected components", 2016): one word a vertex,
+/// and only vertices that lead back to earlier ones are ever stacked.
 pub fn components(graph: &Graph, view: View) -> Components {
     let width = if view.nonadjacent { 2 } else { 1 };
     let total = graph.len() * width;
-    let mut found = Components { of: vec![NONE; total], count: 0 };
-    // 0: not seen; else when it was, from 1. Done ones get MAX, so that they lower nobody's link.
-    let mut link = vec![0u32; total];
-    let (mut stack, mut frames): (Vec<u32>, Vec<(u32, u32, u32)>) = (Vec::new(), Vec::new());
+    // 0: not seen. Small: the earliest that is reached. From the top down: a component's number,
+    // the greatest for all who are alone.
+    let mut mark = vec![0u32; total];
+    let mut count = 0;
+    let (mut stack, mut frames): (Vec<u32>, Vec<(u32, u32)>) = (Vec::new(), Vec::new());
     let mut clock = 0;
-    for root in 0..total as u32 {
-        if link[root as usize] != 0 {
+    // Edges mostly lead on in time: from the end on, the ways down are short.
+    for root in (0..total as u32).rev() {
+        if mark[root as usize] != 0 {
             continue;
         }
         clock += 1;
-        link[root as usize] = clock;
-        stack.push(root);
-        frames.push((root, graph.starts[root as usize / width], clock));
+        mark[root as usize] = clock;
+        frames.push((root, graph.starts[root as usize / width]));
         while let Some(frame) = frames.last_mut() {
-            let (at, seen) = (frame.0, frame.2);
-            let (vertex, state) = (at as usize / width, at % width as u32);
+            let at = (frame.0 & !LEADS_BACK) as usize;
+            let (vertex, state) = (at / width, at % width);
             if frame.1 < graph.starts[vertex + 1] {
-                let place = frame.1 as usize;
+                let (to, kind) = unpacked(graph.targets[frame.1 as usize]);
                 frame.1 += 1;
-                let Some(state) = view.step(state, graph.kinds[place]) else {
+                let Some(state) = view.step(state as u32, kind) else {
                     continue;
                 };
-                let next = graph.targets[place] * width as u32 + state;
-                if link[next as usize] == 0 {
+                let next = to as usize * width + state as usize;
+                if mark[next] == 0 {
                     clock += 1;
-                    link[next as usize] = clock;
-                    stack.push(next);
-                    frames.push((next, graph.starts[next as usize / width], clock));
-                } else if link[next as usize] < link[at as usize] {
-                    link[at as usize] = link[next as usize];
+                    mark[next] = clock;
+                    frames.push((next as u32, graph.starts[to as usize]));
+                } else if mark[next] < mark[at] {
+                    mark[at] = mark[next];
+                    frame.0 |= LEADS_BACK;
                 }
                 continue;
             }
+            let leads_back = frame.0 & LEADS_BACK != 0;
             frames.pop();
-            let low = link[at as usize];
-            if let Some(parent) = frames.last() {
-                let parent = parent.0 as usize;
-                link[parent] = link[parent].min(low);
+            if leads_back {
+                stack.push(at as u32);
+            } else {
+                count += u32::from(close(&mut mark, &mut stack, at, count));
             }
-            if low == seen {
-                close(&mut found, &mut stack, &mut link, at);
-                // A finished root must not lower its parent's link: it was larger than it anyway.
+            if let Some((parent, _)) = frames.last_mut() {
+                let above = (*parent & !LEADS_BACK) as usize;
+                if mark[at] < mark[above] {
+                    mark[above] = mark[at];
+                    *parent |= LEADS_BACK;
+                }
             }
         }
     }
-    found
+    for mark in mark.iter_mut().filter(|mark| **mark != NONE) {
+        *mark = NONE - 1 - *mark;
+    }
+    Components { of: mark, count }
 }
 
-fn close(found: &mut Components, stack: &mut Vec<u32>, link: &mut [u32], root: u32) {
-    let alone = stack.last() == Some(&root);
-    while let Some(member) = stack.pop() {
-        link[member as usize] = u32::MAX;
-        if !alone {
-            found.of[member as usize] = found.count;
-        }
-        if member == root {
-            break;
-        }
+/// Gives a component its number, if it has more than one member; says whether it does.
+fn close(mark: &mut [u32], stack: &mut Vec<u32>, root: usize, number: u32) -> bool {
+    let (earliest, mut alone) = (mark[root], true);
+    while let Some(&member) = stack.last().filter(|member| earliest <= mark[**member as usize]) {
+        stack.pop();
+        mark[member as usize] = NONE - 1 - number;
+        alone = false;
     }
-    found.count += u32::from(!alone);
+    mark[root] = if alone { NONE } else { NONE - 1 - number };
+    !alone
 }
 
 /// The part of a graph that lies within components, with what its vertices were.

@@ -88,6 +88,7 @@
 #![forbid(unsafe_code)]
 
 mod anomaly;
+mod appends;
 mod builder;
 mod cases;
 mod check;

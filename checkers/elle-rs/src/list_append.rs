@@ -7,26 +7,42 @@
 use std::borrow::Cow;
 
 use history::{EventKind, History, Mop, MopKind, Op, Shown};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
+use crate::appends::Appends;
 use crate::cases::{Refusal, Why};
 use crate::graph::{Builder, RW, WR, WW};
 use crate::options::Scope;
 
-/// No place in an order.
+/// No place in an order, or nobody.
 pub const NOWHERE: u32 = u32::MAX;
 
 /// Who appended an element.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Append {
     /// The operation.
     pub op: u32,
-    /// Where it stands in the version order, or [`NOWHERE`].
-    pub place: u32,
     /// Whether it is the operation's last append to the key.
     pub last: bool,
-    /// Which micro-operation of the history it is.
-    mop: u32,
+}
+
+/// An [`Append`] in a word, or [`NOWHERE`] for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writer(u32);
+
+impl Writer {
+    /// Nobody.
+    pub const NOBODY: Writer = Writer(NOWHERE);
+
+    /// Of an operation below 2^31 - 1.
+    pub fn new(op: u32, last: bool) -> Writer {
+        Writer(op << 1 | u32::from(last))
+    }
+
+    /// Who it was, if there was one.
+    pub fn append(self) -> Option<Append> {
+        (self != Writer::NOBODY).then_some(Append { op: self.0 >> 1, last: self.0 & 1 == 1 })
+    }
 }
 
 /// A key's versions.
@@ -34,25 +50,51 @@ pub struct Append {
 pub struct Order<'h> {
     /// The elements, each once.
     pub values: Cow<'h, [i64]>,
-    /// Who appended each of them; none where nobody did. Beside `appends`, because a look-up there
-    /// for every read would be most of a check's time.
-    pub writers: Vec<Option<Append>>,
+    /// Who appended each of them.
+    pub writers: Vec<Writer>,
     /// Who read it.
     pub reader: Option<u32>,
     /// Whether an element was in it twice.
     pub repeats: bool,
     /// For each place, and for the end: the place of the next element that may be committed.
+    /// Empty if all may be.
     next: Vec<u32>,
-    /// Who appended elements that nobody read; sorted.
+    /// Elements that are not in `values`, sorted, with who appended them.
+    rest: Vec<(i64, Writer)>,
+    /// Who appended elements that nobody read, and may have committed; sorted.
     pub unread: Vec<u32>,
+}
+
+impl Order<'_> {
+    /// The place of the first element from a place on that may be committed.
+    fn next(&self, place: usize) -> u32 {
+        match self.next.get(place) {
+            Some(next) => *next,
+            None if place < self.values.len() => place as u32,
+            None => NOWHERE,
+        }
+    }
+
+    /// Where an element is, by going through them all.
+    fn place(&self, value: i64) -> Option<usize> {
+        self.values.iter().position(|other| *other == value)
+    }
+
+    /// Who appended an element. Where it is in the order, it is looked for from the first on: this
+    /// is for witnesses, and for lists that disagree with the order, which are as long themselves.
+    pub fn append_of(&self, value: i64) -> Option<Append> {
+        if let Some(place) = self.place(value) {
+            return self.writers[place].append();
+        }
+        let at = self.rest.binary_search_by_key(&value, |(value, _)| *value).ok()?;
+        self.rest[at].1.append()
+    }
 }
 
 /// See the module's doc.
 pub struct Lists<'h> {
     /// The history.
     pub history: &'h History,
-    /// By key and element.
-    pub appends: FxHashMap<(u32, i64), Append>,
     /// By key.
     pub orders: Vec<Order<'h>>,
     scope: Scope,
@@ -60,41 +102,16 @@ pub struct Lists<'h> {
 
 impl<'h> Lists<'h> {
     /// Indexes a history.
+    ///
+    /// # Errors
+    /// If an element was appended twice to a key, or a micro-operation is of another workload.
     pub fn new(history: &'h History, scope: Scope) -> Result<Lists<'h>, Refusal> {
         let orders = vec![Order::default(); history.keys.len()];
-        let mut lists = Lists { history, appends: FxHashMap::default(), orders, scope };
-        lists.index_appends()?;
+        let mut lists = Lists { history, orders, scope };
+        let table = Appends::of(history)?;
         lists.find_orders()?;
-        lists.place();
+        lists.place(table);
         Ok(lists)
-    }
-
-    fn index_appends(&mut self) -> Result<(), Refusal> {
-        let history = self.history;
-        let writes = |mop: &&Mop| mop.kind == MopKind::Append;
-        self.appends.reserve(history.mops.iter().filter(writes).count());
-        for (number, op) in history.ops.iter().enumerate() {
-            let mops = history.mops_of(op);
-            for (at, mop) in mops.iter().enumerate() {
-                if mop.kind == MopKind::Read {
-                    continue;
-                }
-                let key = &history.keys[mop.key as usize];
-                if mop.kind != MopKind::Append {
-                    let why = format!("key {key}: {:?} is no part of list-append", mop.kind);
-                    return Err(Refusal { line: op.index(), why });
-                }
-                let more = |next: &Mop| next.kind == MopKind::Append && next.key == mop.key;
-                let last = !mops[at + 1..].iter().any(more);
-                let place = op.mops().start + at as u32;
-                let append = Append { op: number as u32, place: NOWHERE, last, mop: place };
-                if self.appends.insert((mop.key, mop.value), append).is_some() {
-                    let why = format!("{} is appended to key {key} a second time", mop.value);
-                    return Err(Refusal { line: op.index(), why });
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Reads of ok transactions, as operation number, operation and micro-operation.
@@ -136,9 +153,7 @@ impl<'h> Lists<'h> {
         Ok(())
     }
 
-    fn place(&mut self) {
-        let history = self.history;
-        let mut read = vec![false; history.mops.len()];
+    fn place(&mut self, mut table: Appends) {
         let mut seen = FxHashSet::default();
         for (key, order) in self.orders.iter_mut().enumerate() {
             seen.clear();
@@ -147,33 +162,36 @@ impl<'h> Lists<'h> {
                 order.repeats = true;
                 order.values.to_mut().retain(|value| seen.insert(*value));
             }
-            order.next = vec![NOWHERE; order.values.len() + 1];
-            order.writers = vec![None; order.values.len()];
-            for place in (0..order.values.len()).rev() {
-                order.next[place] = order.next[place + 1];
-                let append = self.appends.get_mut(&(key as u32, order.values[place]));
-                if let Some(append) = append {
-                    append.place = place as u32;
-                    order.writers[place] = Some(*append);
-                    read[append.mop as usize] = true;
-                    if history.ops[append.op as usize].kind != EventKind::Fail {
-                        order.next[place] = place as u32;
-                    }
+            let appends = table.of_key(key as u32);
+            let mut guess = 0;
+            order.writers = Vec::with_capacity(order.values.len());
+            for value in order.values.iter() {
+                // Elements mostly are read in the order in which they were appended.
+                let here = |at: &usize| appends.get(*at).is_some_and(|a| a.value == *value);
+                let search = || appends.binary_search_by_key(value, |a| a.value).ok();
+                let found = Some(guess).filter(here).or_else(search);
+                guess = found.map_or(guess, |at| at + 1);
+                order.writers.push(found.map_or(Writer::NOBODY, |at| {
+                    appends[at].read = true;
+                    appends[at].writer
+                }));
+            }
+            let may_commit = |op: u32| self.history.ops[op as usize].kind != EventKind::Fail;
+            let committed =
+                |writer: &Writer| writer.append().is_some_and(|append| may_commit(append.op));
+            if !order.writers.iter().all(committed) {
+                order.next = vec![NOWHERE; order.values.len() + 1];
+                for (place, writer) in order.writers.iter().enumerate().rev() {
+                    let next = order.next[place + 1];
+                    order.next[place] = if committed(writer) { place as u32 } else { next };
                 }
             }
-        }
-        for (number, op) in history.ops.iter().enumerate() {
-            if op.kind == EventKind::Fail {
-                continue;
-            }
-            for (at, mop) in op.mops().zip(history.mops_of(op)) {
-                if mop.kind == MopKind::Append && !read[at as usize] {
-                    let unread = &mut self.orders[mop.key as usize].unread;
-                    if unread.last() != Some(&(number as u32)) {
-                        unread.push(number as u32);
-                    }
-                }
-            }
+            let rest = appends.iter().filter(|append| !append.read);
+            order.rest = rest.map(|append| (append.value, append.writer)).collect();
+            let writers = order.rest.iter().filter_map(|(_, writer)| writer.append());
+            order.unread = writers.map(|append| append.op).filter(|op| may_commit(*op)).collect();
+            order.unread.sort_unstable();
+            order.unread.dedup();
         }
     }
 
@@ -209,8 +227,8 @@ impl<'h> Lists<'h> {
         if order.values.get(list.len() - 1) == Some(last) {
             return Some(list.len());
         }
-        let append = self.appends.get(&(mop.key, *last))?;
-        (append.place != NOWHERE).then_some(append.place as usize + 1)
+        let place = order.place(*last)?;
+        order.writers[place].append().map(|_| place + 1)
     }
 
     /// Who appended the last element that a read showed.
@@ -219,14 +237,19 @@ impl<'h> Lists<'h> {
         let last = list.last()?;
         let order = &self.orders[mop.key as usize];
         if order.values.get(list.len() - 1) == Some(last) {
-            return order.writers[list.len() - 1];
+            return order.writers[list.len() - 1].append();
         }
-        self.appends.get(&(mop.key, *last)).copied()
+        order.append_of(*last)
+    }
+
+    /// Who appended an element.
+    pub fn append_of(&self, key: u32, value: i64) -> Option<Append> {
+        self.orders[key as usize].append_of(value)
     }
 
     fn op_at(&self, key: u32, place: u32) -> u32 {
         let writer = self.orders[key as usize].writers[place as usize];
-        writer.map_or(NOWHERE, |append| append.op)
+        writer.append().map_or(NOWHERE, |append| append.op)
     }
 
     /// All dependencies through data.
@@ -245,7 +268,7 @@ impl<'h> Lists<'h> {
             let Some(end) = self.end_of(mop) else {
                 continue;
             };
-            match order.next[end] {
+            match order.next(end) {
                 NOWHERE if !order.unread.is_empty() => {
                     let at_end = &mut at_end[mop.key as usize];
                     if at_end.last() != Some(&number) {
@@ -255,7 +278,7 @@ impl<'h> Lists<'h> {
                 NOWHERE => {}
                 place => {
                     let mutated = crate::mutation::active(crate::mutation::READ_SKIPS_ONE);
-                    let place = if mutated { order.next[place as usize + 1] } else { place };
+                    let place = if mutated { order.next(place as usize + 1) } else { place };
                     if place != NOWHERE {
                         graph.add(number, self.op_at(mop.key, place), RW);
                     }
@@ -273,7 +296,7 @@ impl<'h> Lists<'h> {
     fn write_edges(&self, key: u32, graph: &mut Builder) {
         let order = &self.orders[key as usize];
         let mut before: Option<u32> = None;
-        let mut place = order.next.first().copied().unwrap_or(NOWHERE);
+        let mut place = order.next(0);
         while place != NOWHERE {
             let writer = self.op_at(key, place);
             if let Some(before) = before
@@ -282,7 +305,7 @@ impl<'h> Lists<'h> {
                 graph.add(before, writer, WW);
             }
             before = Some(writer);
-            place = order.next[place as usize + 1];
+            place = order.next(place as usize + 1);
         }
         if let Some(before) = before {
             for &writer in &order.unread {
@@ -297,21 +320,21 @@ impl<'h> Lists<'h> {
         match kind {
             WW => history.mops_of(&history.ops[to as usize]).iter().find_map(|mop| {
                 let (key, value) = (mop.key, mop.value);
-                let append = self.appends.get(&(key, value))?;
+                let order = &self.orders[key as usize];
+                let append = order.append_of(value)?;
                 let written = mop.kind == MopKind::Append && append.op == to;
-                let values = &self.orders[key as usize].values;
-                let end = values.len().min(append.place as usize);
-                let before = values[..end].iter().rev().find_map(|value| {
-                    let append = self.appends.get(&(key, *value))?;
+                let end = order.place(value).unwrap_or(order.values.len());
+                let before = (0..end).rev().find_map(|place| {
+                    let append = order.writers[place].append()?;
                     let failed = history.ops[append.op as usize].kind == EventKind::Fail;
-                    (!failed).then_some((append.op, *value))
+                    (!failed).then_some((append.op, order.values[place]))
                 });
                 let (op, before) = before.filter(|_| written)?;
                 (op == from).then_some(Why::Overwrote { key, from: before, to: value })
             }),
             WR => history.mops_of(&history.ops[to as usize]).iter().find_map(|mop| {
                 let last = history.list(mop).last()?;
-                let append = self.appends.get(&(mop.key, *last))?;
+                let append = self.append_of(mop.key, *last)?;
                 (append.op == from).then_some(Why::Read { key: mop.key, value: *last })
             }),
             _ => history.mops_of(&history.ops[from as usize]).iter().find_map(|mop| {
@@ -319,7 +342,7 @@ impl<'h> Lists<'h> {
                     return None;
                 }
                 let order = &self.orders[mop.key as usize];
-                let next = match order.next[self.end_of(mop)?] {
+                let next = match order.next(self.end_of(mop)?) {
                     NOWHERE => self.unread_by(mop.key, to)?,
                     place => {
                         let there = self.op_at(mop.key, place) == to;
@@ -335,7 +358,7 @@ impl<'h> Lists<'h> {
     fn unread_by(&self, key: u32, op: u32) -> Option<i64> {
         let mops = self.history.mops_of(&self.history.ops[op as usize]).iter();
         let mut appends = mops.filter(|mop| mop.kind == MopKind::Append && mop.key == key);
-        let unread = |mop: &&Mop| self.appends[&(key, mop.value)].place == NOWHERE;
-        appends.find(unread).map(|mop| mop.value)
+        let order = &self.orders[key as usize];
+        appends.find(|mop| order.place(mop.value).is_none()).map(|mop| mop.value)
     }
 }

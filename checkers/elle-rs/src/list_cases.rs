@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::anomaly::Anomaly;
 use crate::cases::{Case, Cases};
-use crate::list_append::{Lists, NOWHERE};
+use crate::list_append::Lists;
 
 /// Finds them all.
 pub fn find(lists: &Lists<'_>, cases: &mut Cases) {
@@ -36,10 +36,9 @@ pub fn find(lists: &Lists<'_>, cases: &mut Cases) {
 /// appended.
 fn bad_places(lists: &Lists<'_>) -> Vec<Vec<(u32, i64)>> {
     let bad = |order: &crate::list_append::Order<'_>| {
-        let bad = order.values.iter().zip(&order.writers).enumerate().filter(|(_, (_, append))| {
-            append
-                .is_none_or(|append| lists.history.ops[append.op as usize].kind == EventKind::Fail)
-        });
+        let failed = |op: u32| lists.history.ops[op as usize].kind == EventKind::Fail;
+        let bad = order.values.iter().zip(&order.writers).enumerate();
+        let bad = bad.filter(|(_, (_, writer))| writer.append().is_none_or(|a| failed(a.op)));
         bad.map(|(place, (value, _))| (place as u32, *value)).collect()
     };
     lists.orders.iter().map(bad).collect()
@@ -92,7 +91,7 @@ fn read(
             });
         }
         for value in list {
-            let append = lists.appends.get(&(mop.key, *value));
+            let append = lists.append_of(mop.key, *value);
             let kind = append.map(|append| lists.history.ops[append.op as usize].kind);
             if kind.is_none_or(|kind| kind == EventKind::Fail) {
                 bad_element(lists, number, mop, *value, cases);
@@ -112,12 +111,12 @@ fn read(
             case(Anomaly::G1b, vec![append.op, number], mop, vec![*last], sentence)
         });
     }
-    future_read(lists, number, op, mop, list, prefix, cases);
+    future_read(lists, number, op, mop, list, cases);
 }
 
 fn bad_element(lists: &Lists<'_>, number: u32, mop: &Mop, value: i64, cases: &mut Cases) {
     let key = &lists.history.keys[mop.key as usize];
-    let append = lists.appends.get(&(mop.key, value));
+    let append = lists.append_of(mop.key, value);
     let (anomaly, ops) = match append {
         None => (Anomaly::GarbageRead, vec![number]),
         Some(append) => (Anomaly::G1a, vec![append.op, number]),
@@ -137,19 +136,13 @@ fn future_read(
     op: &Op,
     mop: &Mop,
     list: &[i64],
-    prefix: bool,
     cases: &mut Cases,
 ) {
     let mops = lists.history.mops_of(op);
     let own = mops.iter().position(|other| std::ptr::eq(other, mop)).unwrap_or(mops.len());
     let later = mops[own..].iter().filter(|m| m.kind == MopKind::Append && m.key == mop.key);
     for append in later {
-        let place = lists.appends[&(mop.key, append.value)].place;
-        let shown = match prefix {
-            true => place != NOWHERE && (place as usize) < list.len(),
-            false => list.contains(&append.value),
-        };
-        if shown {
+        if list.contains(&append.value) {
             cases.add(Anomaly::FutureRead, || {
                 let key = &lists.history.keys[mop.key as usize];
                 let value = append.value;
@@ -227,8 +220,8 @@ fn internal<'h>(
 fn dirty_update(lists: &Lists<'_>, key: u32, cases: &mut Cases) {
     let mut failed: Option<(u32, i64)> = None;
     let order = &lists.orders[key as usize];
-    for (value, append) in order.values.iter().zip(&order.writers) {
-        let Some(append) = append else {
+    for (value, writer) in order.values.iter().zip(&order.writers) {
+        let Some(append) = writer.append() else {
             continue;
         };
         match (lists.history.ops[append.op as usize].kind, failed) {
@@ -254,7 +247,8 @@ fn dirty_update(lists: &Lists<'_>, key: u32, cases: &mut Cases) {
 /// Transactions that read one state of a key from outside and append to it.
 fn lost_update(lists: &Lists<'_>, cases: &mut Cases) {
     let history = lists.history;
-    let mut updates: Vec<(u32, &[i64], u32)> = Vec::new();
+    // Key, length of the list, operation, and which of its micro-operations the read is.
+    let mut updates: Vec<(u32, u32, u32, u32)> = Vec::new();
     for (number, op) in history.ops.iter().enumerate() {
         let mops = history.mops_of(op);
         if op.kind != EventKind::Ok {
@@ -264,21 +258,34 @@ fn lost_update(lists: &Lists<'_>, cases: &mut Cases) {
             let first = !mops[..at].iter().any(|other| other.key == mop.key);
             let writes = |m: &Mop| m.kind == MopKind::Append && m.key == mop.key;
             if first && mops[at + 1..].iter().any(writes) {
-                updates.push((mop.key, history.list(mop), number as u32));
+                let length = history.list(mop).len() as u32;
+                updates.push((mop.key, length, number as u32, op.mops().start + at as u32));
             }
         }
     }
-    // By length and last element first: whole lists are compared only where these agree.
-    updates.sort_by_key(|(key, list, op)| (*key, list.len(), list.last().copied(), *op));
-    let alike = |a: &(u32, &[i64], u32), b: &(u32, &[i64], u32)| {
-        a.0 == b.0 && a.1.len() == b.1.len() && a.1.last() == b.1.last() && a.1 == b.1
-    };
-    for group in updates.chunk_by(alike).filter(|group| group.len() > 1) {
+    updates.sort_unstable();
+    let list = |update: &(u32, u32, u32, u32)| history.list(&history.mops[update.3 as usize]);
+    // Lists are looked at only where several are of one length, by their last elements first.
+    let similar = |a: &(u32, u32, u32, u32), b: &(u32, u32, u32, u32)| (a.0, a.1) == (b.0, b.1);
+    for group in updates.chunk_by_mut(similar).filter(|group| group.len() > 1) {
+        group.sort_by_key(|update| list(update).last().copied());
+        lost_updates_alike(lists, group, &list, cases);
+    }
+}
+
+fn lost_updates_alike<'h>(
+    lists: &Lists<'h>,
+    group: &[(u32, u32, u32, u32)],
+    list: &impl Fn(&(u32, u32, u32, u32)) -> &'h [i64],
+    cases: &mut Cases,
+) {
+    let history = lists.history;
+    for group in group.chunk_by(|a, b| list(a) == list(b)).filter(|group| group.len() > 1) {
         cases.add(Anomaly::LostUpdate, || Case {
             anomaly: Anomaly::LostUpdate,
-            ops: group.iter().map(|(.., op)| *op).collect(),
+            ops: group.iter().map(|(_, _, op, _)| *op).collect(),
             key: group[0].0,
-            values: group[0].1.last().copied().into_iter().collect(),
+            values: list(&group[0]).last().copied().into_iter().collect(),
             sentence: format!(
                 "{} transactions read the same list of key {} and appended to it",
                 group.len(),

@@ -1,6 +1,6 @@
 //! Orders that do not come from data: of one process, and of real time.
 
-use history::{EventKind, History};
+use history::{EventKind, History, Op};
 use rustc_hash::FxHashMap;
 
 use crate::graph::{Builder, HOP, PROCESS, REALTIME};
@@ -19,35 +19,38 @@ pub fn process(history: &History, scope: &Scope, graph: &mut Builder) {
     }
 }
 
+/// Ok transactions in the order of their completion.
+pub fn completions(history: &History, scope: &Scope) -> Vec<u32> {
+    let done = |op: &Op| op.kind == EventKind::Ok && scope.vertex(op);
+    let ops = 0..history.ops.len() as u32;
+    let mut completions: Vec<u32> = ops.filter(|at| done(&history.ops[*at as usize])).collect();
+    // All but sorted, as transactions are short beside a history.
+    completions.sort_by_key(|at| history.ops[*at as usize].completed_index());
+    completions
+}
+
 /// An ok transaction comes before all that are invoked after its completion. A chain of helpers
 /// stands for the moments between: three edges a transaction, however many run at once.
-pub fn realtime(history: &History, scope: &Scope, graph: &mut Builder) {
-    let mut completions: Vec<(u64, u32)> = Vec::new();
-    for (at, op) in history.ops.iter().enumerate() {
-        if let (EventKind::Ok, Some(done)) = (op.kind, op.completed_index())
-            && scope.vertex(op)
-        {
-            completions.push((done, at as u32));
-        }
-    }
-    completions.sort_unstable();
-    let mut next = 0;
+/// `completions` as [`completions`] has them.
+pub fn realtime(history: &History, scope: &Scope, completions: &[u32], graph: &mut Builder) {
+    let mut completions = completions.iter().copied().peekable();
+    let before =
+        |number: &u32, op: &Op| history.ops[*number as usize].completed_index() < Some(op.index());
     let mut moment: Option<u32> = None;
     for (at, op) in history.ops.iter().enumerate() {
         // One helper for all completions since the last invocation.
-        if completions.get(next).is_some_and(|(done, _)| *done < op.index()) {
+        if completions.peek().is_some_and(|number| before(number, op)) {
             let helper = graph.helper();
             if let Some(before) = moment {
-                graph.edges.push((before, helper, HOP));
+                graph.put(before, helper, HOP);
             }
             moment = Some(helper);
-            while let Some((_, done)) = completions.get(next).filter(|(d, _)| *d < op.index()) {
-                graph.edges.push((*done, helper, REALTIME));
-                next += 1;
+            while let Some(done) = completions.next_if(|number| before(number, op)) {
+                graph.put(done, helper, REALTIME);
             }
         }
         if let Some(moment) = moment.filter(|_| op.kind != EventKind::Fail && scope.vertex(op)) {
-            graph.edges.push((moment, at as u32, HOP));
+            graph.put(moment, at as u32, HOP);
         }
     }
 }

@@ -88,19 +88,22 @@ mod tests {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
             // More than a word of sources now and then.
             let vertices = if seed % 10 == 0 { 150 } else { random.random_range(2..12) };
-            let mut builder = Builder::new(vertices as usize);
+            let mut edges = Vec::new();
             for _ in 0..random.random_range(1..=vertices + vertices / 2) {
                 let (from, to) =
                     (random.random_range(0..vertices), random.random_range(0..vertices));
-                builder.add(from, to, [WW, WR, RW, RW][random.random_range(0..4)]);
+                edges.push((from, to, [WW, WR, RW, RW][random.random_range(0..4)]));
             }
             let mut some: Vec<u32> = (0..vertices).filter(|_| random.random_bool(0.4)).collect();
             let others: Vec<u32> = (0..vertices).filter(|_| random.random_bool(0.4)).collect();
             some.truncate(4);
-            if seed % 3 == 0 {
-                builder.fan(&some, &others, [WR, RW][(seed % 2) as usize]);
-            }
-            let graph = builder.build();
+            let tell = &mut |builder: &mut Builder| {
+                edges.iter().for_each(|(from, to, kind)| builder.add(*from, *to, *kind));
+                if seed % 3 == 0 {
+                    builder.fan(&some, &others, [WR, RW][(seed % 2) as usize]);
+                }
+            };
+            let graph = Graph::told(vertices as usize, tell).unwrap();
             let found = shortest(&graph, single, &|vertex| vertex >= vertices, u64::MAX);
             let there = found.cycle.is_some();
             assert_eq!(has_single(&graph), there, "seed {seed}: {found:?}", found = found.cycle);
