@@ -1,8 +1,8 @@
 //! The journal: what must be undone, written and synced before it is done.
 //!
 //! JSON lines in a folder that only root can read. `{"do":..}` is written before an act,
-//! `{"undone":..}` after it was undone. A line that was torn by a crash belongs to an act that was
-//! not begun.
+//! `{"undone":..}` after all acts of a fault were undone. A line that was torn by a crash belongs
+//! to an act that was not begun.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -40,7 +40,7 @@ impl Journal {
         self.write(&Line::Do { fault: fault.to_owned(), undo: undo.clone() })
     }
 
-    /// Writes down that a fault was undone.
+    /// Writes down that all of a fault was undone.
     pub fn after(&mut self, fault: &str) -> io::Result<()> {
         self.write(&Line::Undone { fault: fault.to_owned() })
     }
@@ -67,22 +67,108 @@ impl Journal {
     }
 
     /// Undoes the entries of `fault`, or of all; says what it did. An entry that cannot be undone
-    /// stays open, and its error is returned with what to type.
+    /// stays open with all of its fault, and its error is returned with what to type.
     pub fn undo(&mut self, fault: Option<&str>) -> Result<Vec<String>, String> {
-        let open = self.open_entries().map_err(|error| format!("journal: {error}"))?;
+        self.undo_by(fault, &mut Undo::carry_out)
+    }
+
+    fn undo_by(
+        &mut self,
+        fault: Option<&str>,
+        carry_out: &mut dyn FnMut(&Undo) -> Result<String, String>,
+    ) -> Result<Vec<String>, String> {
+        let mut open = self.open_entries().map_err(|error| format!("journal: {error}"))?;
+        open.retain(|(id, _)| fault.is_none_or(|fault| fault == id));
         let (mut undone, mut errors) = (Vec::new(), Vec::new());
-        for (id, undo) in open {
-            if fault.is_some_and(|fault| fault != id) {
-                continue;
-            }
-            match undo.carry_out() {
-                Ok(said) => {
-                    undone.push(format!("{id}: {said}"));
-                    self.after(&id).map_err(|error| format!("journal: {error}"))?;
+        let mut failed: Vec<&str> = Vec::new();
+        for (place, (id, undo)) in open.iter().enumerate() {
+            match carry_out(undo) {
+                Ok(said) => undone.push(format!("{id}: {said}")),
+                Err(error) => {
+                    errors.push(format!("{id}: {error}; by hand: {}", undo.by_hand()));
+                    failed.push(id);
                 }
-                Err(error) => errors.push(format!("{id}: {error}; by hand: {}", undo.by_hand())),
+            }
+            // A fault is forgotten with its last entry: cut short before, it is undone once more,
+            // which does no harm, while one forgotten too early would stay for good.
+            let last = open[place + 1..].iter().all(|(other, _)| other != id);
+            if last && !failed.contains(&id.as_str()) {
+                self.after(id).map_err(|error| format!("journal: {error}"))?;
             }
         }
         if errors.is_empty() { Ok(undone) } else { Err(errors.join("; ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// A journal with two entries of one fault and one of another in between.
+    fn journal(dir: &Path) -> Journal {
+        let mut journal = Journal::open(dir).unwrap();
+        for (fault, name) in [("f1", "a"), ("f2", "b"), ("f1", "c")] {
+            journal.before(fault, &filter(name)).unwrap();
+        }
+        journal
+    }
+
+    fn filter(name: &str) -> Undo {
+        Undo::Filter { name: name.to_owned() }
+    }
+
+    fn open(journal: &Journal) -> Vec<Undo> {
+        journal.open_entries().unwrap().into_iter().map(|(_, undo)| undo).collect()
+    }
+
+    #[test]
+    fn a_crash_between_two_entries_of_a_fault_forgets_neither() {
+        for cut in 0..3 {
+            let dir = tempfile::tempdir().unwrap();
+            let mut left = journal(dir.path());
+            let mut calls = 0;
+            let crash = catch_unwind(AssertUnwindSafe(|| {
+                left.undo_by(None, &mut |_| {
+                    assert!(calls < cut, "cut");
+                    calls += 1;
+                    Ok("undone".to_owned())
+                })
+            }));
+            assert!(crash.is_err());
+            drop(left);
+            // The next to come is told of all that was not surely undone.
+            let mut found = Journal::open(dir.path()).unwrap();
+            let expected: &[&str] = if cut < 2 { &["c", "b", "a"] } else { &["c", "a"] };
+            let expected: Vec<Undo> = expected.iter().map(|name| filter(name)).collect();
+            assert_eq!(open(&found), expected, "cut after {cut}");
+            found.undo_by(None, &mut |_| Ok("undone".to_owned())).unwrap();
+            assert_eq!(open(&found), []);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_undone_keeps_its_fault_open() {
+        for broken in ["a", "c"] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut journal = journal(dir.path());
+            let broken = filter(broken);
+            let said = journal.undo_by(None, &mut |undo| match *undo == broken {
+                true => Err("no".to_owned()),
+                false => Ok("undone".to_owned()),
+            });
+            assert!(said.unwrap_err().contains("by hand: nft delete table"));
+            assert_eq!(open(&journal), [filter("c"), filter("a")]);
+        }
+    }
+
+    #[test]
+    fn one_fault_is_undone_without_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = journal(dir.path());
+        let undone = journal.undo_by(Some("f1"), &mut |_| Ok("undone".to_owned())).unwrap();
+        assert_eq!(undone, ["f1: undone", "f1: undone"]);
+        assert_eq!(open(&journal), [filter("b")]);
     }
 }
