@@ -3,6 +3,7 @@
 use history::History;
 
 use crate::anomaly::{Anomaly, AnomalySet};
+use crate::both::both;
 use crate::cases::{Cases, Refusal, Why};
 use crate::graph::{
     Builder, Graph, Knot, PROCESS, REALTIME, RW, TooLarge, View, WR, WW, components, knot,
@@ -11,7 +12,7 @@ use crate::lattice::{ruled_out, strongest};
 use crate::list_append::Lists;
 use crate::options::{Options, Scope, Workload};
 use crate::registers::Registers;
-use crate::search::{Cycle, Found, shapes, shortest, simple};
+use crate::search::{Cycle, Found, Search, shapes, simple};
 use crate::verdict::{CycleFound, Step, Validity, Verdict};
 use crate::{levels, list_cases, named, order, reach, register_cases};
 
@@ -40,35 +41,24 @@ pub fn check(history: &History, options: &Options) -> Result<Verdict, Refusal> {
     let scope = Scope { final_reads_only_order: options.final_reads_only_order };
     let mut cases = Cases::new(options.cases_max);
     let index = match options.workload {
-        Workload::ListAppend => {
-            let lists = Lists::new(history, scope)?;
-            list_cases::find(&lists, &mut cases);
-            Index::Lists(lists)
-        }
+        Workload::ListAppend => Index::Lists(Lists::new(history, scope)?),
         Workload::RwRegister => {
-            let registers = Registers::new(history, options, scope, &mut cases)?;
-            register_cases::find(&registers, &registers.numbers, &mut cases);
-            Index::Registers(registers)
+            Index::Registers(Registers::new(history, options, scope, &mut cases)?)
         }
     };
     let extra = extra_order(options);
-    let completions = match extra {
-        REALTIME => order::completions(history, &scope),
-        _ => Vec::new(),
-    };
-    let tell = &mut |builder: &mut Builder| {
+    let cases_found = || {
         match &index {
-            Index::Lists(lists) => lists.edges(builder),
-            Index::Registers(registers) => registers.edges(builder),
+            Index::Lists(lists) => list_cases::find(lists, &mut cases),
+            Index::Registers(registers) => {
+                register_cases::find(registers, &registers.numbers, &mut cases);
+            }
         }
-        match extra {
-            REALTIME => order::realtime(history, &scope, &completions, builder),
-            PROCESS => order::process(history, &scope, builder),
-            _ => {}
-        }
+        cases
     };
-    let graph = Graph::told(history.ops.len(), tell).map_err(|TooLarge| too_large(history))?;
-    drop(completions);
+    let graph = || dependencies(history, &index, extra, &scope);
+    let (graph, cases) = both(history.mops.len(), graph, cases_found);
+    let graph = graph.map_err(|TooLarge| too_large(history))?;
     let mut found: AnomalySet = cases.counts.keys().copied().collect();
     if graph.is_empty() {
         found.insert(Anomaly::EmptyTransactionGraph);
@@ -76,6 +66,30 @@ pub fn check(history: &History, options: &Options) -> Result<Verdict, Refusal> {
     let mut cycles = Cycles::default();
     cycles.find(graph, extra, history.ops.len() as u32, options, &index);
     Ok(conclude(options, extra, found, cases, cycles))
+}
+
+fn dependencies(
+    history: &History,
+    index: &Index<'_>,
+    extra: u8,
+    scope: &Scope,
+) -> Result<Graph, TooLarge> {
+    let completions = match extra {
+        REALTIME => order::completions(history, scope),
+        _ => Vec::new(),
+    };
+    let tell = &mut |builder: &mut Builder| {
+        match index {
+            Index::Lists(lists) => lists.edges(builder),
+            Index::Registers(registers) => registers.edges(builder),
+        }
+        match extra {
+            REALTIME => order::realtime(history, scope, &completions, builder),
+            PROCESS => order::process(history, scope, builder),
+            _ => {}
+        }
+    };
+    Graph::told(history.ops.len(), tell)
 }
 
 fn too_large(history: &History) -> Refusal {
@@ -119,13 +133,14 @@ impl Cycles {
         drop((graph, tied));
         self.levels = levels::failed(&knot.graph, extra);
         let helper = |vertex: u32| knot.old[vertex as usize] >= ops;
+        let mut search = Search::new(&knot.graph);
         let mut known = AnomalySet::default();
         for shape in shapes(extra) {
             let implied = known.implied().contains(shape.anomaly);
             if implied || !levels::may_show(shape.anomaly, &self.levels) {
                 continue;
             }
-            let mut result = shortest(&knot.graph, shape, &helper, options.search_edges_max);
+            let mut result = search.shortest(shape, &helper, options.search_edges_max);
             result.cycle = result.cycle.and_then(|cycle| simple(cycle, shape.anomaly));
             let open = result.bounded && shape.anomaly == Anomaly::GSingleItem;
             if self.take(shape.anomaly, result, &knot, index) {
@@ -135,6 +150,7 @@ impl Cycles {
                 self.levels.push(Anomaly::GSingle);
             }
         }
+        drop(search);
         for (anomaly, kinds) in named::SHAPES {
             if !levels::may_show(anomaly, &self.levels) {
                 continue;

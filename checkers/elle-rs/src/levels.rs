@@ -2,6 +2,7 @@
 //! strongly connected component.
 
 use crate::anomaly::Anomaly;
+use crate::both::both;
 use crate::graph::{Graph, PROCESS, REALTIME, RW, View, WR, WW, components};
 
 /// Each cyclic level test: what it is named when it fails, and the walks that break it.
@@ -54,15 +55,21 @@ pub fn may_show(anomaly: Anomaly, failed: &[Anomaly]) -> bool {
 
 /// The level tests that a graph fails.
 pub fn failed(graph: &Graph, extra: u8) -> Vec<Anomaly> {
+    let mut all = tests(0);
+    if extra != 0 {
+        all.extend(tests(extra));
+    }
+    let fails = |tests: &[(Anomaly, View)]| -> Vec<bool> {
+        tests.iter().map(|(_, view)| components(graph, *view).count > 0).collect()
+    };
+    let (first, second) = all.split_at(all.len() / 2);
+    let (mut fail, rest) = both(graph.edge_count(), || fails(first), || fails(second));
+    fail.extend(rest);
     let mut failed = Vec::new();
-    for extra in [0, extra].into_iter().take(if extra == 0 { 1 } else { 2 }) {
-        for (name, view) in tests(extra) {
-            if components(graph, view).count > 0 {
-                failed.push(name);
-                if name == Anomaly::Pl299Cycle {
-                    failed.push(Anomaly::Pl3Cycle);
-                }
-            }
+    for ((name, _), _) in all.iter().zip(fail).filter(|(_, fails)| *fails) {
+        failed.push(*name);
+        if *name == Anomaly::Pl299Cycle {
+            failed.push(Anomaly::Pl3Cycle);
         }
     }
     failed

@@ -89,6 +89,7 @@
 
 mod anomaly;
 mod appends;
+mod both;
 mod builder;
 mod cases;
 mod check;

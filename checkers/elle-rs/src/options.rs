@@ -51,7 +51,7 @@ impl Options {
             sequential_keys: false,
             linearizable_keys: false,
             final_reads_only_order: false,
-            search_edges_max: 50_000_000,
+            search_edges_max: 20_000_000,
             cases_max: 10,
         }
     }

@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
     use crate::graph::Builder;
-    use crate::search::{shapes, shortest};
+    use crate::search::{Search, shapes};
 
     #[test]
     fn it_is_decided_as_the_search_that_is_not_cut_short_finds_it() {
@@ -104,7 +104,7 @@ mod tests {
                 }
             };
             let graph = Graph::told(vertices as usize, tell).unwrap();
-            let found = shortest(&graph, single, &|vertex| vertex >= vertices, u64::MAX);
+            let found = Search::new(&graph).shortest(single, &|v| v >= vertices, u64::MAX);
             let there = found.cycle.is_some();
             assert_eq!(has_single(&graph), there, "seed {seed}: {found:?}", found = found.cycle);
             counts[usize::from(there)] += 1;

@@ -77,10 +77,14 @@ pub struct Found {
     pub bounded: bool,
 }
 
-struct Search<'g> {
+/// Looks for cycles of several shapes in one graph. What it remembers of states is made once:
+/// there are four of them a vertex.
+pub struct Search<'g> {
     graph: &'g Graph,
     shape: Shape,
+    /// Of the kinds that `component_kinds` says.
     component: Vec<u32>,
+    component_kinds: u8,
     seen: Vec<u32>,
     from: Vec<(u32, u8)>,
     length: Vec<u32>,
@@ -88,57 +92,70 @@ struct Search<'g> {
     edges_left: u64,
 }
 
-/// The shortest cycle of a shape. `transactions` is how many of the vertices are no helpers:
-/// `is_helper` says which.
-pub fn shortest(
-    graph: &Graph,
-    shape: Shape,
-    is_helper: &dyn Fn(u32) -> bool,
-    edges_max: u64,
-) -> Found {
-    let kinds = shape.kinds | shape.start;
-    let found = components(graph, View { kinds, nonadjacent: false });
-    let states = graph.len() * 4;
-    let mut search = Search {
-        graph,
-        shape,
-        component: found.of,
-        seen: vec![0; states],
-        from: vec![(NONE, 0); states],
-        length: vec![0; states],
-        round: 0,
-        edges_left: edges_max,
-    };
-    let of = &search.component;
-    let starts: Vec<(u32, u32)> = graph
-        .edges()
-        .filter(|(a, b, kind)| {
-            *kind == shape.start && of[*a as usize] != NONE && of[*a as usize] == of[*b as usize]
-        })
-        .map(|(a, b, _)| (a, b))
-        .collect();
-    let mut best: Option<Cycle> = None;
-    let mut limit = 2;
-    // Deeper and deeper: short cycles are found near by, without walking whole components.
-    while !starts.is_empty() {
-        let mut deeper = false;
-        for &(a, b) in &starts {
-            let most = best.as_ref().map_or(limit, |best| best.len() as u32 - 1);
-            if most < 2 {
+impl<'g> Search<'g> {
+    /// In this graph.
+    pub fn new(graph: &'g Graph) -> Search<'g> {
+        let states = graph.len() * 4;
+        Search {
+            graph,
+            shape: shapes(0)[0],
+            component: Vec::new(),
+            component_kinds: 0,
+            seen: vec![0; states],
+            from: vec![(0, 0); states],
+            length: vec![0; states],
+            round: 0,
+            edges_left: 0,
+        }
+    }
+
+    /// The shortest cycle of a shape. `is_helper` says which vertices are no transactions;
+    /// `edges_max` bounds how many edges are walked.
+    pub fn shortest(
+        &mut self,
+        shape: Shape,
+        is_helper: &dyn Fn(u32) -> bool,
+        edges_max: u64,
+    ) -> Found {
+        let kinds = shape.kinds | shape.start;
+        if self.component_kinds != kinds {
+            self.component = components(self.graph, View { kinds, nonadjacent: false }).of;
+            self.component_kinds = kinds;
+        }
+        (self.shape, self.edges_left) = (shape, edges_max);
+        let of = &self.component;
+        let starts: Vec<(u32, u32)> = self
+            .graph
+            .edges()
+            .filter(|(a, b, kind)| {
+                let (a, b) = (of[*a as usize], of[*b as usize]);
+                *kind == shape.start && a != NONE && a == b
+            })
+            .map(|(a, b, _)| (a, b))
+            .collect();
+        let mut best: Option<Cycle> = None;
+        let mut limit = 2;
+        // Deeper and deeper: short cycles are found near by, without walking whole components.
+        while !starts.is_empty() {
+            let mut deeper = false;
+            for &(a, b) in &starts {
+                let most = best.as_ref().map_or(limit, |best| best.len() as u32 - 1);
+                if most < 2 {
+                    break;
+                }
+                match self.cycle_through(a, b, most, is_helper) {
+                    Outcome::Cycle(cycle) => best = Some(cycle),
+                    Outcome::None { cut } => deeper |= cut,
+                    Outcome::Bound => return Found { bounded: best.is_none(), cycle: best },
+                }
+            }
+            if best.is_some() || !deeper {
                 break;
             }
-            match search.cycle_through(a, b, most, is_helper) {
-                Outcome::Cycle(cycle) => best = Some(cycle),
-                Outcome::None { cut } => deeper |= cut,
-                Outcome::Bound => return Found { bounded: best.is_none(), cycle: best },
-            }
+            limit = limit.saturating_add(limit / 2);
         }
-        if best.is_some() || !deeper {
-            break;
-        }
-        limit = limit.saturating_add(limit / 2);
+        Found { cycle: best, bounded: false }
     }
-    Found { cycle: best, bounded: false }
 }
 
 enum Outcome {
