@@ -38,6 +38,12 @@ fn mistakes_are_named_with_what_to_try() {
             &["run", "--system", "mongodb", "--set", "mongodb.read_concern=snapshot"][..],
             "snapshot needs mongodb.transactions = true",
         ),
+        (&["run", "--fault", "step-dwn"][..], "did you mean step-down?"),
+        (&["run", "--fault", "step-down"][..], "step-down is refused: no command asks a leader of"),
+        (
+            &["run", "--system", "postgres", "--fault", "leader-step-down"][..],
+            "no command asks a leader of postgres to stand down",
+        ),
         (&["lab", "install", "oracle"][..], "there is nothing to install for \"oracle\""),
         (&["check", "nowhere"][..], "no run and no file is called nowhere"),
         (&["check", "nowhere", "--checker", "lost-write"][..], "no run and no file"),

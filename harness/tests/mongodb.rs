@@ -60,6 +60,52 @@ fn a_majority_keeps_and_one_member_does_not() {
     assert_eq!(kept["coverage"]["missing"], serde_json::json!([]));
 }
 
+/// The lines of a run's `faults.jsonl` that tell of this phase.
+fn fault_lines(run: &std::path::Path, phase: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(run.join("faults.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter(|line| line["phase"] == phase).collect()
+}
+
+#[test]
+fn a_primary_that_stands_down_is_followed_by_another() {
+    if !mongodb_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--system", "mongodb", "--time-limit", "7s", "--fault", "step-down@2s+2s"];
+    let (code, kept, said) = support::judged(folder.path(), "down", &flags);
+    assert_eq!((code, verdict(&kept, "lost-writes")), (Some(0), "valid"), "{kept}\n{said}");
+    let run = support::only_run(folder.path(), "down");
+    let [told] = &fault_lines(&run, "evidenced")[..] else { panic!("one fault was asked for") };
+    assert_eq!((&told["family"], &told["result"]), (&"failover".into(), &"installed".into()));
+    let evidence = told["evidence"].as_array().unwrap();
+    let seen: Vec<&str> = evidence.iter().map(|e| e["observed"].as_str().unwrap()).collect();
+    assert!(seen[0].starts_with("primary, term "), "before: {told}");
+    assert!(seen[1].starts_with("secondary, term "), "asked: {told}");
+    let term = |text: &str| text.rsplit(' ').next().unwrap().parse::<i64>().unwrap();
+    assert!(term(seen[0]) < term(seen[2]), "after: {told}");
+    let target = told["targets"][0].as_str().unwrap();
+    assert!(!seen[2].starts_with(target), "another leads: {told}");
+    assert_eq!(fault_lines(&run, "healed")[0]["result"], "installed");
+}
+
+#[test]
+fn a_follower_that_is_asked_to_stand_down_changes_nothing() {
+    if !mongodb_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let fault = "step-down:a-follower@1s+1s";
+    let flags = ["--system", "mongodb", "--time-limit", "4s", "--fault", fault];
+    let (_, judged, said) = support::judged(folder.path(), "none", &flags);
+    let run = support::only_run(folder.path(), "none");
+    let told = &fault_lines(&run, "evidenced")[0];
+    assert_eq!(told["result"], "no-effect", "{told}");
+    assert!(told["evidence"][0]["observed"].as_str().unwrap().starts_with("secondary"), "{told}");
+    assert_eq!(judged["verdict"], "unknown", "a required fault had no effect: {said}");
+}
+
 #[test]
 fn followers_show_old_values_unless_the_session_is_causal() {
     if !mongodb_works() {

@@ -36,13 +36,23 @@ pub enum Act {
         /// Which.
         links: Vec<Link>,
     },
+    /// Asked by the system's own command to stand down; may lead again when healed.
+    StepDown {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+        /// How long at most, should nobody heal it.
+        seconds: u32,
+    },
 }
 
 impl Act {
     /// Every node it touches, by number.
     pub fn nodes(&self) -> Vec<usize> {
         let mut nodes = match self {
-            Act::Kill { nodes } | Act::Pause { nodes } | Act::Slow { nodes, .. } => nodes.clone(),
+            Act::Kill { nodes }
+            | Act::Pause { nodes }
+            | Act::Slow { nodes, .. }
+            | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
         };
         nodes.sort_unstable();
@@ -67,7 +77,7 @@ impl Act {
 /// What came of an act, or of undoing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActReport {
-    /// How it was made: `nft`, `iptables`, `signal`, `simulated`.
+    /// How it was made: `nft`, `iptables`, `signal`, `command`, `simulated`.
     pub mechanism: String,
     /// Whether it had its effect.
     pub result: FaultResult,

@@ -7,14 +7,20 @@ pub enum Family {
     Network,
     /// The system's processes.
     Process,
+    /// Who leads.
+    Failover,
 }
 
 impl Family {
+    /// Every family.
+    pub const ALL: [Family; 3] = [Family::Network, Family::Process, Family::Failover];
+
     /// The word of the records.
     pub fn as_str(self) -> &'static str {
         match self {
             Family::Network => "network",
             Family::Process => "process",
+            Family::Failover => "failover",
         }
     }
 }
@@ -36,10 +42,12 @@ pub enum Fault {
     LeaderAlone,
     /// A follower and the leader of one shard do not hear each other; all other links stand.
     Cut,
+    /// The leader is asked, by the system's own command, to stand down for a while.
+    StepDown,
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 7] = [
+pub const ALL: [Fault; 8] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -47,6 +55,7 @@ pub const ALL: [Fault; 7] = [
     Fault::Halves,
     Fault::LeaderAlone,
     Fault::Cut,
+    Fault::StepDown,
 ];
 
 impl Fault {
@@ -65,6 +74,7 @@ impl Fault {
             Fault::Halves => "halves",
             Fault::LeaderAlone => "leader-alone",
             Fault::Cut => "cut",
+            Fault::StepDown => "step-down",
         }
     }
 
@@ -78,6 +88,7 @@ impl Fault {
             Fault::Halves => "split the nodes in a minority with the target and the rest",
             Fault::LeaderAlone => "cut the leader off from all other nodes",
             Fault::Cut => "cut the link between a follower and the leader of one shard",
+            Fault::StepDown => "ask the leader to stand down for a while (MongoDB alone)",
         }
     }
 
@@ -86,13 +97,14 @@ impl Fault {
         match self {
             Fault::Kill | Fault::Pause | Fault::Slow => Family::Process,
             Fault::Isolate | Fault::Halves | Fault::LeaderAlone | Fault::Cut => Family::Network,
+            Fault::StepDown => Family::Failover,
         }
     }
 
     /// Whom it hits when nobody is named.
     pub fn default_selector(self) -> &'static str {
         match self {
-            Fault::Kill | Fault::Pause | Fault::LeaderAlone => "leader",
+            Fault::Kill | Fault::Pause | Fault::LeaderAlone | Fault::StepDown => "leader",
             Fault::Slow | Fault::Cut => "a-follower",
             Fault::Isolate | Fault::Halves => "one",
         }

@@ -13,6 +13,9 @@ use crate::selector::Selector;
 
 /// Share of time a slowed node is stopped. At nine parts in ten it answers in bursts and lags.
 const SLOW_STOPPED_PERCENT: u32 = 90;
+/// How much longer than it is planned a leader stands down at most: it is told to stand again when
+/// the fault is healed, and this is for a harness that has died.
+const STEP_DOWN_EXTRA_S: u64 = 10;
 
 /// A fault of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +85,11 @@ impl PlannedFault {
                 });
             }
             Fault::Cut => self.cut(&nodes, view)?,
+            Fault::StepDown => {
+                let seconds = self.duration.div_ceil(1_000_000_000) + STEP_DOWN_EXTRA_S;
+                let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+                Act::StepDown { nodes: nodes.clone(), seconds }
+            }
         };
         Ok(Resolved { targets: names(&nodes), act })
     }
@@ -290,6 +298,17 @@ mod tests {
         assert_eq!(resolved.act, Act::drop_between(&[4], &[1]));
         let resolved = resolve(Fault::LeaderAlone, Selector::Leader, &[("n2", 3)]);
         assert_eq!(resolved.act, Act::drop_between(&[1], &[0, 2, 3, 4]));
+    }
+
+    #[test]
+    fn a_leader_stands_down_for_longer_than_planned() {
+        let mut planned = planned(Fault::StepDown, Selector::Leader);
+        planned.duration = 2_500_000_000;
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let resolved = planned.resolve(&view(&[("n2", 3)]), &mut rng).unwrap();
+        assert_eq!(resolved.act, Act::StepDown { nodes: vec![1], seconds: 13 });
+        assert_eq!(resolved.act.nodes(), [1]);
+        assert_eq!(planned.event(0, FaultPhase::Planned).family, "failover");
     }
 
     #[test]

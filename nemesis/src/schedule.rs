@@ -92,7 +92,7 @@ fn require_first_of_family(requests: &[FaultRequest], planned: &mut [PlannedFaul
     let asked = |fault: &PlannedFault| {
         requests.iter().any(|r| r.fault == fault.fault && r.required.is_some())
     };
-    for family in [Family::Network, Family::Process] {
+    for family in Family::ALL {
         let mut of_family = planned.iter_mut().filter(|f| f.fault.family() == family);
         if let Some(first) = of_family.find(|fault| !asked(fault)) {
             first.required = true;

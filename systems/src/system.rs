@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use agent::proto::{Answer, Ask, Start};
 use cluster::{AgentLink, Exec, Host, HostError, SshHost};
-use history::{SystemInfo, TelemetryEvent};
+use history::{Evidence, SystemInfo, TelemetryEvent};
 use thiserror::Error;
 
 use crate::client::{Client, Model};
@@ -105,6 +105,17 @@ pub trait System: Send + Sync {
     /// Who watches over it and replaces a dead leader, where that is a person's or our task.
     fn operator(&self) -> Option<Box<dyn Operator>> {
         None
+    }
+
+    /// Asks a leader, by a command of the system's own, to stand down for at most so long, and
+    /// waits until another leads. Gives what was seen; an error is what could not be told.
+    fn step_down(&self, _node: usize, _seconds: u32) -> Result<Vec<Evidence>, SystemError> {
+        Err(SystemError::new("this system has no command for it"))
+    }
+
+    /// Lets a node that stood down lead again.
+    fn stand_again(&self, _node: usize) -> Result<Vec<Evidence>, SystemError> {
+        Err(SystemError::new("this system has no command for it"))
     }
 
     /// Whether an acknowledged write is known to be on another node too; `None` if that is a matter

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use nemesis::Selector;
+use nemesis::{Fault, Selector};
 use workloads::{policy, workload};
 
 use super::RunsDir;
@@ -382,6 +382,9 @@ fn validate_faults(spec: &TestSpec) -> Result<(), UserError> {
             let hint = format!("nodes are {}", names.join(", "));
             UserError::usage(error.to_string()).at("--fault").hint(hint)
         })?;
+        if let Some(kind) = Fault::by_name(&fault.fault) {
+            plan::check_fault(spec, kind)?;
+        }
         if spec.shards() <= fault.shard {
             let what = format!("there is no shard {}: they count from 0", fault.shard);
             return Err(UserError::usage(what).at("fault"));

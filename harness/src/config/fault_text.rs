@@ -44,12 +44,13 @@ fn find(name: &str) -> Option<(Fault, Option<String>)> {
     if let Some(fault) = Fault::by_name(name) {
         return Some((fault, None));
     }
-    let (whom, what) = name.rsplit_once('-')?;
-    let whom = match whom {
-        "follower" => "a-follower",
-        other => other,
-    };
-    Fault::by_name(what).map(|fault| (fault, Some(whom.to_owned())))
+    ALL.into_iter().find_map(|fault| {
+        let whom = match name.strip_suffix(fault.name())?.strip_suffix('-')? {
+            "follower" => "a-follower",
+            other => other,
+        };
+        Some((fault, Some(whom.to_owned())))
+    })
 }
 
 fn unknown(name: &str) -> UserError {
@@ -132,6 +133,8 @@ mod tests {
             ("follower-cut", "cut:a-follower"),
             ("kill:n3/1@3s+1500msx2", "kill:n3/1@3s+1500msx2"),
             ("leader-alone", "leader-alone:leader"),
+            ("step-down", "step-down:leader"),
+            ("leader-step-down@3s+2s", "step-down:leader@3s+2s"),
         ] {
             assert_eq!(fault_text(&parse_fault(text).unwrap()), full);
         }
@@ -141,6 +144,8 @@ mod tests {
     fn the_nearest_name_is_offered() {
         let error = parse_fault("kil:leader").unwrap_err();
         assert!(error.hint.unwrap().starts_with("did you mean kill?"));
+        let error = parse_fault("stepdown").unwrap_err();
+        assert!(error.hint.unwrap().starts_with("did you mean step-down?"));
         assert!(parse_fault("kill@soon").unwrap_err().what.contains("\"soon\" is not a duration"));
     }
 }

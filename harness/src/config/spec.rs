@@ -127,7 +127,7 @@ pub struct WorkloadSpec {
 /// A fault, before it is placed on the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultSpec {
-    /// `kill`, `pause`, `isolate`, `halves`, `leader-alone`, `slow`.
+    /// `kill`, `pause`, `isolate`, `halves`, `leader-alone`, `slow`, `step-down`.
     pub fault: String,
     /// `leader`, `a-follower`, `one`, `n3`, ...
     pub selector: String,

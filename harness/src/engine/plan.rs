@@ -36,12 +36,26 @@ pub fn settings(spec: &TestSpec) -> Settings {
     Settings { sessions: spec.workload.sessions, shards: spec.shards(), seed: spec.seed }
 }
 
+/// Refuses a fault that the test's system has no means for.
+pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
+    if fault != Fault::StepDown || spec.system == SystemKind::Mongodb {
+        return Ok(());
+    }
+    let (system, name) = (spec.system.name(), fault.name());
+    let what = format!("{name} is refused: no command asks a leader of {system} to stand down");
+    Err(UserError::usage(what).at("fault").hint(
+        "with --system mongodb it is replSetStepDown; leader-kill and leader-alone take the leader \
+         from any system",
+    ))
+}
+
 /// The faults of a test, placed on its timeline by its seed.
 pub fn plan_faults(spec: &TestSpec, names: &[String]) -> Result<Vec<PlannedFault>, UserError> {
     let mut requests = Vec::new();
     for fault in &spec.faults {
         let kind = Fault::by_name(&fault.fault)
             .ok_or_else(|| UserError::usage(format!("unknown fault {}", fault.fault)))?;
+        check_fault(spec, kind)?;
         let selector = Selector::parse(&fault.selector, names)
             .map_err(|error| UserError::usage(error.to_string()))?;
         requests.push(FaultRequest {

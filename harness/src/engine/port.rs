@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use agent::proto::{Answer, Ask, ProcessState, Start};
 use history::{Evidence, FaultResult};
 use nemesis::{Act, ActReport};
-use systems::System;
+use systems::{System, SystemError};
 
 /// How long an agent may take: longer than it waits for a server's own start command.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -26,6 +26,9 @@ pub struct HostPort {
 impl HostPort {
     /// Carries an act out on all its nodes at once, then probes.
     pub fn inject(&self, id: &str, act: &Act) -> ActReport {
+        if let Act::StepDown { nodes, seconds } = act {
+            return self.by_command(nodes, &|node| self.system.step_down(node, *seconds));
+        }
         let started = Instant::now();
         let asks = self.asks(id, act);
         let answers = self.ask_all(asks);
@@ -57,6 +60,9 @@ impl HostPort {
 
     /// Undoes an act on all its nodes at once, then probes.
     pub fn undo(&self, id: &str, act: &Act) -> ActReport {
+        if let Act::StepDown { nodes, .. } = act {
+            return self.by_command(nodes, &|node| self.system.stand_again(node));
+        }
         let started = Instant::now();
         let heal = |node| (node, Ask::Heal { fault: id.to_owned() });
         let answers = self.ask_all(act.nodes().into_iter().map(heal).collect());
@@ -69,6 +75,29 @@ impl HostPort {
         let mechanism = "agent".to_owned();
         let error = (!errors.is_empty()).then(|| errors.join("; "));
         ActReport { mechanism, result: ActReport::judge(&evidence), evidence, took, error }
+    }
+
+    /// An act that is a command of the system's own.
+    fn by_command(
+        &self,
+        nodes: &[usize],
+        command: &dyn Fn(usize) -> Result<Vec<Evidence>, SystemError>,
+    ) -> ActReport {
+        let started = Instant::now();
+        let (mut evidence, mut errors) = (Vec::new(), Vec::new());
+        for node in nodes {
+            match command(*node) {
+                Ok(mut probes) => evidence.append(&mut probes),
+                Err(error) => errors.push(error.what),
+            }
+        }
+        let error = (!errors.is_empty()).then(|| errors.join("; "));
+        let result = match error {
+            Some(_) => FaultResult::Indeterminate,
+            None => ActReport::judge(&evidence),
+        };
+        let took = started.elapsed().as_nanos() as i64;
+        ActReport { mechanism: "command".to_owned(), result, evidence, took, error }
     }
 
     fn name(&self, node: usize) -> &str {
@@ -102,6 +131,8 @@ impl HostPort {
                 let ask = |(node, from)| (node, Ask::Drop { fault: fault.clone(), from });
                 from.into_iter().map(ask).collect()
             }
+            // No agent is asked: see `by_command`.
+            Act::StepDown { .. } => Vec::new(),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod rollback;
 pub mod sample;
 pub mod seat;
 pub mod spec;
+pub mod step_down;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use ::mongodb::Client as Driver;
 use agent::proto::{Answer, Ask, Start};
-use history::{SystemInfo, TelemetryEvent};
+use history::{Evidence, SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Model};
@@ -36,6 +37,7 @@ use client::MongoClient;
 use connect::{Login, direct};
 use provision::{LOG, PIDFILE, ROLLBACK, Server};
 pub use spec::MongoSpec;
+use step_down::Member;
 
 /// See the module's doc.
 pub struct MongoSystem {
@@ -113,6 +115,12 @@ impl MongoSystem {
         let made = direct(SocketAddr::new(address, self.spec.port), &login, false);
         let driver = made.map_err(|error| SystemError::new(errors::describe(&error)))?;
         Ok(self.control[node].get_or_init(|| driver))
+    }
+
+    /// Every member's name and the driver to it.
+    fn members(&self) -> Result<Vec<Member<'_>>, SystemError> {
+        let names = self.nodes.names.iter().enumerate();
+        names.map(|(node, name)| Ok(Member { name, driver: self.control(node)? })).collect()
     }
 
     fn launch(&self, node: usize) -> Result<(), SystemError> {
@@ -233,6 +241,17 @@ impl System for MongoSystem {
             ("server".to_owned(), version.unwrap_or_default()),
             ("driver".to_owned(), "the crate mongodb, direct connections".to_owned()),
         ])
+    }
+
+    fn step_down(&self, node: usize, seconds: u32) -> Result<Vec<Evidence>, SystemError> {
+        let members = self.members()?;
+        let limit = step_down::elect_limit(self.spec.election_timeout_ms);
+        self.runtime.block_on(step_down::step_down(&members, node, seconds, limit))
+    }
+
+    fn stand_again(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
+        let members = self.members()?;
+        self.runtime.block_on(step_down::stand_again(&members[node]))
     }
 
     fn after_run(&self) -> Vec<String> {
