@@ -26,12 +26,20 @@ fn help_texts() {
 }
 
 #[test]
+fn the_list_of_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&["list", "faults"], folder.path());
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
 fn error_texts() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = String::new();
     for line in [
         "run --workload leger",
         "run --fault kil",
+        "run --fault halves,side=mayority",
         "run --replication sync:9",
         "run --hosts-file none.toml",
         "check nowhere",

@@ -1,5 +1,7 @@
 //! The catalogue of faults.
 
+use crate::parameters::{Kind, Parameter};
+
 /// A family of faults, by the resource that they act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
@@ -7,19 +9,35 @@ pub enum Family {
     Network,
     /// The system's processes.
     Process,
+    /// What a process takes for the time.
+    Clock,
+    /// What a process reads from and writes to disk.
+    Disk,
+    /// Who belongs to the cluster.
+    Membership,
     /// Who leads.
     Failover,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Family; 3] = [Family::Network, Family::Process, Family::Failover];
+    pub const ALL: [Family; 6] = [
+        Family::Network,
+        Family::Process,
+        Family::Clock,
+        Family::Disk,
+        Family::Membership,
+        Family::Failover,
+    ];
 
     /// The word of the records.
     pub fn as_str(self) -> &'static str {
         match self {
             Family::Network => "network",
             Family::Process => "process",
+            Family::Clock => "clock",
+            Family::Disk => "disk",
+            Family::Membership => "membership",
             Family::Failover => "failover",
         }
     }
@@ -36,7 +54,8 @@ pub enum Fault {
     Slow,
     /// The targets can reach no other node, nor be reached by one; clients still reach all.
     Isolate,
-    /// The cluster is split in a minority with the target and a majority without it.
+    /// The cluster is split in a minority and a majority; the target is in the minority, unless its
+    /// parameter says otherwise.
     Halves,
     /// The leader is isolated.
     LeaderAlone,
@@ -44,10 +63,16 @@ pub enum Fault {
     Cut,
     /// The leader is asked, by the system's own command, to stand down for a while.
     StepDown,
+    /// Two halves that hear each other only by way of the target.
+    Bridge,
+    /// Every node hears a majority, and each another one.
+    MajoritiesRing,
+    /// Packets are dropped in one direction only.
+    OneWay,
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 8] = [
+pub const ALL: [Fault; 11] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -56,7 +81,38 @@ pub const ALL: [Fault; 8] = [
     Fault::LeaderAlone,
     Fault::Cut,
     Fault::StepDown,
+    Fault::Bridge,
+    Fault::MajoritiesRing,
+    Fault::OneWay,
 ];
+
+/// How much of the time a slowed process is stopped. At nine parts in ten it answers in bursts and
+/// lags.
+const STOPPED: Parameter = Parameter {
+    name: "stopped",
+    kind: Kind::WholePercent,
+    default: "90%",
+    bounds: Some(("1%", "99%")),
+    summary: "share of the time in which the process is stopped",
+};
+
+/// Where the target of `halves` is.
+const SIDE: Parameter = Parameter {
+    name: "side",
+    kind: Kind::Word(&["minority", "majority", "drawn"]),
+    default: "minority",
+    bounds: None,
+    summary: "the side that the target is on: minority, majority or drawn",
+};
+
+/// Which way the packets go that `one-way` drops.
+const DIRECTION: Parameter = Parameter {
+    name: "direction",
+    kind: Kind::Word(&["in", "out"]),
+    default: "in",
+    bounds: None,
+    summary: "with in the target hears no other node, with out none hears it",
+};
 
 impl Fault {
     /// The fault called `name`.
@@ -75,6 +131,9 @@ impl Fault {
             Fault::LeaderAlone => "leader-alone",
             Fault::Cut => "cut",
             Fault::StepDown => "step-down",
+            Fault::Bridge => "bridge",
+            Fault::MajoritiesRing => "majorities-ring",
+            Fault::OneWay => "one-way",
         }
     }
 
@@ -85,10 +144,13 @@ impl Fault {
             Fault::Pause => "stop the process (SIGSTOP), continue it when healed",
             Fault::Slow => "stop and continue the process in turn, so that it falls behind",
             Fault::Isolate => "cut a node off from all other nodes; clients still reach it",
-            Fault::Halves => "split the nodes in a minority with the target and the rest",
+            Fault::Halves => "split the nodes in a minority, with the target, and the rest",
             Fault::LeaderAlone => "cut the leader off from all other nodes",
             Fault::Cut => "cut the link between a follower and the leader of one shard",
             Fault::StepDown => "ask the leader to stand down for a while (MongoDB alone)",
+            Fault::Bridge => "two halves that hear each other only by way of the target",
+            Fault::MajoritiesRing => "every node hears a majority, each another one; of 4 or more",
+            Fault::OneWay => "drop packets between the target and all others one way only",
         }
     }
 
@@ -96,7 +158,13 @@ impl Fault {
     pub fn family(self) -> Family {
         match self {
             Fault::Kill | Fault::Pause | Fault::Slow => Family::Process,
-            Fault::Isolate | Fault::Halves | Fault::LeaderAlone | Fault::Cut => Family::Network,
+            Fault::Isolate
+            | Fault::Halves
+            | Fault::LeaderAlone
+            | Fault::Cut
+            | Fault::Bridge
+            | Fault::MajoritiesRing
+            | Fault::OneWay => Family::Network,
             Fault::StepDown => Family::Failover,
         }
     }
@@ -106,7 +174,26 @@ impl Fault {
         match self {
             Fault::Kill | Fault::Pause | Fault::LeaderAlone | Fault::StepDown => "leader",
             Fault::Slow | Fault::Cut => "a-follower",
-            Fault::Isolate | Fault::Halves => "one",
+            Fault::Isolate
+            | Fault::Halves
+            | Fault::Bridge
+            | Fault::MajoritiesRing
+            | Fault::OneWay => "one",
         }
+    }
+
+    /// The parameters that it takes.
+    pub fn parameters(self) -> &'static [Parameter] {
+        match self {
+            Fault::Slow => &[STOPPED],
+            Fault::Halves => &[SIDE],
+            Fault::OneWay => &[DIRECTION],
+            _ => &[],
+        }
+    }
+
+    /// The fewest nodes with which it is what its name says.
+    pub fn least_nodes(self) -> usize {
+        if self == Fault::MajoritiesRing { 4 } else { 3 }
     }
 }

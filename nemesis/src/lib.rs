@@ -8,13 +8,16 @@
 pub mod act;
 pub mod cluster_view;
 pub mod fault;
+pub mod parameters;
 pub mod planned;
 pub mod schedule;
 pub mod selector;
+mod topology;
 
 pub use act::{Act, ActReport, Link};
 pub use cluster_view::ClusterView;
 pub use fault::{Family, Fault};
+pub use parameters::{Kind, Parameter, ParameterError, Parameters};
 pub use planned::{PlannedFault, Resolved, Unresolved};
 pub use schedule::{FaultRequest, Timeline, schedule};
 pub use selector::{Selector, UnknownSelector};

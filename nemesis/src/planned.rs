@@ -9,10 +9,10 @@ use thiserror::Error;
 use crate::act::{Act, ActReport, Link};
 use crate::cluster_view::ClusterView;
 use crate::fault::Fault;
+use crate::parameters::Parameters;
 use crate::selector::Selector;
+use crate::topology;
 
-/// Share of time a slowed node is stopped. At nine parts in ten it answers in bursts and lags.
-const SLOW_STOPPED_PERCENT: u32 = 90;
 /// How much longer than it is planned a leader stands down at most: it is told to stand again when
 /// the fault is healed, and this is for a harness that has died.
 const STEP_DOWN_EXTRA_S: u64 = 10;
@@ -34,6 +34,8 @@ pub struct PlannedFault {
     pub duration: u64,
     /// Whether the verdict needs its effect.
     pub required: bool,
+    /// What it was told besides.
+    pub parameters: Parameters,
 }
 
 /// Whom a fault hits, and how.
@@ -74,11 +76,13 @@ impl PlannedFault {
             Fault::Kill => Act::Kill { nodes: nodes.clone() },
             Fault::Pause => Act::Pause { nodes: nodes.clone() },
             Fault::Slow => {
-                Act::Slow { nodes: nodes.clone(), stopped_percent: SLOW_STOPPED_PERCENT }
+                let stopped_percent = self.parameters.number("stopped") as u32;
+                Act::Slow { nodes: nodes.clone(), stopped_percent }
             }
             Fault::Isolate | Fault::LeaderAlone => self.isolate(&nodes, view.names().len()),
             Fault::Halves => {
-                let (minority, majority) = halves(&nodes, rest, rng);
+                let side = self.parameters.text("side");
+                let (minority, majority) = topology::halves(&nodes, rest, side, rng);
                 return Ok(Resolved {
                     targets: names(&minority),
                     act: Act::drop_between(&minority, &majority),
@@ -90,6 +94,20 @@ impl PlannedFault {
                 let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
                 Act::StepDown { nodes: nodes.clone(), seconds }
             }
+            Fault::Bridge => {
+                let (one, other) = topology::split(rest.clone(), rng);
+                // All but the bridge lose links.
+                return Ok(Resolved {
+                    targets: names(&rest),
+                    act: Act::drop_between(&one, &other),
+                });
+            }
+            Fault::MajoritiesRing => {
+                let all: Vec<usize> = (0..view.names().len()).collect();
+                let act = topology::majorities_ring(all.clone(), rng);
+                return Ok(Resolved { targets: names(&all), act });
+            }
+            Fault::OneWay => topology::one_way(&nodes, &rest, self.parameters.text("direction")),
         };
         Ok(Resolved { targets: names(&nodes), act })
     }
@@ -168,6 +186,9 @@ impl PlannedFault {
         if self.shard != 0 {
             parameters.insert("shard".to_owned(), self.shard.into());
         }
+        for (name, value) in self.parameters.written() {
+            parameters.insert(name.to_owned(), value.into());
+        }
         FaultEvent {
             time: time as i64,
             id: self.id.clone(),
@@ -209,19 +230,6 @@ impl PlannedFault {
 
 fn number(view: &ClusterView, name: &str) -> Option<usize> {
     view.names().iter().position(|known| known == name)
-}
-
-/// The targets and as many others, drawn, as keep them a minority; and the rest.
-fn halves(nodes: &[usize], mut rest: Vec<usize>, rng: &mut ChaCha8Rng) -> (Vec<usize>, Vec<usize>) {
-    let count = nodes.len() + rest.len();
-    rest.shuffle(rng);
-    let room = (count.saturating_sub(1) / 2).saturating_sub(nodes.len());
-    let mut majority = rest.split_off(room.min(rest.len()));
-    let mut minority = nodes.to_vec();
-    minority.extend(rest);
-    minority.sort_unstable();
-    majority.sort_unstable();
-    (minority, majority)
 }
 
 #[cfg(test)]
@@ -266,6 +274,7 @@ mod tests {
             start: 0,
             duration: 1,
             required: true,
+            parameters: Parameters::defaults(fault),
         }
     }
 

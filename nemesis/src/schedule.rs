@@ -4,6 +4,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::fault::{Family, Fault};
+use crate::parameters::Parameters;
 use crate::planned::PlannedFault;
 use crate::selector::Selector;
 
@@ -24,6 +25,8 @@ pub struct FaultRequest {
     pub count: u32,
     /// Whether the verdict needs its effect; if absent, the first of each family is needed.
     pub required: Option<bool>,
+    /// What it was told besides.
+    pub parameters: Parameters,
 }
 
 /// The main phase: calm, then faults, then calm.
@@ -77,6 +80,7 @@ pub fn schedule(
                 start,
                 duration,
                 required: request.required.unwrap_or(false),
+                parameters: request.parameters.clone(),
             });
         }
     }
@@ -114,6 +118,7 @@ mod tests {
             duration: None,
             count,
             required: None,
+            parameters: Parameters::defaults(fault),
         }
     }
 

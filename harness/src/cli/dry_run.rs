@@ -126,13 +126,15 @@ fn attached(attach: &Attach, lines: &mut Vec<String>) {
 /// A fault, with how it is made and undone where that is a command of the inventory's.
 fn act(fault: &PlannedFault, inventory: Option<&Inventory>) -> String {
     let seconds = |ns: u64| ns as f64 / 1e9;
+    let told = fault.parameters.written().map(|(name, value)| format!(",{name}={value}"));
     let mut line = format!(
-        "{} at {:.1} s for {:.1} s: {}:{} ({})",
+        "{} at {:.1} s for {:.1} s: {}:{}{} ({})",
         fault.id,
         seconds(fault.start),
         seconds(fault.duration),
         fault.fault.name(),
         fault.selector,
+        told.collect::<String>(),
         fault.fault.summary()
     );
     let attach = inventory.and_then(|inventory| inventory.attach.as_ref());

@@ -36,6 +36,7 @@ enum What {
 pub fn list(flags: &ListFlags) -> Result<Exit, UserError> {
     let lines = match flags.what {
         What::Runs => runs(flags),
+        What::Faults => faults(),
         what => names(what)
             .iter()
             .map(|(name, sentence)| format!("{name:<18} {sentence}").trim_end().to_owned())
@@ -62,15 +63,30 @@ fn runs(flags: &ListFlags) -> Vec<String> {
     list_runs(&flags.runs.runs_dir).iter().map(line).collect()
 }
 
+/// Faults with their parameters below them.
+fn faults() -> Vec<String> {
+    let mut lines = Vec::new();
+    for fault in fault::ALL {
+        lines.push(format!("{:<18} {}", fault.name(), fault.summary()));
+        for parameter in fault.parameters() {
+            let bounds = parameter.bounds.map_or(String::new(), |(a, b)| format!(", {a} to {b}"));
+            lines.push(format!(
+                "{:<18}   {}={}{bounds}: {}",
+                "", parameter.name, parameter.default, parameter.summary
+            ));
+        }
+    }
+    lines
+}
+
 fn names(what: What) -> Vec<(&'static str, &'static str)> {
     match what {
-        What::Runs => Vec::new(),
+        What::Runs | What::Faults => Vec::new(),
         What::Systems => SystemKind::ALL.map(|kind| (kind.name(), kind.summary())).to_vec(),
         What::Workloads => {
             workload::all().iter().map(|workload| (workload.name, workload.summary)).collect()
         }
         What::Policies => policy::NAMES.to_vec(),
-        What::Faults => fault::ALL.map(|fault| (fault.name(), fault.summary())).to_vec(),
         What::Checkers => checkers::built().iter().map(|checker| (checker.name(), "")).collect(),
     }
 }

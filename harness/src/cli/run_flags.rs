@@ -8,7 +8,8 @@ use workloads::{policy, workload};
 
 use super::RunsDir;
 use crate::config::{
-    LabSpec, SystemKind, TestFile, TestSpec, duration_text, parse_fault, unknown_system,
+    LabSpec, SystemKind, TestFile, TestSpec, duration_text, join_parameters, parse_fault,
+    unknown_system,
 };
 use crate::engine::plan;
 use crate::error::UserError;
@@ -89,7 +90,8 @@ pub struct RunFlags {
     /// Deadline of one operation: 1s
     #[arg(long, value_name = "DURATION")]
     pub op_timeout: Option<String>,
-    /// A fault, several times: FAULT[:WHOM][/SHARD][@START][+DURATION][xCOUNT], or leader-kill
+    /// A fault, several times: FAULT[:WHOM][/SHARD][@START][+DURATION][xCOUNT][,PARAM=VALUE], or
+    /// leader-kill
     #[arg(long = "fault", visible_alias = "faults", value_name = "FAULT", value_delimiter = ',')]
     pub faults: Vec<String>,
     /// On hosts: undo everything and end after this long, whatever happens: 10m
@@ -195,7 +197,7 @@ impl RunFlags {
             op_timeout: self.op_timeout.clone(),
             duration: self.time_limit.clone(),
             recovery: self.recovery.clone(),
-            faults: (!self.faults.is_empty()).then(|| self.faults.clone()),
+            faults: (!self.faults.is_empty()).then(|| join_parameters(&self.faults)),
             canary: self.canary.as_deref().map(crate::config::parse_canary).transpose()?,
             ..TestFile::default()
         };
@@ -378,6 +380,11 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
 fn validate_faults(spec: &TestSpec) -> Result<(), UserError> {
     let names = crate::gate::names(spec)?;
     for fault in &spec.faults {
+        let least = Fault::by_name(&fault.fault).map_or(0, Fault::least_nodes);
+        if names.len() < least {
+            let what = format!("{} needs {least} nodes, not {}", fault.fault, names.len());
+            return Err(UserError::usage(what).at("fault").hint(format!("--hosts {least}")));
+        }
         Selector::parse(&fault.selector, &names).map_err(|error| {
             let hint = format!("nodes are {}", names.join(", "));
             UserError::usage(error.to_string()).at("--fault").hint(hint)

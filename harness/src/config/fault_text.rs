@@ -1,8 +1,11 @@
-//! Faults as text: `FAULT[:SELECTOR][/SHARD][@START][+DURATION][xCOUNT]`, such as
-//! `kill:leader@3s+2s`, `halves x3` without the space, or the short `leader-kill`.
+//! Faults as text: `FAULT[:SELECTOR][/SHARD][@START][+DURATION][xCOUNT][,PARAM=VALUE]...`, such as
+//! `kill:leader@3s+2s`, `halves x3` without the space, `slow,stopped=50%`, or the short
+//! `leader-kill`.
 
-use nemesis::Fault;
+use std::collections::BTreeMap;
+
 use nemesis::fault::ALL;
+use nemesis::{Fault, ParameterError, Parameters};
 
 use super::spec::FaultSpec;
 use crate::error::UserError;
@@ -10,11 +13,15 @@ use crate::names::nearest;
 
 /// Reads a fault. Whether its selector names a node is checked where the nodes are known.
 pub fn parse_fault(text: &str) -> Result<FaultSpec, UserError> {
-    let (rest, count) = match text.rsplit_once('x') {
+    let (head, told) = match text.split_once(',') {
+        Some((head, told)) => (head, parameters(text, told)?),
+        None => (text, BTreeMap::new()),
+    };
+    let (rest, count) = match head.rsplit_once('x') {
         Some((rest, count)) if !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()) => {
             (rest, number(text, count)?)
         }
-        _ => (text, 1),
+        _ => (head, 1),
     };
     let (rest, duration_ms) = split_duration(text, rest, '+')?;
     let (rest, start_ms) = split_duration(text, rest, '@')?;
@@ -27,6 +34,7 @@ pub fn parse_fault(text: &str) -> Result<FaultSpec, UserError> {
         None => (rest, None),
     };
     let (fault, implied) = find(name).ok_or_else(|| unknown(name))?;
+    parameters_of(fault, &told)?;
     let selector = selector.or(implied).unwrap_or_else(|| fault.default_selector().to_owned());
     Ok(FaultSpec {
         fault: fault.name().to_owned(),
@@ -36,7 +44,65 @@ pub fn parse_fault(text: &str) -> Result<FaultSpec, UserError> {
         count,
         shard,
         required: None,
+        parameters: told,
     })
+}
+
+/// Puts together again what a flag's commas took apart: `slow`, `stopped=50%` is one fault.
+pub fn join_parameters(pieces: &[String]) -> Vec<String> {
+    let mut faults: Vec<String> = Vec::new();
+    for piece in pieces {
+        match faults.last_mut().filter(|_| is_parameter(piece)) {
+            Some(fault) => fault.push_str(&format!(",{piece}")),
+            None => faults.push(piece.clone()),
+        }
+    }
+    faults
+}
+
+fn is_parameter(piece: &str) -> bool {
+    let name = piece.split_once('=').map_or("", |(name, _)| name);
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+}
+
+fn parameters(whole: &str, text: &str) -> Result<BTreeMap<String, String>, UserError> {
+    let mut told = BTreeMap::new();
+    for piece in text.split(',') {
+        let wrong = |what: &str| UserError::usage(format!("in fault \"{whole}\": {what}"));
+        let Some((name, value)) = piece.split_once('=') else {
+            return Err(wrong(&format!("\"{piece}\" is not PARAM=VALUE")));
+        };
+        if told.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(wrong(&format!("{name} is given twice")));
+        }
+    }
+    Ok(told)
+}
+
+/// What is wrong with a parameter, with the near word.
+fn misfit(error: &ParameterError) -> UserError {
+    let said = UserError::usage(error.to_string());
+    let near = |word: &str, words: &[&str]| {
+        nearest(word, words).map_or(String::new(), |near| format!("did you mean {near}? "))
+    };
+    match error {
+        ParameterError::Unknown { known, .. } if known.is_empty() => said.hint("it takes none"),
+        ParameterError::Unknown { name, known, .. } => {
+            said.hint(format!("{}it takes {}", near(name, known), known.join(", ")))
+        }
+        ParameterError::Value { value, words, .. } => match nearest(value, words) {
+            Some(near) => said.hint(format!("did you mean {near}?")),
+            None => said,
+        },
+    }
+}
+
+/// The parameters of a fault whose text was read.
+pub fn parameters_of(
+    fault: Fault,
+    told: &BTreeMap<String, String>,
+) -> Result<Parameters, UserError> {
+    Parameters::of(fault, told).map_err(|error| misfit(&error))
 }
 
 /// A fault's own name, or `leader-kill` for `kill:leader`.
@@ -118,6 +184,9 @@ pub fn fault_text(fault: &FaultSpec) -> String {
     if fault.count != 1 {
         text.push_str(&format!("x{}", fault.count));
     }
+    for (name, value) in &fault.parameters {
+        text.push_str(&format!(",{name}={value}"));
+    }
     text
 }
 
@@ -135,6 +204,8 @@ mod tests {
             ("leader-alone", "leader-alone:leader"),
             ("step-down", "step-down:leader"),
             ("leader-step-down@3s+2s", "step-down:leader@3s+2s"),
+            ("slow@1sx2,stopped=50%", "slow:a-follower@1sx2,stopped=50%"),
+            ("halves:n1,side=majority", "halves:n1,side=majority"),
         ] {
             assert_eq!(fault_text(&parse_fault(text).unwrap()), full);
         }
@@ -147,5 +218,33 @@ mod tests {
         let error = parse_fault("stepdown").unwrap_err();
         assert!(error.hint.unwrap().starts_with("did you mean step-down?"));
         assert!(parse_fault("kill@soon").unwrap_err().what.contains("\"soon\" is not a duration"));
+    }
+
+    #[test]
+    fn parameters_stay_with_their_fault() {
+        let pieces = ["kill", "slow", "stopped=50%", "halves:n1", "side=drawn"];
+        let joined = join_parameters(&pieces.map(str::to_owned));
+        assert_eq!(joined, ["kill", "slow,stopped=50%", "halves:n1,side=drawn"]);
+        assert_eq!(join_parameters(&["side=drawn".to_owned()]), ["side=drawn"]);
+    }
+
+    #[test]
+    fn what_a_parameter_may_be_is_said() {
+        for (text, what, hint) in [
+            ("slow,stoped=50%", "slow has no parameter", Some("did you mean stopped?")),
+            ("kill,stopped=50%", "kill has no parameter", Some("it takes none")),
+            ("slow,stopped=200%", "from 1% to 99%, not \"200%\"", None),
+            ("slow,stopped=2.5%", "a whole percentage", None),
+            ("halves,side=mayority", "one of minority, majority, drawn", Some("majority?")),
+            ("slow,stopped", "\"stopped\" is not PARAM=VALUE", None),
+            ("slow,stopped=1%,stopped=2%", "stopped is given twice", None),
+        ] {
+            let error = parse_fault(text).unwrap_err();
+            assert!(error.what.contains(what), "{text}: {}", error.what);
+            match hint {
+                Some(hint) => assert!(error.hint.unwrap().contains(hint), "{text}"),
+                None => assert_eq!(error.hint, None, "{text}"),
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ mod toml_file;
 
 pub use canary::{CanaryFile, CanarySpec, parse_canary};
 pub use command::command;
-pub use fault_text::{duration_text, parse_fault};
+pub use fault_text::{duration_text, join_parameters, parameters_of, parse_fault};
 pub use spec::{
     CoverageSpec, FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind,
     TestSpec, WorkloadSpec,

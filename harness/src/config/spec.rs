@@ -3,6 +3,8 @@
 //! Durations are whole milliseconds, rates operations a second. Everything here is written to
 //! `run.json`, so that a run can be repeated from its folder.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use systems::mongodb::MongoSpec;
 use systems::postgres::PostgresSpec;
@@ -127,7 +129,7 @@ pub struct WorkloadSpec {
 /// A fault, before it is placed on the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultSpec {
-    /// `kill`, `pause`, `isolate`, `halves`, `leader-alone`, `slow`, `step-down`.
+    /// Its name in the catalogue: `kill`, `halves`.
     pub fault: String,
     /// `leader`, `a-follower`, `one`, `n3`, ...
     pub selector: String,
@@ -141,6 +143,9 @@ pub struct FaultSpec {
     pub shard: u32,
     /// Whether the verdict needs it to have had an effect; `None`: the first of each family.
     pub required: Option<bool>,
+    /// What it is told besides, as it is written; what is absent has its default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// What the coverage gate asks for.

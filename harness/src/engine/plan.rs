@@ -12,7 +12,7 @@ use workloads::workload::Settings;
 use workloads::{View, Workload, policy, workload};
 
 use super::core::CoreConfig;
-use crate::config::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec};
+use crate::config::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec, parameters_of};
 use crate::error::UserError;
 
 /// ms to ns.
@@ -66,6 +66,7 @@ pub fn plan_faults(spec: &TestSpec, names: &[String]) -> Result<Vec<PlannedFault
             duration: fault.duration_ms.map(ns),
             count: fault.count,
             required: fault.required,
+            parameters: parameters_of(kind, &fault.parameters)?,
         });
     }
     let timeline = Timeline::of(ns(spec.duration_ms));

@@ -5,6 +5,7 @@
 //! says.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -19,14 +20,14 @@ use history::{Key, MicroOp};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::connect::{Login, Peer, direct};
+use super::connect::{Login, direct};
 use super::documents::{self, Done};
 use super::errors::{Stage, classify};
 use super::seat::{self, Clock, Hello, Seat};
 use super::spec::{MongoSpec, ReadConcern, WriteConcern};
 use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
 
-/// The database that holds what a run writes, where splitbrain built the replica set.
+/// The database that holds what a run writes.
 pub const DATABASE: &str = "splitbrain";
 /// How long a follower may take to apply a token before another node is asked.
 const TOKEN_WAIT: Duration = Duration::from_millis(100);
@@ -35,10 +36,8 @@ const HINT_WAIT: Duration = Duration::from_millis(100);
 
 /// See the module's doc.
 pub struct MongoClient {
-    peers: Vec<Peer>,
+    addresses: Vec<SocketAddr>,
     login: Login,
-    /// What is written lives there.
-    database: String,
     spec: MongoSpec,
     model: Model,
     /// Made in the runtime that first asks.
@@ -78,22 +77,21 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl MongoClient {
-    /// Of these members, writing to one database.
+    /// Of the members at these addresses.
     pub fn new(
-        peers: Vec<Peer>,
+        addresses: Vec<SocketAddr>,
         login: Login,
-        database: &str,
         spec: MongoSpec,
         model: Model,
     ) -> MongoClient {
-        let drivers = peers.iter().map(|_| OnceCell::new()).collect();
+        let drivers = addresses.iter().map(|_| OnceCell::new()).collect();
         let (seats, clocks, newest) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let database = database.to_owned();
-        MongoClient { peers, login, database, spec, model, drivers, seats, clocks, newest }
+        MongoClient { addresses, login, spec, model, drivers, seats, clocks, newest }
     }
 
     async fn driver(&self, node: usize) -> Result<&Driver, Error> {
-        let make = || async { direct(&self.peers[node], &self.login, self.spec.retryable_writes) };
+        let make =
+            || async { direct(self.addresses[node], &self.login, self.spec.retryable_writes) };
         self.drivers[node].get_or_try_init(make).await
     }
 
@@ -103,7 +101,7 @@ impl MongoClient {
             .write_concern(self.write_concern())
             .build();
         let name = documents::collection(self.model);
-        driver.database(&self.database).collection_with_options(name, options)
+        driver.database(DATABASE).collection_with_options(name, options)
     }
 
     fn read_concern(&self, leader: bool) -> DriverRead {
@@ -199,8 +197,8 @@ impl MongoClient {
     async fn leader_by(&self, driver: &Driver) -> Option<usize> {
         let said = tokio::time::timeout(HINT_WAIT, seat::hello(driver)).await.ok()?;
         let Hello { primary, .. } = said.ok()?;
-        let primary = primary?;
-        self.peers.iter().position(|peer| peer.known_as == primary)
+        let address: SocketAddr = primary?.parse().ok()?;
+        self.addresses.iter().position(|known| *known == address)
     }
 
     async fn serve(&self, turn: &mut Turn<'_>) -> StepReply {
@@ -303,7 +301,7 @@ impl MongoClient {
     /// majority; a session that has one of its own first waits until that is.
     async fn at_one_moment(&self, turn: &mut Turn<'_>) -> Result<Vec<MicroOp>, Ended> {
         let name = documents::collection(self.model);
-        let database = turn.driver.database(&self.database);
+        let database = turn.driver.database(DATABASE);
         if let (Some(_), Some(first)) = (turn.limit, turn.request.mops.first()) {
             let majority =
                 CollectionOptions::builder().read_concern(DriverRead::majority()).build();

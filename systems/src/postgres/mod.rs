@@ -11,6 +11,7 @@ pub mod connection;
 pub mod errors;
 mod logical;
 pub mod operator;
+pub mod password;
 mod patroni;
 pub mod promises;
 pub mod provision;

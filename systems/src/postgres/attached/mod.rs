@@ -12,6 +12,7 @@ mod operator;
 pub mod promises;
 pub mod schema;
 pub mod service;
+pub mod uri;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -15,9 +15,9 @@ pub struct Account<'a> {
     pub host: &'a str,
     /// Its port.
     pub port: u16,
-    /// The database; where users belong to one, that one.
+    /// The database.
     pub database: &'a str,
-    /// The role, or user.
+    /// The role.
     pub user: &'a str,
 }
 
