@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::registry::Checker;
 use crate::sentences::{lines, windows};
-use crate::verdict::{Context, Finding, Outcome, Verdict, WitnessOp};
+use crate::verdict::{Assumption, Context, Finding, Outcome, Verdict, WitnessOp};
 
 /// Transactions that append to lists.
 pub struct ListAppend;
@@ -67,6 +67,12 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
         return Outcome::unknown(format!("no anomaly is mapped to the level {level}"));
     };
     let mut options = Options::new(workload).model(model);
+    if workload == Workload::RwRegister {
+        let assumed = |assumption| context.assume.contains(&assumption);
+        options.wfr_keys = assumed(Assumption::Wfr);
+        options.sequential_keys = assumed(Assumption::Sequential);
+        options.linearizable_keys = assumed(Assumption::Linearizable);
+    }
     // In a run every node is read in the end, followers too, which promise less than the level.
     options.final_reads_only_order = context.nodes.is_some();
     let verdict = match elle_rs::check(history, &options) {

@@ -22,6 +22,6 @@ pub use coverage::{CoverageRules, FaultSpan, coverage};
 pub use isolation::{is_anomaly, is_judged_level, is_level};
 pub use registry::{ALL_NAMES, Checker, ISOLATION, SESSION, built, by_name, judge};
 pub use verdict::{
-    Context, Coverage, CoverageItem, Finding, Judgement, Outcome, ReadsMode, Role, Verdict, Window,
-    WitnessOp,
+    Assumption, Context, Coverage, CoverageItem, Finding, Judgement, Outcome, ReadsMode, Role,
+    Verdict, Window, WitnessOp,
 };

@@ -80,11 +80,25 @@ pub struct Context {
     pub windows: Vec<Window>,
     /// The isolation level to judge by checker name; strict serializability where none is given.
     pub levels: BTreeMap<String, String>,
+    /// What rw-register may assume of the order of a key's versions.
+    pub assume: Vec<Assumption>,
     /// Names of keys for people.
     pub labels: BTreeMap<String, String>,
     /// At most this many findings are written out; `None` means 50, for lost
     /// writes 1,000. `count` has them all.
     pub findings_max: Option<usize>,
+}
+
+/// What may be assumed of the order of a register's versions (docs/checkers/isolation.md). An
+/// assumption that the system does not keep makes false alarms, so none is made unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assumption {
+    /// Who reads a value and writes another in one transaction writes a later one.
+    Wfr,
+    /// Each key is sequentially consistent.
+    Sequential,
+    /// Each key is linearizable.
+    Linearizable,
 }
 
 /// One operation of a witness, reduced to the micro-operations that decide.

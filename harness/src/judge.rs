@@ -5,8 +5,8 @@ use std::path::Path;
 
 use checkers::coverage::CoverageInput;
 use checkers::{
-    Checker, Context, Coverage, CoverageRules, FaultSpan, Judgement, Outcome, ReadsMode, Role,
-    Verdict, Window, built,
+    Assumption, Checker, Context, Coverage, CoverageRules, FaultSpan, Judgement, Outcome,
+    ReadsMode, Role, Verdict, Window, built,
 };
 use history::{
     Damage, FaultEvent, FaultPhase, FaultResult, History, RunInfo, TelemetryEvent, reader,
@@ -29,6 +29,8 @@ pub struct Selection {
     pub reads: Option<ReadsMode>,
     /// Whether consistent-prefix also judges successive transactions of a session.
     pub session_scope: bool,
+    /// What rw-register may assume.
+    pub assume: Vec<Assumption>,
 }
 
 /// A run's records, read back.
@@ -246,6 +248,7 @@ fn context(records: &Records, selection: &Selection, spans: &[FaultSpan]) -> Con
         converged: info.and_then(|info| converged(records, info)),
         windows,
         levels: levels(info, selection),
+        assume: selection.assume.clone(),
         labels: info.map(|info| info.labels.clone()).unwrap_or_default(),
         findings_max: None,
     }

@@ -169,3 +169,33 @@ fn transactions_that_cannot_be_judged_say_where_and_why() {
     assert_eq!(registers["assuming"], serde_json::json!(["initial-state"]));
     assert_eq!(registers["reason"], "assuming: initial-state");
 }
+
+/// Registers have no order of versions but what is assumed: the second read is stale only if keys
+/// are linearizable.
+#[test]
+fn what_is_assumed_of_registers_is_asked_for_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let transactions =
+        [r#"["w","x",1]"#, r#"["r","x",1],["w","y",1]"#, r#"["w","x",2]"#, r#"["r","x",1]"#];
+    let mut text = String::new();
+    for (at, value) in transactions.iter().enumerate() {
+        for (index, kind) in [(2 * at, "invoke"), (2 * at + 1, "ok")] {
+            text += &format!(
+                "{{\"index\":{index},\"type\":\"{kind}\",\"process\":{at},\"f\":\"txn\",\
+                 \"value\":[{value}]}}\n"
+            );
+        }
+    }
+    std::fs::write(folder.path().join("h.jsonl"), text).unwrap();
+    let check = ["check", "h.jsonl", "--checker", "rw-register"];
+    let (code, said) = told(&check, folder.path());
+    assert_eq!(code, Some(0), "{said}");
+    let assumed = [&check[..], &["--assume", "linearizable-keys"]].concat();
+    let (code, said) = told(&assumed, folder.path());
+    assert_eq!(code, Some(1), "{said}");
+    let output = run(&[&assumed[..], &["--json"]].concat(), folder.path());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("linearizable-keys"), "{text}");
+    let (code, said) = told(&[&check[..], &["--assume", "magic"]].concat(), folder.path());
+    assert_eq!(code, Some(64), "{said}");
+}

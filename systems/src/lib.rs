@@ -10,9 +10,12 @@ pub mod client;
 pub mod expressions;
 pub mod mongodb;
 pub mod operator;
+pub mod owned;
+pub mod password;
 pub mod postgres;
 pub mod promises;
 pub mod system;
+pub mod uri;
 
 pub use bundled::{StoreSettings, StoreSystem};
 pub use client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use checkers::{Judgement, ReadsMode};
+use checkers::{Assumption, Judgement, ReadsMode};
 use clap::{Args, ValueEnum};
 use reports::{OpPoint, ReportInput};
 
@@ -29,6 +29,10 @@ pub struct CheckFlags {
     /// Also judge the successive transactions of a session by one prefix
     #[arg(long, value_enum)]
     scope: Option<Scope>,
+    /// What rw-register may assume of a key's versions, several times; an assumption that the
+    /// system does not keep makes false alarms
+    #[arg(long = "assume", value_enum, value_name = "WHAT")]
+    assume: Vec<Assume>,
     /// The judgement as one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -46,6 +50,27 @@ enum Reads {
 enum Scope {
     Transaction,
     Session,
+}
+
+/// See [`Assumption`].
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Assume {
+    #[value(name = "wfr-keys")]
+    Wfr,
+    #[value(name = "sequential-keys")]
+    Sequential,
+    #[value(name = "linearizable-keys")]
+    Linearizable,
+}
+
+impl From<&Assume> for Assumption {
+    fn from(assume: &Assume) -> Assumption {
+        match assume {
+            Assume::Wfr => Assumption::Wfr,
+            Assume::Sequential => Assumption::Sequential,
+            Assume::Linearizable => Assumption::Linearizable,
+        }
+    }
 }
 
 /// Flags of `report`.
@@ -76,6 +101,7 @@ pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
             Reads::Ordered => ReadsMode::Ordered,
         }),
         session_scope: flags.scope == Some(Scope::Session),
+        assume: flags.assume.iter().map(Assumption::from).collect(),
     };
     let file = PathBuf::from(&flags.path);
     let (records, folder) = if file.is_file() {
@@ -86,9 +112,8 @@ pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
     };
     let judgement = judge(&records, &selection)?;
     let value = verdict_json(&judgement, &records);
-    if let Some(folder) = folder
-        .filter(|_| flags.checkers.is_empty() && flags.model.is_none() && records.info.is_some())
-    {
+    let as_recorded = flags.checkers.is_empty() && flags.model.is_none() && flags.assume.is_empty();
+    if let Some(folder) = folder.filter(|_| as_recorded && records.info.is_some()) {
         let text = serde_json::to_vec_pretty(&value).unwrap_or_default();
         // A folder that cannot be written to can still be judged.
         if let Err(error) = folder.write("verdict.json", &text) {

@@ -5,7 +5,6 @@
 //! says.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -20,14 +19,14 @@ use history::{Key, MicroOp};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::connect::{Login, direct};
+use super::connect::{Login, Peer, direct};
 use super::documents::{self, Done};
 use super::errors::{Stage, classify};
 use super::seat::{self, Clock, Hello, Seat};
 use super::spec::{MongoSpec, ReadConcern, WriteConcern};
 use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
 
-/// The database that holds what a run writes.
+/// The database that holds what a run writes, where splitbrain built the replica set.
 pub const DATABASE: &str = "splitbrain";
 /// How long a follower may take to apply a token before another node is asked.
 const TOKEN_WAIT: Duration = Duration::from_millis(100);
@@ -36,8 +35,10 @@ const HINT_WAIT: Duration = Duration::from_millis(100);
 
 /// See the module's doc.
 pub struct MongoClient {
-    addresses: Vec<SocketAddr>,
+    peers: Vec<Peer>,
     login: Login,
+    /// What is written lives there.
+    database: String,
     spec: MongoSpec,
     model: Model,
     /// Made in the runtime that first asks.
@@ -77,21 +78,22 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl MongoClient {
-    /// Of the members at these addresses.
+    /// Of these members, writing to one database.
     pub fn new(
-        addresses: Vec<SocketAddr>,
+        peers: Vec<Peer>,
         login: Login,
+        database: &str,
         spec: MongoSpec,
         model: Model,
     ) -> MongoClient {
-        let drivers = addresses.iter().map(|_| OnceCell::new()).collect();
+        let drivers = peers.iter().map(|_| OnceCell::new()).collect();
         let (seats, clocks, newest) = (Mutex::default(), Mutex::default(), Mutex::default());
-        MongoClient { addresses, login, spec, model, drivers, seats, clocks, newest }
+        let database = database.to_owned();
+        MongoClient { peers, login, database, spec, model, drivers, seats, clocks, newest }
     }
 
     async fn driver(&self, node: usize) -> Result<&Driver, Error> {
-        let make =
-            || async { direct(self.addresses[node], &self.login, self.spec.retryable_writes) };
+        let make = || async { direct(&self.peers[node], &self.login, self.spec.retryable_writes) };
         self.drivers[node].get_or_try_init(make).await
     }
 
@@ -101,7 +103,7 @@ impl MongoClient {
             .write_concern(self.write_concern())
             .build();
         let name = documents::collection(self.model);
-        driver.database(DATABASE).collection_with_options(name, options)
+        driver.database(&self.database).collection_with_options(name, options)
     }
 
     fn read_concern(&self, leader: bool) -> DriverRead {
@@ -197,8 +199,8 @@ impl MongoClient {
     async fn leader_by(&self, driver: &Driver) -> Option<usize> {
         let said = tokio::time::timeout(HINT_WAIT, seat::hello(driver)).await.ok()?;
         let Hello { primary, .. } = said.ok()?;
-        let address: SocketAddr = primary?.parse().ok()?;
-        self.addresses.iter().position(|known| *known == address)
+        let primary = primary?;
+        self.peers.iter().position(|peer| peer.known_as == primary)
     }
 
     async fn serve(&self, turn: &mut Turn<'_>) -> StepReply {
@@ -301,7 +303,7 @@ impl MongoClient {
     /// majority; a session that has one of its own first waits until that is.
     async fn at_one_moment(&self, turn: &mut Turn<'_>) -> Result<Vec<MicroOp>, Ended> {
         let name = documents::collection(self.model);
-        let database = turn.driver.database(DATABASE);
+        let database = turn.driver.database(&self.database);
         if let (Some(_), Some(first)) = (turn.limit, turn.request.mops.first()) {
             let majority =
                 CollectionOptions::builder().read_concern(DriverRead::majority()).build();

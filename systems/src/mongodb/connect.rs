@@ -21,35 +21,65 @@ const CONNECTING_MAX: u32 = 16;
 #[derive(Clone)]
 pub struct Login {
     /// The user.
-    pub user: &'static str,
+    pub user: String,
     /// The database that knows it.
-    pub source: &'static str,
+    pub source: String,
     /// The password; never written to a run's folder.
     pub password: String,
+    /// How it is proved; without one the server's best is taken, as drivers do.
+    pub mechanism: Option<AuthMechanism>,
 }
 
 impl Login {
     /// The members' own user, whose password is the key file: there before anybody else is.
     pub fn internal(key: &str) -> Login {
-        Login { user: "__system", source: "local", password: key.to_owned() }
+        Login::scram("__system", "local", key)
     }
 
     /// The user of a run's sessions.
     pub fn sessions(password: &str) -> Login {
-        Login { user: "splitbrain", source: "admin", password: password.to_owned() }
+        Login::scram("splitbrain", "admin", password)
+    }
+
+    fn scram(user: &str, source: &str, password: &str) -> Login {
+        Login {
+            user: user.to_owned(),
+            source: source.to_owned(),
+            password: password.to_owned(),
+            mechanism: Some(AuthMechanism::ScramSha256),
+        }
     }
 }
 
-/// A client of the member at this address. Must be called within a runtime, which the driver's
-/// tasks run on from then on.
-pub fn direct(address: SocketAddr, login: &Login, retryable_writes: bool) -> Result<Client, Error> {
-    let host = ServerAddress::Tcp { host: address.ip().to_string(), port: Some(address.port()) };
-    let credential = Credential::builder()
-        .username(login.user.to_owned())
-        .source(login.source.to_owned())
+/// A member as it is reached, and as the replica set calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it is reached.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its `host` in the set's configuration.
+    pub known_as: String,
+}
+
+impl From<SocketAddr> for Peer {
+    /// One that is known by its address.
+    fn from(address: SocketAddr) -> Peer {
+        let (host, port) = (address.ip().to_string(), address.port());
+        Peer { host, port, known_as: address.to_string() }
+    }
+}
+
+/// A client of this member. Must be called within a runtime, which the driver's tasks run on from
+/// then on.
+pub fn direct(member: &Peer, login: &Login, retryable_writes: bool) -> Result<Client, Error> {
+    let host = ServerAddress::Tcp { host: member.host.clone(), port: Some(member.port) };
+    let mut credential = Credential::builder()
+        .username(login.user.clone())
+        .source(login.source.clone())
         .password(login.password.clone())
-        .mechanism(AuthMechanism::ScramSha256)
         .build();
+    credential.mechanism = login.mechanism.clone();
     let options = ClientOptions::builder()
         .hosts(vec![host])
         .direct_connection(true)

@@ -112,7 +112,7 @@ impl MongoSystem {
         let address: Option<IpAddr> = self.nodes.control(node).parse().ok();
         let address = address.unwrap_or_else(|| self.nodes.data(node));
         let login = Login::internal(&self.key);
-        let made = direct(SocketAddr::new(address, self.spec.port), &login, false);
+        let made = direct(&SocketAddr::new(address, self.spec.port).into(), &login, false);
         let driver = made.map_err(|error| SystemError::new(errors::describe(&error)))?;
         Ok(self.control[node].get_or_init(|| driver))
     }
@@ -221,7 +221,8 @@ impl System for MongoSystem {
 
     fn client(&self, model: Model) -> Arc<dyn Client> {
         let login = Login::sessions(&self.password);
-        Arc::new(MongoClient::new(self.addresses(), login, self.spec.clone(), model))
+        let members = self.addresses().into_iter().map(Into::into).collect();
+        Arc::new(MongoClient::new(members, login, client::DATABASE, self.spec.clone(), model))
     }
 
     fn info(&self, policy: &str) -> SystemInfo {

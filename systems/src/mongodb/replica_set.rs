@@ -122,7 +122,7 @@ pub async fn wait_for_leader(drivers: &[&Driver], first: usize) -> Result<usize,
 pub async fn furnish(leader: &Driver, login: &Login, members: usize) -> Result<(), String> {
     let everywhere = doc! { "w": members as i32, "wtimeout": 10_000 };
     let user = doc! {
-        "createUser": login.user,
+        "createUser": &login.user,
         "pwd": &login.password,
         "roles": [{ "role": "readWrite", "db": DATABASE }],
         "mechanisms": ["SCRAM-SHA-256"],

@@ -11,7 +11,6 @@ pub mod connection;
 pub mod errors;
 mod logical;
 pub mod operator;
-pub mod password;
 mod patroni;
 pub mod promises;
 pub mod provision;

@@ -8,12 +8,18 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use cluster::inventory::{Attach, AttachNode, Places};
 
-use super::uri::{self, Uri};
+use crate::password::{self, Account};
 use crate::postgres::connection::Login;
-use crate::postgres::password::{self, Account};
 use crate::postgres::tls::{Files, Mode, Tls};
 use crate::system::SystemError;
+use crate::uri::{Form, Uri};
 
+/// Its connection strings.
+const FORM: Form = Form {
+    schemes: &["postgres://", "postgresql://"],
+    expected: "postgres://user@host:port/database",
+    parameters: &["sslmode"],
+};
 /// Where PostgreSQL listens unless told otherwise.
 const PORT: u16 = 5432;
 
@@ -29,7 +35,7 @@ pub struct Logins {
 pub fn logins(attach: &Attach, places: &Places) -> Result<Logins, SystemError> {
     let at = |field: &str, why: String| SystemError::new(format!("{}: {why}", places.at(field)));
     let mut shared = match &attach.uri {
-        Some(text) => uri::parse(text).map_err(|why| at("attach.uri", why))?,
+        Some(text) => FORM.parse(text).map_err(|why| at("attach.uri", why))?,
         None => Uri::default(),
     };
     let mut servers = Vec::new();
@@ -80,7 +86,7 @@ pub fn logins(attach: &Attach, places: &Places) -> Result<Logins, SystemError> {
 }
 
 fn tls(attach: &Attach, shared: &Uri, names: BTreeMap<SocketAddr, String>) -> Result<Tls, String> {
-    let mode = match (&attach.sslmode, &shared.sslmode) {
+    let mode = match (&attach.sslmode, shared.parameters.get("sslmode")) {
         (Some(one), Some(other)) if one != other => {
             return Err(format!("sslmode is \"{one}\" there and \"{other}\" in the uri"));
         }
@@ -111,20 +117,8 @@ fn server(node: &AttachNode, shared: &mut Uri) -> Result<(String, u16), String> 
             )),
         };
     };
-    let own = uri::parse(text)?;
-    for (what, mine, all) in [
-        ("user", own.user, &mut shared.user),
-        ("database", own.database, &mut shared.database),
-        ("sslmode", own.sslmode, &mut shared.sslmode),
-    ] {
-        match (mine, all.as_ref()) {
-            (Some(mine), Some(all)) if mine != *all => {
-                return Err(format!("{what} {mine}, elsewhere {all}: expected one for all nodes"));
-            }
-            (Some(mine), None) => *all = Some(mine),
-            _ => {}
-        }
-    }
+    let own = FORM.parse(text)?;
+    shared.merge(&own)?;
     match &own.hosts[..] {
         [] => Ok((node.address.clone(), PORT)),
         [(host, port)] => Ok((host.clone(), port.unwrap_or(PORT))),

@@ -12,7 +12,6 @@ mod operator;
 pub mod promises;
 pub mod schema;
 pub mod service;
-pub mod uri;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

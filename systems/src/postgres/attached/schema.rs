@@ -1,14 +1,8 @@
 //! The schema that holds what a run writes: its own, by a name that nobody else has, marked by a
 //! comment, and the only thing that is ever removed.
 
+use crate::owned::{self, PREFIX};
 use crate::postgres::sql;
-
-/// What every name begins with.
-const PREFIX: &str = "splitbrain_";
-/// Longest identifier of PostgreSQL, bytes.
-const NAME_MAX: usize = 63;
-/// What the comment of each begins with.
-const MARK: &str = "splitbrain run ";
 
 /// Schemas that runs have left and that this user may remove, with their comments.
 pub const LEFT: &str = "SELECT n.nspname::text, d.description::text FROM pg_namespace n \
@@ -28,17 +22,7 @@ pub struct Owner {
 impl Owner {
     /// Of a run, by its id.
     pub fn of_run(run: &str) -> Owner {
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-        let id: String = run.chars().map(plain).collect();
-        // The end tells runs apart: a time and a seed. The process keeps apart those of one second.
-        let tail = format!("{id}_{}", std::process::id());
-        let room = NAME_MAX - PREFIX.len();
-        let from = tail.len().saturating_sub(room);
-        let owner = cluster::agent_link::owner();
-        Owner {
-            schema: format!("{PREFIX}{}", &tail[from..]),
-            comment: format!("{MARK}{run} of {owner}"),
-        }
+        Owner { schema: owned::name(run), comment: owned::mark(run) }
     }
 
     /// Makes it with its tables; it must not be there yet.
@@ -72,6 +56,7 @@ pub fn removal(schema: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::owned::{MARK, NAME_MAX};
 
     #[test]
     fn a_name_is_plain_and_fits_whatever_the_run_is_called() {

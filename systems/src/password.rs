@@ -15,9 +15,9 @@ pub struct Account<'a> {
     pub host: &'a str,
     /// Its port.
     pub port: u16,
-    /// The database.
+    /// The database; where users belong to one, that one.
     pub database: &'a str,
-    /// The role.
+    /// The role, or user.
     pub user: &'a str,
 }
 
