@@ -25,7 +25,7 @@ pub struct MatrixFlags {
     /// list prints the configurations and runs nothing
     #[arg(value_enum)]
     action: Option<Action>,
-    /// System under test: store or postgres
+    /// System under test: store, postgres or mongodb
     #[arg(long)]
     system: Option<String>,
     /// Fewer and shorter rows
