@@ -42,7 +42,7 @@ impl Reader<'_> {
         let mut closing: Option<u8> = None;
         // Lines are counted on the way, not from the start for each form.
         let (mut line, mut counted) = (1, 0);
-        while self.skip() {
+        while self.skip()? {
             let next = self.bytes[self.at];
             match (closing, next) {
                 (None, b'[') => closing = Some(b']'),
@@ -68,24 +68,33 @@ impl Reader<'_> {
         self.bytes.get(self.at).copied()
     }
 
-    /// Skips space and comments; whether anything is left.
-    fn skip(&mut self) -> bool {
+    /// Skips space, comments and forms that are discarded (`#_`); whether anything is left.
+    fn skip(&mut self) -> Result<bool, String> {
         while let Some(byte) = self.peek() {
             match byte {
+                b'#' if self.bytes.get(self.at + 1) == Some(&b'_') => {
+                    self.at += 2;
+                    self.depth += 1;
+                    if self.depth > DEPTH_MAX {
+                        return self.fault("nested too deeply");
+                    }
+                    self.form()?;
+                    self.depth -= 1;
+                }
                 b';' => {
                     while self.peek().is_some_and(|byte| byte != b'\n') {
                         self.at += 1;
                     }
                 }
                 byte if byte.is_ascii_whitespace() || byte == b',' => self.at += 1,
-                _ => return true,
+                _ => return Ok(true),
             }
         }
-        false
+        Ok(false)
     }
 
     fn form(&mut self) -> Result<Value, String> {
-        if !self.skip() {
+        if !self.skip()? {
             return self.fault("the text ends within a form");
         }
         match self.bytes[self.at] {
@@ -107,7 +116,7 @@ impl Reader<'_> {
         }
         let mut forms = Vec::new();
         loop {
-            if !self.skip() {
+            if !self.skip()? {
                 return self.fault("the text ends within brackets");
             }
             if self.bytes[self.at] == end {
@@ -192,6 +201,11 @@ mod tests {
         let value = serde_json::json!([["append", "x", 1], ["r", 2, null]]);
         assert_eq!((forms[0].0, &forms[0].1["value"]), (1, &value));
         assert_eq!((forms[1].0, &forms[1].1["type"]), (2, &"ok".into()));
+        let kept = read("#_ {:a 1} [:r #_ #_ 1 2 3] #_ 5").forms;
+        assert_eq!(
+            kept.into_iter().map(|(_, form)| form).collect::<Vec<_>>(),
+            ["r".into(), 3.into()] as [Value; 2]
+        );
         for (broken, why) in [("{:a", "ends within"), ("{:a}", "without a value"), ("]", "closes")]
         {
             assert!(read(broken).damage.unwrap().contains(why), "{broken}");

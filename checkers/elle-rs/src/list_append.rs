@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use history::{EventKind, History, Mop, MopKind, Op, Shown};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::appends::Appends;
 use crate::cases::{Refusal, Why};
@@ -54,15 +54,23 @@ pub struct Order<'h> {
     pub writers: Vec<Writer>,
     /// Who read it.
     pub reader: Option<u32>,
+    /// The chain that it is kept in.
+    chain: Option<u32>,
     /// Whether an element was in it twice.
     pub repeats: bool,
+    /// Places by element, if some list that was read disagrees with the order; else empty.
+    places: Vec<(i64, u32)>,
     /// For each place, and for the end: the place of the next element that may be committed.
     /// Empty if all may be.
     next: Vec<u32>,
     /// Elements that are not in `values`, sorted, with who appended them.
     rest: Vec<(i64, Writer)>,
-    /// Who appended elements that nobody read, and may have committed; sorted.
+    /// Who appended elements that are not in the order, and may have committed; sorted.
     pub unread: Vec<u32>,
+    /// Those of them whose elements nobody read, if there are others: what is in another branch
+    /// comes after all that its readers and those of the order saw, and what it overwrote is not
+    /// known.
+    unseen: Option<Vec<u32>>,
 }
 
 impl Order<'_> {
@@ -75,13 +83,17 @@ impl Order<'_> {
         }
     }
 
-    /// Where an element is, by going through them all.
+    /// Where an element is. Unless some list disagrees this is for witnesses alone, and all are
+    /// gone through.
     fn place(&self, value: i64) -> Option<usize> {
-        self.values.iter().position(|other| *other == value)
+        if self.places.is_empty() {
+            return self.values.iter().position(|other| *other == value);
+        }
+        let at = self.places.binary_search_by_key(&value, |(value, _)| *value).ok()?;
+        Some(self.places[at].1 as usize)
     }
 
-    /// Who appended an element. Where it is in the order, it is looked for from the first on: this
-    /// is for witnesses, and for lists that disagree with the order, which are as long themselves.
+    /// Who appended an element.
     pub fn append_of(&self, value: i64) -> Option<Append> {
         if let Some(place) = self.place(value) {
             return self.writers[place].append();
@@ -110,7 +122,8 @@ impl<'h> Lists<'h> {
         let mut lists = Lists { history, orders, scope };
         let table = Appends::of(history)?;
         lists.find_orders()?;
-        lists.place(table);
+        let elsewhere = lists.elsewhere();
+        lists.place(table, &elsewhere);
         Ok(lists)
     }
 
@@ -136,6 +149,7 @@ impl<'h> Lists<'h> {
             let list = history.list(mop);
             if list.len() > order.values.len() {
                 order.values = Cow::Borrowed(list);
+                order.chain = history.list_place(mop).map(|place| place.chain);
                 order.reader = Some(number);
             }
         }
@@ -147,13 +161,37 @@ impl<'h> Lists<'h> {
                 let list = history.list(mop);
                 if list.len() > order.values.len() && list.starts_with(&order.values) {
                     order.values = Cow::Borrowed(list);
+                    order.chain = history.list_place(mop).map(|place| place.chain);
                 }
             }
         }
         Ok(())
     }
 
-    fn place(&mut self, mut table: Appends) {
+    /// By key the elements of lists that are no prefix of its longest.
+    fn elsewhere(&self) -> FxHashMap<u32, FxHashSet<i64>> {
+        let history = self.history;
+        let longest: Vec<Option<u32>> = self.orders.iter().map(|order| order.chain).collect();
+        let mut elsewhere: FxHashMap<u32, FxHashSet<i64>> = FxHashMap::default();
+        for op in history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
+            for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
+                let Some(place) = history.list_place(mop).filter(|place| place.len != 0) else {
+                    continue;
+                };
+                // Of two lists of one chain the shorter is a prefix.
+                let order = &self.orders[mop.key as usize];
+                let same = longest[mop.key as usize] == Some(place.chain)
+                    && place.len as usize <= order.values.len();
+                let list = history.list(mop);
+                if !same && !order.values.starts_with(list) {
+                    elsewhere.entry(mop.key).or_default().extend(list);
+                }
+            }
+        }
+        elsewhere
+    }
+
+    fn place(&mut self, mut table: Appends, elsewhere: &FxHashMap<u32, FxHashSet<i64>>) {
         let mut seen = FxHashSet::default();
         for (key, order) in self.orders.iter_mut().enumerate() {
             seen.clear();
@@ -188,10 +226,22 @@ impl<'h> Lists<'h> {
             }
             let rest = appends.iter().filter(|append| !append.read);
             order.rest = rest.map(|append| (append.value, append.writer)).collect();
-            let writers = order.rest.iter().filter_map(|(_, writer)| writer.append());
-            order.unread = writers.map(|append| append.op).filter(|op| may_commit(*op)).collect();
-            order.unread.sort_unstable();
-            order.unread.dedup();
+            let elsewhere = elsewhere.get(&(key as u32));
+            let writers = |some: &dyn Fn(i64) -> bool| {
+                let rest = order.rest.iter().filter(|(value, _)| some(*value));
+                let ops = rest.filter_map(|(_, writer)| writer.append()).map(|append| append.op);
+                let mut ops: Vec<u32> = ops.filter(|op| may_commit(*op)).collect();
+                ops.sort_unstable();
+                ops.dedup();
+                ops
+            };
+            order.unread = writers(&|_| true);
+            if let Some(elsewhere) = elsewhere {
+                order.unseen = Some(writers(&|value| !elsewhere.contains(&value)));
+                let places = order.values.iter().zip(0..).map(|(value, place)| (*value, place));
+                order.places = places.collect();
+                order.places.sort_unstable();
+            }
         }
     }
 
@@ -217,18 +267,21 @@ impl<'h> Lists<'h> {
         })
     }
 
-    /// The place after the last element that a read showed.
+    /// The place after the last element that a read showed, if the list agrees with the order:
+    /// what comes next after another branch is not known.
     fn end_of(&self, mop: &Mop) -> Option<usize> {
         let order = &self.orders[mop.key as usize];
         let list = self.history.list(mop);
         let Some(last) = list.last() else {
             return Some(0);
         };
-        if order.values.get(list.len() - 1) == Some(last) {
-            return Some(list.len());
-        }
-        let place = order.place(*last)?;
-        order.writers[place].append().map(|_| place + 1)
+        // Without other branches all lists are prefixes; elements left out for being there twice
+        // make a list another.
+        let prefix = match order.places.is_empty() && !order.repeats {
+            true => order.values.get(list.len() - 1) == Some(last),
+            false => order.values.starts_with(list),
+        };
+        prefix.then_some(list.len())
     }
 
     /// Who appended the last element that a read showed.
@@ -308,7 +361,7 @@ impl<'h> Lists<'h> {
             place = order.next(place as usize + 1);
         }
         if let Some(before) = before {
-            for &writer in &order.unread {
+            for &writer in order.unseen.as_ref().unwrap_or(&order.unread) {
                 graph.add(before, writer, WW);
             }
         }

@@ -268,7 +268,10 @@ fn lost_update(lists: &Lists<'_>, cases: &mut Cases) {
     // Lists are looked at only where several are of one length, by their last elements first.
     let similar = |a: &(u32, u32, u32, u32), b: &(u32, u32, u32, u32)| (a.0, a.1) == (b.0, b.1);
     for group in updates.chunk_by_mut(similar).filter(|group| group.len() > 1) {
-        group.sort_by_key(|update| list(update).last().copied());
+        group.sort_by(|a, b| {
+            let (one, other) = (list(a), list(b));
+            one.last().cmp(&other.last()).then_with(|| one.cmp(other))
+        });
         lost_updates_alike(lists, group, &list, cases);
     }
 }

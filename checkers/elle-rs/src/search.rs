@@ -77,6 +77,9 @@ pub struct Found {
     pub bounded: bool,
 }
 
+/// Most steps of a cycle that is told though it may not be the shortest.
+const STEPS_MAX: u32 = 10_000;
+
 /// Looks for cycles of several shapes in one graph. What it remembers of states is made once:
 /// there are four of them a vertex.
 pub struct Search<'g> {
@@ -146,7 +149,11 @@ impl<'g> Search<'g> {
                 match self.cycle_through(a, b, most, is_helper) {
                     Outcome::Cycle(cycle) => best = Some(cycle),
                     Outcome::None { cut } => deeper |= cut,
-                    Outcome::Bound => return Found { bounded: best.is_none(), cycle: best },
+                    Outcome::Bound => {
+                        let bounded = best.is_none();
+                        let best = best.or_else(|| self.any(starts.first(), is_helper, edges_max));
+                        return Found { bounded, cycle: best };
+                    }
                 }
             }
             if best.is_some() || !deeper {
@@ -155,6 +162,25 @@ impl<'g> Search<'g> {
             limit = limit.saturating_add(limit / 2);
         }
         Found { cycle: best, bounded: false }
+    }
+
+    /// A cycle through the first edge, be it long, where each such edge is part of one: found in
+    /// one walk. A cycle too long to be read is none.
+    fn any(
+        &mut self,
+        first: Option<&(u32, u32)>,
+        is_helper: &dyn Fn(u32) -> bool,
+        edges_max: u64,
+    ) -> Option<Cycle> {
+        let Shape { start, kinds, must, nonadjacent, .. } = self.shape;
+        let (&(a, b), true) = (first?, must == 0 && !nonadjacent && kinds & start != 0) else {
+            return None;
+        };
+        self.edges_left = edges_max;
+        match self.cycle_through(a, b, STEPS_MAX, is_helper) {
+            Outcome::Cycle(cycle) => Some(cycle),
+            _ => None,
+        }
     }
 }
 

@@ -165,6 +165,7 @@ fn help_and_wrong_arguments() {
         &["-m"],
         &["-m", "list-append", "-c", "serialisable", "a.json"],
         &["-m", "list-append", "-c", "causal", "a.json"],
+        &["-m", "list-append", "-c", "", "a.json"],
         &["-m", "list-append", "-a", "G7", "a.json"],
         &["-m", "list-append", "-a", "GSIa", "a.json"],
         &["-m", "list-append", "-f", "xml", "a.json"],

@@ -208,7 +208,12 @@ fn format(name: &str) -> Result<bool, String> {
 
 fn list<T>(text: &str, one: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     let names = text.split(',').map(|name| name.trim().trim_start_matches(':'));
-    names.filter(|name| !name.is_empty()).map(one).collect()
+    let all: Vec<T> = names.filter(|name| !name.is_empty()).map(one).collect::<Result<_, _>>()?;
+    match all.is_empty() {
+        // A script's unset variable, where everything would be valid.
+        true => Err(format!("expected names with commas between, not {text:?}")),
+        false => Ok(all),
+    }
 }
 
 fn level(name: &str) -> Result<Model, String> {

@@ -53,6 +53,10 @@ fn explained(history: &History, verdict: &Verdict, arguments: &Arguments) -> Str
     ] {
         let _ = writeln!(text, "{name}: {}", words.join(" "));
     }
+    if !verdict.bounded.is_empty() {
+        let words = anomalies(&verdict.bounded).join(" ");
+        let _ = writeln!(text, "search-cut-short: {words} (the levels do not depend on it)");
+    }
     for cycle in &verdict.cycles {
         let cycle = explain::cycle(history, arguments.options.workload, cycle);
         let _ = writeln!(text, "\n{cycle}");
@@ -123,6 +127,9 @@ fn analysis(
         "strongest": levels(&verdict.strongest),
         "assuming": verdict.assumptions,
     });
+    if !verdict.bounded.is_empty() {
+        analysis["search-cut-short"] = json!(anomalies(&verdict.bounded));
+    }
     if let Some(damage) = damage {
         analysis["error"] = damage.into();
     }
