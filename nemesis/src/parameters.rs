@@ -172,7 +172,10 @@ fn scaled(text: &str, scale: i64) -> Option<i64> {
     for digit in part.bytes().map(|byte| i64::from(byte - b'0')) {
         // A digit below the unit would be lost without a word.
         if unit % 10 != 0 {
-            return (digit == 0).then_some(value);
+            if digit != 0 {
+                return None;
+            }
+            continue;
         }
         unit /= 10;
         value = value.checked_add(digit * unit)?;
@@ -260,6 +263,7 @@ mod tests {
             (Kind::Count, "7", Some(7)),
             (Kind::Count, "7.5", None),
             (Kind::Count, "7.0", Some(7)),
+            (Kind::Count, "7.01", None),
             (Kind::Count, "99999999999999999999", None),
             (Kind::Factor, "x1.25", Some(1_250)),
             (Kind::Factor, "0.9", Some(900)),
