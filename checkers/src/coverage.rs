@@ -37,6 +37,9 @@ pub struct FaultSpan {
     pub start: i64,
     /// When it was healed, ns.
     pub end: i64,
+    /// Until when operations count as during it, ns: its end, or later for one that is over as
+    /// soon as it was made, such as a restart.
+    pub watched: i64,
     /// Whether the verdict needs its effect.
     pub required: bool,
     /// Whether its probes saw an effect.
@@ -63,7 +66,7 @@ pub fn coverage(history: &History, rules: &CoverageRules, input: &CoverageInput<
     let mut coverage = Coverage::default();
     let effective: Vec<&FaultSpan> = input.faults.iter().filter(|fault| fault.effect).collect();
     let first = effective.iter().map(|fault| fault.start).min().unwrap_or(i64::MAX);
-    let last = effective.iter().map(|fault| fault.end).max().unwrap_or(i64::MIN);
+    let last = effective.iter().map(|fault| fault.watched).max().unwrap_or(i64::MIN);
     let mut kinds: BTreeMap<&'static str, Counts> = BTreeMap::new();
     for op in history.ops.iter().filter(|op| !op.final_read) {
         let counts = kinds.entry(kind(history, op)).or_default();
@@ -72,7 +75,7 @@ pub fn coverage(history: &History, rules: &CoverageRules, input: &CoverageInput<
         counts.after += u64::from(ok && last < op.invoked());
         counts.during.resize(effective.len(), 0);
         for (place, fault) in effective.iter().enumerate() {
-            let inside = fault.start <= op.invoked() && op.invoked() <= fault.end;
+            let inside = fault.start <= op.invoked() && op.invoked() <= fault.watched;
             counts.during[place] += u64::from(inside);
         }
     }

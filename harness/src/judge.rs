@@ -11,7 +11,7 @@ use checkers::{
 use history::{
     Damage, FaultEvent, FaultPhase, FaultResult, History, RunInfo, TelemetryEvent, reader,
 };
-use nemesis::ClusterView;
+use nemesis::{ClusterView, Fault};
 use workloads::workload;
 
 use crate::config::{TestFile, TestSpec};
@@ -273,15 +273,20 @@ pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
     let mut spans: BTreeMap<&str, (usize, FaultSpan)> = BTreeMap::new();
     for event in events {
         let order = spans.len();
+        // What such a fault does shows after it: for as long as it was planned to last.
+        let brief = Fault::by_name(&event.fault).is_some_and(Fault::over_at_once);
+        let planned_end = event.time + event.duration;
         let (_, span) = spans.entry(&event.id).or_insert_with(|| {
             let span = FaultSpan {
                 id: event.id.clone(),
                 label: event.fault.clone(),
                 start: event.time,
-                end: event.time + event.duration,
+                end: planned_end,
+                watched: planned_end,
                 required: event.required,
                 effect: false,
-                leader: event.selector.contains("leader"),
+                // A restart may be over before anybody misses the leader.
+                leader: event.selector.contains("leader") && !brief,
             };
             (order, span)
         });
@@ -289,11 +294,14 @@ pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
             FaultPhase::Planned => {}
             FaultPhase::Injected => {
                 span.start = event.time;
-                span.end = event.time + event.duration;
+                (span.end, span.watched) = (planned_end, planned_end);
                 span.label = format!("{} of {}", event.fault, event.targets.join(", "));
             }
             FaultPhase::Evidenced => span.effect = event.result == Some(FaultResult::Installed),
-            FaultPhase::Healed => span.end = event.time,
+            FaultPhase::Healed => {
+                span.end = event.time;
+                span.watched = if brief { span.watched.max(event.time) } else { event.time };
+            }
         }
     }
     let mut spans: Vec<(usize, FaultSpan)> = spans.into_values().collect();

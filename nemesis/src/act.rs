@@ -2,6 +2,8 @@
 
 use history::{Evidence, FaultResult};
 
+use crate::life::Life;
+
 /// Packets from `from` are dropped where they arrive, at `at`. Nodes by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Link {
@@ -31,6 +33,13 @@ pub enum Act {
         /// Share of time stopped.
         stopped_percent: u32,
     },
+    /// The process is ended otherwise than by one kill; it runs again when healed.
+    Live {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+        /// What becomes of it.
+        life: Life,
+    },
     /// Packets dropped until healed.
     Drop {
         /// Which.
@@ -52,6 +61,7 @@ impl Act {
             Act::Kill { nodes }
             | Act::Pause { nodes }
             | Act::Slow { nodes, .. }
+            | Act::Live { nodes, .. }
             | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
         };

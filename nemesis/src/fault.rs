@@ -1,5 +1,6 @@
 //! The catalogue of faults.
 
+use crate::life;
 use crate::parameters::{Kind, Parameter};
 
 /// A family of faults, by the resource that they act on.
@@ -69,10 +70,14 @@ pub enum Fault {
     MajoritiesRing,
     /// Packets are dropped in one direction only.
     OneWay,
+    /// Asked to end in good order; started again when healed.
+    Stop,
+    /// Asked to end in good order, and started again at once.
+    Restart,
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 11] = [
+pub const ALL: [Fault; 13] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -84,6 +89,8 @@ pub const ALL: [Fault; 11] = [
     Fault::Bridge,
     Fault::MajoritiesRing,
     Fault::OneWay,
+    Fault::Stop,
+    Fault::Restart,
 ];
 
 /// How much of the time a slowed process is stopped. At nine parts in ten it answers in bursts and
@@ -134,6 +141,8 @@ impl Fault {
             Fault::Bridge => "bridge",
             Fault::MajoritiesRing => "majorities-ring",
             Fault::OneWay => "one-way",
+            Fault::Stop => "stop",
+            Fault::Restart => "restart",
         }
     }
 
@@ -151,13 +160,17 @@ impl Fault {
             Fault::Bridge => "two halves that hear each other only by way of the target",
             Fault::MajoritiesRing => "every node hears a majority, each another one; of 4 or more",
             Fault::OneWay => "drop packets between the target and all others one way only",
+            Fault::Stop => "end the process in good order, start it again when healed",
+            Fault::Restart => "end the process in good order and start it again at once",
         }
     }
 
     /// What it acts on.
     pub fn family(self) -> Family {
         match self {
-            Fault::Kill | Fault::Pause | Fault::Slow => Family::Process,
+            Fault::Kill | Fault::Pause | Fault::Slow | Fault::Stop | Fault::Restart => {
+                Family::Process
+            }
             Fault::Isolate
             | Fault::Halves
             | Fault::LeaderAlone
@@ -172,7 +185,12 @@ impl Fault {
     /// Whom it hits when nobody is named.
     pub fn default_selector(self) -> &'static str {
         match self {
-            Fault::Kill | Fault::Pause | Fault::LeaderAlone | Fault::StepDown => "leader",
+            Fault::Kill
+            | Fault::Pause
+            | Fault::LeaderAlone
+            | Fault::StepDown
+            | Fault::Stop
+            | Fault::Restart => "leader",
             Fault::Slow | Fault::Cut => "a-follower",
             Fault::Isolate
             | Fault::Halves
@@ -182,12 +200,18 @@ impl Fault {
         }
     }
 
+    /// Whether it is over once it was made: nothing of it is left that ends with time.
+    pub fn over_at_once(self) -> bool {
+        matches!(self, Fault::Restart)
+    }
+
     /// The parameters that it takes.
     pub fn parameters(self) -> &'static [Parameter] {
         match self {
             Fault::Slow => &[STOPPED],
             Fault::Halves => &[SIDE],
             Fault::OneWay => &[DIRECTION],
+            Fault::Stop | Fault::Restart => &[life::GRACE],
             _ => &[],
         }
     }

@@ -8,6 +8,7 @@
 pub mod act;
 pub mod cluster_view;
 pub mod fault;
+pub mod life;
 pub mod parameters;
 pub mod planned;
 pub mod schedule;

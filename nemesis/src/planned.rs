@@ -107,6 +107,7 @@ impl PlannedFault {
                 let act = topology::majorities_ring(all.clone(), rng);
                 return Ok(Resolved { targets: names(&all), act });
             }
+            Fault::Stop | Fault::Restart => self.life(&nodes),
             Fault::OneWay => topology::one_way(&nodes, &rest, self.parameters.text("direction")),
         };
         Ok(Resolved { targets: names(&nodes), act })
@@ -160,6 +161,7 @@ impl PlannedFault {
                 all.sort_unstable();
                 all
             }
+            Selector::All => (0..count).collect(),
             Selector::Node(name) => number(view, name).into_iter().collect(),
         };
         if nodes.is_empty() { Err(self.unresolved()) } else { Ok(nodes) }

@@ -19,18 +19,21 @@ pub enum Selector {
     One,
     /// As many nodes, drawn, as leave a majority.
     Minority,
+    /// Every node.
+    All,
     /// This node.
     Node(String),
 }
 
 /// Names of the selectors that are not a node's name.
-pub const NAMES: [&str; 6] = ["leader", "deposed", "all-leaders", "a-follower", "one", "minority"];
+pub const NAMES: [&str; 7] =
+    ["leader", "deposed", "all-leaders", "a-follower", "one", "minority", "all"];
 
 /// A selector that is neither a role nor a node.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "unknown selector \"{name}\": expected one of leader, deposed, all-leaders, a-follower, \
-         one, minority, or a node such as n1"
+         one, minority, all, or a node such as n1"
 )]
 pub struct UnknownSelector {
     /// What was given.
@@ -47,6 +50,7 @@ impl Selector {
             "a-follower" => Selector::AFollower,
             "one" => Selector::One,
             "minority" => Selector::Minority,
+            "all" => Selector::All,
             node if nodes.iter().any(|known| known == node) => Selector::Node(node.to_owned()),
             _ => {
                 return Err(UnknownSelector { name: name.to_owned() });
@@ -69,6 +73,7 @@ impl fmt::Display for Selector {
             Selector::AFollower => "a-follower",
             Selector::One => "one",
             Selector::Minority => "minority",
+            Selector::All => "all",
             Selector::Node(name) => name,
         })
     }

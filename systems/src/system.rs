@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use agent::life::Graceful;
 use agent::proto::{Answer, Ask, Start};
 use cluster::{AgentLink, Exec, Host, HostError, SshHost};
 use history::{Evidence, SystemInfo, TelemetryEvent};
@@ -81,6 +82,11 @@ pub trait System: Send + Sync {
 
     /// How a node's process is started again after a kill.
     fn start(&self, node: usize) -> Start;
+
+    /// How a node's process is asked to end in good order.
+    fn graceful(&self, _node: usize) -> Graceful {
+        Graceful::Term
+    }
 
     /// Where it listens for its peers and clients.
     fn address(&self, node: usize) -> SocketAddr;

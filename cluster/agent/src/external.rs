@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::proto::{ProcessId, ProcessState, Start};
 /// is heard meanwhile. The command itself goes on; undoing again finds what it came to.
 const START_LIMIT: Duration = Duration::from_secs(8);
 /// Where service managers and database wrappers are.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A server that is not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +58,20 @@ impl External<'_> {
         // A unit that does not run says 0.
         if pid <= 1 { None } else { by_pid(pid) }
     }
+}
 
-    /// Runs its start command, and waits until its main process is there.
-    pub fn start(self, start: &Start) -> Result<ProcessId, String> {
+/// A start command under way.
+pub struct Starting {
+    pidfile: String,
+    line: String,
+    child: Child,
+    ended: bool,
+    until: Instant,
+}
+
+impl Starting {
+    /// Runs the start command of a server that is not ours.
+    pub fn begin(start: &Start) -> Result<Starting, String> {
         let [program, arguments @ ..] = &start.argv[..] else {
             return Err("no program to start it".to_owned());
         };
@@ -69,23 +80,42 @@ impl External<'_> {
         command.args(arguments).env("PATH", PATH);
         // Nobody reads what it says; a server that it leaves behind must hold no pipe of ours.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
-        let line = start.argv.join(" ");
-        let mut ended = false;
-        while Instant::now() < until {
-            if !ended && let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
-                ended = true;
-                if !status.success() && self.find().is_none() {
-                    return Err(format!("{line} ended with {status}"));
-                }
+        let child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
+        let (pidfile, line) = (start.pidfile.clone(), start.argv.join(" "));
+        Ok(Starting { pidfile, line, child, ended: false, until })
+    }
+
+    /// The server's main process once the command has ended and it is there.
+    pub fn poll(&mut self) -> Result<Option<ProcessId>, String> {
+        let find = || External::parse(&self.pidfile).and_then(External::find);
+        let line = &self.line;
+        if !self.ended
+            && let Some(status) = self.child.try_wait().map_err(|error| error.to_string())?
+        {
+            self.ended = true;
+            if !status.success() && find().is_none() {
+                return Err(format!("{line} ended with {status}"));
             }
-            let running = self.find().filter(|process| state(process) == ProcessState::Running);
-            if let Some(process) = running.filter(|_| ended) {
+        }
+        if self.ended
+            && let Some(process) = find().filter(|process| state(process) == ProcessState::Running)
+        {
+            return Ok(Some(process));
+        }
+        if self.until <= Instant::now() {
+            return Err(format!("{line}: no server within {} s", START_LIMIT.as_secs()));
+        }
+        Ok(None)
+    }
+
+    /// Waits until the server is there.
+    pub fn wait(mut self) -> Result<ProcessId, String> {
+        loop {
+            if let Some(process) = self.poll()? {
                 return Ok(process);
             }
             thread::sleep(Duration::from_millis(20));
         }
-        Err(format!("{line}: no server within {} s", START_LIMIT.as_secs()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The agent: a small static binary that acts on one host.
 //!
 //! What lives here: its protocol ([`proto`], [`frame`]), what it can do to a host ([`process`],
-//! [`external`], [`packet_filter`], [`probe`]), and what makes sure that it is undone
+//! [`life`], [`external`], [`packet_filter`], [`probe`]), and what makes sure that it is undone
 //! ([`journal`], [`undo`], [`guardian`], [`worker`], [`host_lock`]). What must not: anything of a
 //! particular system under test, any choice of whom to hit.
 //!
@@ -14,6 +14,7 @@ pub mod guardian;
 pub mod host_lock;
 pub mod journal;
 pub mod keep;
+pub mod life;
 pub mod packet_filter;
 pub mod probe;
 pub mod process;

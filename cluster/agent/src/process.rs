@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpid, getppid, setsid};
 
-use crate::external::External;
+use crate::external::{External, Starting};
 use crate::proto::{ProcessId, ProcessState, Start};
 
 /// How often a tree is looked through for children that were born while it was being stopped.
@@ -111,6 +111,12 @@ pub fn signal_one(process: &ProcessId, signal: Signal) -> Result<(), String> {
     signal_group(process, signal)
 }
 
+/// A process and all its descendants, as they are now.
+pub fn tree(process: &ProcessId) -> Vec<ProcessId> {
+    let children = descendants(process.pid).into_iter().filter_map(by_pid);
+    std::iter::once(process.clone()).chain(children).collect()
+}
+
 /// All that this process started, and they in turn, parents before children.
 fn descendants(pid: i32) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -172,8 +178,8 @@ pub fn wait(
 /// host's init adopts it, and the agent's end does not touch it. Fails if it does not live for
 /// `settle_ms`.
 pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
-    if let Some(external) = External::parse(&start.pidfile) {
-        return external.start(start);
+    if External::parse(&start.pidfile).is_some() {
+        return Starting::begin(start)?.wait();
     }
     let [program, arguments @ ..] = &start.argv[..] else {
         return Err("no program to start".to_owned());

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::life::{Plan, Story};
+
 /// A question, with a number that its answer carries too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -91,6 +93,20 @@ pub enum Ask {
         pidfile: String,
         /// Share of each tenth of a second in which it is stopped.
         stopped_percent: u32,
+    },
+    /// Ends a process otherwise than by one kill, as planned; it runs again when healed.
+    Live {
+        /// The fault's id.
+        fault: String,
+        /// Its pidfile, and how it is started again.
+        start: Start,
+        /// What is done.
+        plan: Plan,
+    },
+    /// What has become of a process so far.
+    LifeOf {
+        /// The fault's id.
+        fault: String,
     },
     /// Drops packets from these addresses until healed.
     Drop {
@@ -181,6 +197,11 @@ pub enum Answer {
         process: Option<ProcessId>,
         /// How it is.
         state: ProcessState,
+    },
+    /// What has become of a process.
+    Life {
+        /// So far.
+        story: Box<Story>,
     },
     /// Packets are dropped, by this mechanism.
     Dropping {

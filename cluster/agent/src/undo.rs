@@ -1,9 +1,12 @@
 //! How each act is undone. Doing it twice is the same as doing it once.
 
 use std::path::Path;
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::life::Graceful;
 use crate::packet_filter;
 use crate::process;
 use crate::proto::{ProcessId, ProcessState, Start};
@@ -29,6 +32,17 @@ pub enum Undo {
         /// How.
         start: Start,
     },
+    /// Start a process again that was asked to end.
+    Revive {
+        /// Which was asked.
+        process: ProcessId,
+        /// The boot it belonged to.
+        boot: String,
+        /// How.
+        graceful: Graceful,
+        /// How it is started.
+        start: Start,
+    },
     /// Nothing to be done: a process that was killed and shall stay dead.
     Nothing,
 }
@@ -42,35 +56,67 @@ impl Undo {
                 if *boot != process::boot_id() || process::state(process) == ProcessState::Absent {
                     return Ok(format!("process {} is gone", process.pid));
                 }
-                process::signal(process, nix::sys::signal::Signal::SIGCONT)?;
+                process::signal(process, Signal::SIGCONT)?;
                 Ok(format!("continued process {}", process.pid))
             }
-            Undo::Restart { start } => {
-                if let Some(hold) = start.hold.as_ref().filter(|path| Path::new(path).exists()) {
-                    return Ok(format!("left to whoever made {hold}"));
+            Undo::Restart { start } => restart(start),
+            Undo::Revive { process, boot, graceful, start } => {
+                let same = *boot == process::boot_id() && !gone(process::state(process));
+                if same {
+                    end(process, graceful)?;
                 }
-                if let Some(running) = process::from_pidfile(&start.pidfile)
-                    && matches!(
-                        process::state(&running),
-                        ProcessState::Running | ProcessState::Stopped
-                    )
-                {
-                    return Ok(format!("process {} already runs", running.pid));
-                }
-                let process = process::start(start, 0)?;
-                Ok(format!("started {} as process {}", start.argv.join(" "), process.pid))
+                restart(start)
             }
             Undo::Nothing => Ok("nothing to undo".to_owned()),
         }
     }
-
     /// What a person would type.
     pub fn by_hand(&self) -> String {
         match self {
             Undo::Filter { name } => format!("nft delete table inet {name}"),
             Undo::Continue { process, .. } => format!("kill -CONT {}", process.pid),
-            Undo::Restart { start } => format!("setsid {} &", start.argv.join(" ")),
+            Undo::Restart { start } | Undo::Revive { start, .. } => {
+                format!("setsid {} &", start.argv.join(" "))
+            }
             Undo::Nothing => "nothing".to_owned(),
         }
+    }
+}
+
+/// How long a process that was asked to end is given once more when its fault is undone.
+const LAST_GRACE: Duration = Duration::from_secs(2);
+/// How long a kill may take to show.
+const KILLED: Duration = Duration::from_millis(500);
+
+fn gone(state: ProcessState) -> bool {
+    matches!(state, ProcessState::Absent | ProcessState::Zombie)
+}
+
+fn restart(start: &Start) -> Result<String, String> {
+    if let Some(hold) = start.hold.as_ref().filter(|path| Path::new(path).exists()) {
+        return Ok(format!("left to whoever made {hold}"));
+    }
+    if let Some(running) = process::from_pidfile(&start.pidfile)
+        && !gone(process::state(&running))
+    {
+        return Ok(format!("process {} already runs", running.pid));
+    }
+    let process = process::start(start, 0)?;
+    Ok(format!("started {} as process {}", start.argv.join(" "), process.pid))
+}
+
+/// Ends a process that was asked to end and has not: nobody can take that back, and it would end
+/// with nobody there to start it again. It is asked once more, for one that was not asked yet
+/// because its worker died in between.
+fn end(process: &ProcessId, graceful: &Graceful) -> Result<(), String> {
+    let asked = graceful.ask(process);
+    if asked.is_ok() && gone(process::wait(process, LAST_GRACE, gone)) {
+        return Ok(());
+    }
+    // Whoever it was may have ended by now: that is no error.
+    match process::signal(process, Signal::SIGKILL) {
+        Err(error) if !gone(process::state(process)) => Err(error),
+        _ if gone(process::wait(process, KILLED, gone)) => Ok(()),
+        _ => Err(format!("process {} does not end", process.pid)),
     }
 }

@@ -19,10 +19,11 @@ use crate::frame;
 use crate::guardian::Terms;
 use crate::host_lock::HostLock;
 use crate::journal::Journal;
+use crate::life::{Lives, Plan};
 use crate::packet_filter;
 use crate::probe;
 use crate::process;
-use crate::proto::{Answer, Ask, ProcessId, ProcessState, Request, Response};
+use crate::proto::{Answer, Ask, ProcessId, ProcessState, Request, Response, Start};
 use crate::undo::Undo;
 
 /// Length of one turn of a slowed process, ms.
@@ -40,6 +41,7 @@ pub struct Worker {
     lock: Option<HostLock>,
     note: Option<String>,
     slowed: Vec<Slowed>,
+    lives: Lives,
 }
 
 struct Slowed {
@@ -62,7 +64,8 @@ impl Worker {
         let renewed = boottime_ms();
         let end = terms.end_from(renewed);
         let (renewals, lock) = (File::from(renewals), Some(lock));
-        Ok(Worker { journal, renewals, terms, end, renewed, lock, note, slowed: vec![] })
+        let (slowed, lives) = (Vec::new(), Lives::default());
+        Ok(Worker { journal, renewals, terms, end, renewed, lock, note, slowed, lives })
     }
 
     /// Serves until input, lease or guardian ends; everything is undone then.
@@ -70,7 +73,6 @@ impl Worker {
         let mut buffer: Vec<u8> = Vec::new();
         let ended = loop {
             let now = boottime_ms();
-            self.turn_slowed(now);
             if self.end <= now {
                 break Err("the run's longest duration is over".to_owned());
             }
@@ -78,8 +80,8 @@ impl Worker {
             if lease_left == 0 {
                 break Err("the lease was not renewed".to_owned());
             }
-            let turn = self.slowed.iter().map(|slowed| slowed.turn_at.saturating_sub(now)).min();
-            let wait = lease_left.min(self.end - now).min(turn.unwrap_or(1_000)).clamp(1, 1_000);
+            let turn = self.turn(now);
+            let wait = lease_left.min(self.end - now).min(turn).clamp(1, 1_000);
             let stdin = io::stdin();
             let mut fds = [
                 PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
@@ -104,7 +106,7 @@ impl Worker {
                 break Err(error.to_string());
             }
         };
-        self.slowed.clear();
+        self.let_go(None);
         self.journal.undo(None)?;
         if let Some(lock) = &mut self.lock {
             lock.clear()?;
@@ -114,8 +116,13 @@ impl Worker {
 
     fn answer_all(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
         while let Some(request) = frame::take::<Request>(buffer)? {
+            let now = boottime_ms();
+            if self.renewed + self.terms.lease_ms <= now {
+                // This worker was stuck, and its guardian has undone what it turned.
+                self.let_go(None);
+            }
             // Any request shows that the harness lives.
-            self.renewed = boottime_ms();
+            self.renewed = now;
             // A guardian that is gone is seen by the pipe that it held.
             drop(self.renewals.write_all(b"."));
             let body = self.answer(request.body);
@@ -148,13 +155,17 @@ impl Worker {
             Ask::Slow { fault, pidfile, stopped_percent } => {
                 self.slow(fault, &pidfile, stopped_percent)
             }
+            Ask::Live { fault, start, plan } => self.live(fault, start, plan),
+            Ask::LifeOf { fault } => {
+                self.lives.story(&fault).map(|story| Answer::Life { story: Box::new(story) })
+            }
             Ask::Drop { fault, from } => self.drop_packets(&fault, &from),
             Ask::Heal { fault } => {
-                self.slowed.retain(|slowed| slowed.fault != fault);
+                self.let_go(Some(&fault));
                 self.journal.undo(Some(&fault)).map(|undone| Answer::Healed { undone })
             }
             Ask::HealAll => {
-                self.slowed.clear();
+                self.let_go(None);
                 self.journal.undo(None).map(|undone| Answer::Healed { undone })
             }
             Ask::Stop { pidfile, grace_ms } => stop(&pidfile, grace_ms),
@@ -174,7 +185,7 @@ impl Worker {
     }
 
     fn release(&mut self) -> Result<Answer, String> {
-        self.slowed.clear();
+        self.let_go(None);
         self.journal.undo(None)?;
         match &mut self.lock {
             Some(lock) => lock.release().map(|()| Answer::Done),
@@ -222,6 +233,30 @@ impl Worker {
         let answer = Answer::Process { process: Some(process.clone()), state };
         self.slowed.push(Slowed { fault, process, stopped_ms, stopped: true, turn_at });
         Ok(answer)
+    }
+
+    fn live(&mut self, fault: String, start: Start, plan: Plan) -> Result<Answer, String> {
+        let process = running(&start.pidfile)?;
+        self.note(&fault, &Lives::undo(&process, &start, &plan))?;
+        let story = self.lives.begin(fault, process, start, plan)?;
+        Ok(Answer::Life { story: Box::new(story) })
+    }
+
+    /// Does what is due; gives how long until more is, ms. Only within the lease: a worker that was
+    /// stuck for longer finds its faults undone by the guardian, and nobody would undo a turn that
+    /// it made then.
+    fn turn(&mut self, now: u64) -> u64 {
+        self.turn_slowed(now);
+        self.lives.turn(now);
+        let slowed = self.slowed.iter().map(|slowed| slowed.turn_at);
+        let next = slowed.chain(self.lives.next()).min();
+        next.map_or(1_000, |at| at.saturating_sub(now))
+    }
+
+    /// Turns a fault, or all, no more.
+    fn let_go(&mut self, fault: Option<&str>) {
+        self.slowed.retain(|slowed| fault.is_some_and(|fault| fault != slowed.fault));
+        self.lives.forget(fault);
     }
 
     fn turn_slowed(&mut self, now: u64) {

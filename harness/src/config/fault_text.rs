@@ -110,13 +110,15 @@ fn find(name: &str) -> Option<(Fault, Option<String>)> {
     if let Some(fault) = Fault::by_name(name) {
         return Some((fault, None));
     }
-    ALL.into_iter().find_map(|fault| {
-        let whom = match name.strip_suffix(fault.name())?.strip_suffix('-')? {
-            "follower" => "a-follower",
-            other => other,
-        };
-        Some((fault, Some(whom.to_owned())))
-    })
+    let ends_so =
+        |fault: &Fault| name.strip_suffix(fault.name()).is_some_and(|whom| whom.ends_with('-'));
+    // The longest: `all-rolling-restart` ends in `restart` too.
+    let fault = ALL.into_iter().filter(ends_so).max_by_key(|fault| fault.name().len())?;
+    let whom = match name.strip_suffix(fault.name())?.strip_suffix('-')? {
+        "follower" => "a-follower",
+        other => other,
+    };
+    Some((fault, Some(whom.to_owned())))
 }
 
 fn unknown(name: &str) -> UserError {
@@ -205,6 +207,7 @@ mod tests {
             ("step-down", "step-down:leader"),
             ("leader-step-down@3s+2s", "step-down:leader@3s+2s"),
             ("slow@1sx2,stopped=50%", "slow:a-follower@1sx2,stopped=50%"),
+            ("all-kill", "kill:all"),
             ("halves:n1,side=majority", "halves:n1,side=majority"),
         ] {
             assert_eq!(fault_text(&parse_fault(text).unwrap()), full);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use history::{Evidence, TelemetryEvent};
+use nemesis::life::Life;
 use nemesis::{Act, ActReport};
 use store::sim::World;
 use store::wire::TxnRequest;
@@ -198,6 +199,9 @@ impl Simulation<'_> {
                 true => self.world.cut(link.at, link.from),
                 false => self.world.restore(link.at, link.from),
             }),
+            Act::Live { nodes, life } => {
+                nodes.iter().for_each(|node| self.live(*node, *life, inject))
+            }
             // The store has no such command, and a test that wants one is refused.
             Act::StepDown { .. } => {}
         }
@@ -205,6 +209,18 @@ impl Simulation<'_> {
         let result = ActReport::judge(&evidence);
         let mechanism = "simulated".to_owned();
         ActReport { mechanism, result, evidence, took: 0, error: None }
+    }
+
+    /// A process ended otherwise than by one kill. The store obeys within no time at all.
+    fn live(&mut self, node: usize, life: Life, inject: bool) {
+        match (life, inject) {
+            (Life::Stop { .. }, true) => self.world.stop(node),
+            (Life::Restart { .. }, true) => {
+                self.world.stop(node);
+                self.world.start(node);
+            }
+            (_, false) => self.world.start(node),
+        }
     }
 
     /// Looks at the world, as probes do on hosts.
@@ -230,7 +246,8 @@ impl Simulation<'_> {
         }
         let expected = match (act, inject) {
             (_, false) => "running",
-            (Act::Kill { .. }, true) => "absent",
+            (Act::Live { life: Life::Restart { .. }, .. }, true) => "running",
+            (Act::Kill { .. } | Act::Live { .. }, true) => "absent",
             _ => "stopped",
         };
         let process = |node: &usize| {

@@ -3,7 +3,7 @@
 //! | act | `allow` | `data_is_disposable` |
 //! |---|---|---|
 //! | pause, slow | process | no |
-//! | kill | process | unless an acknowledged write is on another node too |
+//! | kill, stop, restart | process | unless an acknowledged write is on another node too |
 //! | partitions, packet loss | network | likewise: what a cut-off leader took may be lost |
 //! | clocks | clock | no |
 //! | disks | disk | yes |
@@ -66,10 +66,11 @@ impl Rules {
     }
 }
 
-/// What a family may do to data; `kill` is worse than the rest of its family.
+/// What a family may do to data. In the family of processes, what ends one is worse than the rest:
+/// another node may be promoted that lacks what only the ended one had.
 fn loss(family: &str, fault: &str) -> Loss {
     match (family, fault) {
-        ("process", "kill") | ("network", _) => Loss::UnlessSynchronous,
+        ("process", "kill" | "stop" | "restart") | ("network", _) => Loss::UnlessSynchronous,
         ("process" | "clock", _) => Loss::Never,
         // Disk, membership, failover; and what nobody has thought of yet.
         _ => Loss::Always,
@@ -177,6 +178,8 @@ mod tests {
             ("pause", "process", Loss::Never),
             ("slow", "process", Loss::Never),
             ("kill", "process", Loss::UnlessSynchronous),
+            ("stop", "process", Loss::UnlessSynchronous),
+            ("restart", "process", Loss::UnlessSynchronous),
             ("isolate", "network", Loss::UnlessSynchronous),
             ("bump", "clock", Loss::Never),
             ("lose-unsynced", "disk", Loss::Always),

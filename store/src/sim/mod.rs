@@ -162,6 +162,14 @@ impl World {
         }
     }
 
+    /// Ends a node in good order: what it has written is synced, open requests break.
+    pub fn stop(&mut self, node: usize) {
+        let ending = &mut self.nodes[node];
+        let written = std::mem::take(&mut ending.unsynced);
+        ending.disk.extend(written.into_iter().map(|(_, record)| record));
+        self.kill(node);
+    }
+
     /// Starts a node with what its disk has, unless it lives.
     pub fn start(&mut self, node: usize) {
         if self.nodes[node].core.is_some() {

@@ -27,6 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use agent::life::Graceful;
 use agent::proto::{Answer, Ask, ProcessState, Start};
 use history::{Role, SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
@@ -333,6 +334,11 @@ impl System for PostgresSystem {
 
     fn start(&self, _node: usize) -> Start {
         if self.patroni() { patroni::start() } else { provision::start() }
+    }
+
+    /// Patroni ends its server itself.
+    fn graceful(&self, _node: usize) -> Graceful {
+        if self.patroni() { Graceful::Term } else { Graceful::Int }
     }
 
     fn address(&self, node: usize) -> SocketAddr {

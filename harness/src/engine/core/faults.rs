@@ -151,7 +151,9 @@ impl Core {
         let Life::Injecting(since) = fault.life else {
             return;
         };
-        fault.life = Life::Active(since + fault.planned.duration);
+        let over = fault.planned.fault.over_at_once();
+        let until = if over { self.now } else { since + fault.planned.duration };
+        fault.life = Life::Active(until);
         if report.result != FaultResult::Installed {
             let why = report.error.clone().unwrap_or_else(|| "its probes saw no effect".into());
             self.notes.push(format!("fault {id} had no proven effect: {why}"));

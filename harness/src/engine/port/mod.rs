@@ -1,9 +1,11 @@
 //! Carries faults out on hosts, through their agents, and gathers evidence.
 //!
-//! [`asks`] says an act to the agents, [`evidence`] probes what came of it.
+//! [`asks`] says an act to the agents, [`evidence`] probes what came of it, [`lives`] does both for
+//! acts that take their time.
 
 mod asks;
 mod evidence;
+mod lives;
 
 use std::sync::Arc;
 use std::thread;
@@ -29,6 +31,9 @@ impl HostPort {
     pub fn inject(&self, id: &str, act: &Act) -> ActReport {
         if let Act::StepDown { nodes, seconds } = act {
             return self.by_command(nodes, &|node| self.system.step_down(node, *seconds));
+        }
+        if let Act::Live { nodes, life } = act {
+            return self.live(id, nodes, *life);
         }
         let started = Instant::now();
         let asks = self.asks(id, act);
@@ -63,6 +68,9 @@ impl HostPort {
     pub fn undo(&self, id: &str, act: &Act) -> ActReport {
         if let Act::StepDown { nodes, .. } = act {
             return self.by_command(nodes, &|node| self.system.stand_again(node));
+        }
+        if let Act::Live { nodes, life } = act {
+            return self.revive(id, nodes, *life);
         }
         let started = Instant::now();
         let heal = |node| (node, Ask::Heal { fault: id.to_owned() });
@@ -106,14 +114,27 @@ impl HostPort {
     }
 
     fn ask_all(&self, asks: Vec<(usize, Ask)>) -> Vec<(usize, Result<Answer, String>)> {
+        let places: Vec<usize> = (0..asks.len()).collect();
+        let ask = |place: usize| self.ask_one(asks[place].0, asks[place].1.clone());
+        let answers = self.at_once(&places, &ask).into_iter();
+        answers.map(|(place, answer)| (asks[place].0, answer)).collect()
+    }
+
+    fn ask_one(&self, node: usize, ask: Ask) -> Result<Answer, String> {
+        // The gate has refused faults on nodes without one.
+        let agent = self.system.nodes().agents.get(node);
+        let agent = agent.ok_or("there is no agent: it is an endpoint")?;
+        agent.ask_text(ask, LIMIT)
+    }
+
+    /// Does something for all of these nodes at once.
+    fn at_once<R: Send>(
+        &self,
+        nodes: &[usize],
+        act: &(dyn Fn(usize) -> Result<R, String> + Sync),
+    ) -> Vec<(usize, Result<R, String>)> {
         thread::scope(|scope| {
-            let threads = asks.into_iter().map(|(node, ask)| {
-                // The gate has refused faults on nodes without one.
-                let agent = self.system.nodes().agents.get(node);
-                let none = || Err("there is no agent: it is an endpoint".to_owned());
-                let act = move || agent.map_or_else(none, |agent| agent.ask_text(ask, LIMIT));
-                (node, scope.spawn(act))
-            });
+            let threads = nodes.iter().map(|node| (*node, scope.spawn(move || act(*node))));
             let threads: Vec<_> = threads.collect();
             let join = |(node, thread): (usize, thread::ScopedJoinHandle<'_, _>)| {
                 let failed = |_| Err("asking the agent panicked".to_owned());

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use agent::life::Graceful;
 use agent::proto::Start;
 use cluster::inventory::{Attach, Places, Service};
 use history::{SystemInfo, TelemetryEvent};
@@ -323,6 +324,10 @@ impl System for Attached {
 
     fn start(&self, node: usize) -> Start {
         service::start(&self.services[node])
+    }
+
+    fn graceful(&self, node: usize) -> Graceful {
+        service::graceful(&self.services[node])
     }
 
     fn address(&self, node: usize) -> SocketAddr {

@@ -1,5 +1,6 @@
 //! How a server that is not ours is found and started by the agent.
 
+use agent::life::Graceful;
 use agent::proto::Start;
 use cluster::inventory::Service;
 
@@ -20,4 +21,15 @@ pub fn start(service: &Service) -> Start {
         (None, None) => "unit:".to_owned(),
     };
     Start { argv, log: "/dev/null".to_owned(), pidfile, hold: Some(HOLD.to_owned()) }
+}
+
+/// How it is asked to end: by whoever looks after it, where the inventory says who that is.
+pub fn graceful(service: &Service) -> Graceful {
+    match (&service.stop, &service.unit) {
+        (Some(argv), _) => Graceful::Command(argv.clone()),
+        (None, Some(unit)) => {
+            Graceful::Command(["systemctl", "stop", "--", unit].map(str::to_owned).to_vec())
+        }
+        (None, None) => Graceful::Int,
+    }
 }

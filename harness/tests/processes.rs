@@ -1,0 +1,83 @@
+//! Faults that end processes otherwise than by one kill: on the lab, in the simulator, with
+//! PostgreSQL; each with its proof.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{errors, lab_works, only_run, run};
+
+/// Runs a test; gives the last word on every fault: evidence of its injection and of its healing.
+fn faults(folder: &Path, name: &str, flags: &[&str]) -> Vec<(Value, Value)> {
+    let output = run(&[&["run", "--name", name], flags].concat(), folder);
+    let path = only_run(folder, name).join("faults.jsonl");
+    let text = std::fs::read_to_string(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |phase: &'static str| lines.iter().filter(move |line| line["phase"] == phase).cloned();
+    let all: Vec<(Value, Value)> = of("evidenced").zip(of("healed")).collect();
+    for (evidenced, healed) in &all {
+        assert_eq!(evidenced["result"], "installed", "{evidenced}");
+        assert_eq!(healed["result"], "installed", "{healed}");
+        assert_eq!(evidenced["id"], healed["id"]);
+    }
+    assert_eq!(all.len(), of("planned").count(), "{text}");
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    all
+}
+
+fn named<'a>(all: &'a [(Value, Value)], fault: &str) -> &'a (Value, Value) {
+    all.iter().find(|(evidenced, _)| evidenced["fault"] == fault).unwrap()
+}
+
+/// What was seen of each probe of an event.
+fn observed(event: &Value) -> Vec<&str> {
+    let probes = event["evidence"].as_array().unwrap();
+    probes.iter().map(|probe| probe["observed"].as_str().unwrap()).collect()
+}
+
+const ALL: [&str; 4] = ["--fault", "stop:a-follower", "--fault", "restart:leader"];
+
+#[test]
+fn every_process_fault_has_its_proof_on_the_store() {
+    if !lab_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--hosts", "3", "--replication", "sync", "--time-limit", "8s"];
+    let all = faults(folder.path(), "store", &[&flags[..], &ALL].concat());
+    let (stop, healed) = named(&all, "stop");
+    assert_eq!((&stop["mechanism"], observed(stop)[0]), (&"signal".into(), "absent"));
+    assert!(observed(stop)[1].starts_with("ended after "), "{stop}");
+    assert!(observed(healed)[0].ends_with(": running"), "{healed}");
+    let (restart, healed) = named(&all, "restart");
+    assert!(observed(restart)[2].starts_with("process "), "{restart}");
+    let lasted = healed["time"].as_i64().unwrap() - restart["time"].as_i64().unwrap();
+    assert!(lasted < 1_000_000_000, "it is over when it runs again, not a second later");
+}
+
+#[test]
+fn the_simulator_has_them_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--lab", "sim", "--hosts", "3", "--replication", "sync", "--time-limit", "20s"];
+    let all = faults(folder.path(), "sim", &[&flags[..], &ALL].concat());
+    assert_eq!(all.len(), ALL.len() / 2);
+    let killed = ["--fault", "kill:all", "--fault", "all-restart"];
+    let all = faults(folder.path(), "all", &[&flags[..], &killed].concat());
+    assert_eq!(observed(&all[0].0), ["absent"; 3]);
+    assert_eq!(observed(&all[0].1), ["running"; 3]);
+}
+
+#[test]
+fn postgres_is_shut_down_fast() {
+    if !lab_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--system", "postgres", "--hosts", "3", "--time-limit", "6s", "--fault"];
+    let all = faults(folder.path(), "postgres", &[&flags[..], &["restart:a-follower"]].concat());
+    let probe = &all[0].0["evidence"][1]["probe"];
+    assert!(probe.as_str().unwrap().contains("SIGINT"), "{probe}");
+}
