@@ -14,6 +14,9 @@ pub mod owned;
 pub mod password;
 pub mod postgres;
 pub mod promises;
+pub mod refusals;
+pub mod servers;
+pub mod service;
 pub mod system;
 pub mod uri;
 

@@ -1,6 +1,8 @@
 //! What a run makes in a cluster that is not ours: a name that nobody else has, and the words that
 //! mark it as ours. Only what bears both is ever removed.
 
+use crate::system::SystemError;
+
 /// What every name begins with.
 pub const PREFIX: &str = "splitbrain_";
 /// What the mark of each begins with.
@@ -22,4 +24,25 @@ pub fn name(run: &str) -> String {
 /// The words: which run, and whose.
 pub fn mark(run: &str) -> String {
     format!("{MARK}{run} of {}", cluster::agent_link::owner())
+}
+
+/// A schema or database that a run has made: it is at work, or was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its name.
+    pub name: String,
+    /// The words that mark it.
+    pub mark: String,
+}
+
+/// A cluster that exists, asked for what runs have left in it.
+pub trait Remains {
+    /// What a run makes there: a `schema`, a `database`.
+    fn thing(&self) -> &'static str;
+
+    /// All that are there, the newest first. Those of runs at work are among them.
+    fn left(&self) -> Result<Vec<Left>, SystemError>;
+
+    /// Removes one that [`Remains::left`] named.
+    fn remove(&self, left: &Left) -> Result<(), SystemError>;
 }

@@ -2,9 +2,10 @@
 //! their own command.
 //!
 //! Wherever a [`Start`] names a pidfile, it may name one of these instead:
-//! `unit:NAME` (the main process of a unit of systemd) and `main-of:DIR` (the process that
-//! `DIR/postmaster.pid` names, if it works in `DIR`: a number that was given to another process
-//! since must never be hit).
+//! `unit:NAME` (the main process of a unit of systemd), `main-of:DIR` (the process that
+//! `DIR/postmaster.pid` names, if it works in `DIR`) and `holder-of:FILE` (the process that `FILE`
+//! names, if it holds that file open, as MongoDB does with `mongod.lock`). A number that was given
+//! to another process since must never be hit.
 
 use std::fs;
 use std::path::Path;
@@ -28,6 +29,8 @@ pub enum External<'a> {
     Unit(&'a str),
     /// The one that works in this data directory.
     MainOf(&'a str),
+    /// The one that this file names, and that holds it open.
+    HolderOf(&'a str),
 }
 
 impl External<'_> {
@@ -35,6 +38,9 @@ impl External<'_> {
     pub fn parse(pidfile: &str) -> Option<External<'_>> {
         if let Some(unit) = pidfile.strip_prefix("unit:") {
             return Some(External::Unit(unit));
+        }
+        if let Some(file) = pidfile.strip_prefix("holder-of:") {
+            return Some(External::HolderOf(file));
         }
         pidfile.strip_prefix("main-of:").map(External::MainOf)
     }
@@ -49,10 +55,16 @@ impl External<'_> {
                 String::from_utf8(output.stdout).ok()?.trim().parse().ok()?
             }
             External::MainOf(folder) => {
-                let text = fs::read_to_string(Path::new(folder).join("postmaster.pid")).ok()?;
-                let pid: i32 = text.lines().next()?.trim().parse().ok()?;
+                let pid = first_number(&Path::new(folder).join("postmaster.pid"))?;
                 let works_in = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
                 (works_in == fs::canonicalize(folder).ok()?).then_some(pid)?
+            }
+            External::HolderOf(file) => {
+                let file = fs::canonicalize(file).ok()?;
+                let pid = first_number(&file)?;
+                let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+                let holds = |fd: fs::DirEntry| fs::read_link(fd.path()).is_ok_and(|f| f == file);
+                open.into_iter().any(holds).then_some(pid)?
             }
         };
         // A unit that does not run says 0.
@@ -119,6 +131,10 @@ impl Starting {
     }
 }
 
+fn first_number(file: &Path) -> Option<i32> {
+    fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +158,29 @@ mod tests {
             child.wait().unwrap();
         }
         assert_eq!(External::parse("/run/splitbrain/postgres.pid"), None);
+        let holder = External::parse("holder-of:/d/mongod.lock");
+        assert_eq!(holder, Some(External::HolderOf("/d/mongod.lock")));
         assert_eq!(External::parse("unit:pg@15"), Some(External::Unit("pg@15")));
+    }
+
+    #[test]
+    fn who_holds_the_file_that_names_it_is_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mongod.lock");
+        let external = External::HolderOf(file.to_str().unwrap());
+        assert_eq!(external.find(), None, "no file");
+        let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+        fs::write(&file, format!("{}\n", other.id())).unwrap();
+        assert_eq!(external.find(), None, "it holds another");
+        let open = fs::OpenOptions::new().append(true).open(&file).unwrap();
+        let mut server = Command::new("sleep").arg("60").stdout(open).spawn().unwrap();
+        fs::write(&file, format!("{}\n", server.id())).unwrap();
+        assert_eq!(external.find().unwrap().pid, server.id() as i32);
+        for child in [&mut other, &mut server] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        fs::write(&file, "").unwrap();
+        assert_eq!(external.find(), None, "as a server leaves it that has ended well");
     }
 }

@@ -6,8 +6,8 @@ use cluster::agent_link;
 use cluster::inventory::{Attach, Service};
 use nemesis::{Fault, PlannedFault};
 use systems::postgres::attached::schema::{Owner, removal};
-use systems::postgres::attached::service;
 use systems::postgres::spec::Failover;
+use systems::service::{HOLD, Server};
 
 use crate::config::{LabSpec, TestSpec};
 use crate::engine::plan;
@@ -107,7 +107,7 @@ fn operator(spec: &TestSpec, attach: &Attach, lines: &mut Vec<String>) {
         let stop = stop.as_ref().map(|argv| argv.join(" "));
         let unit = unit.as_ref().map(|unit| format!("systemctl stop -- {unit}"));
         let line = stop.or(unit).unwrap_or_default();
-        lines.push(format!("    if {} led: touch {}; {line}", node.name, service::HOLD));
+        lines.push(format!("    if {} led: touch {}; {line}", node.name, HOLD));
     }
     lines.push("    SQL at the candidate: pg_promote".to_owned());
 }
@@ -143,7 +143,7 @@ fn act(fault: &PlannedFault, inventory: Option<&Inventory>) -> String {
         let named = fault.selector.to_string();
         let others = attach.is_some_and(|attach| attach.nodes.iter().any(|n| n.name == named));
         if process && node.ssh && (!others || named == node.name) {
-            let Start { argv, pidfile, .. } = service::start(&node.service);
+            let Start { argv, pidfile, .. } = Server::Postgres.start(&node.service);
             let name = &node.name;
             line.push_str(&match fault.fault {
                 Fault::Kill => {

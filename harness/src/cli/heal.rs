@@ -9,8 +9,8 @@ use clap::Args;
 use cluster::inventory::Attach;
 use cluster::{Exec, Host, HostAddress, Inventory, SshHost};
 use systems::Nodes;
-use systems::postgres::PostgresSpec;
-use systems::postgres::attached::Attached;
+use systems::owned::{Left, Remains};
+use systems::postgres::{PostgresSpec, attached as postgres};
 
 use crate::error::UserError;
 use crate::exit::Exit;
@@ -24,8 +24,8 @@ pub struct HealFlags {
     /// Inventory of the hosts
     #[arg(long, value_name = "FILE")]
     hosts: PathBuf,
-    /// Also remove the schemas that runs have left in a cluster that is attached to
-    #[arg(long)]
+    /// Also remove the schemas, or databases, that runs have left in a cluster that is attached to
+    #[arg(long, visible_alias = "remove-databases")]
     remove_schemas: bool,
 }
 
@@ -37,7 +37,8 @@ const LINE: &str = "cd /run/splitbrain 2>/dev/null || { echo nothing to heal; ex
     found=yes; \"./$agent\" heal \"$dir\" || exit 1; done; \
     rm -f held-by-operator; [ $found = yes ] || echo nothing to heal";
 
-/// Undoes what agents have left on the hosts of an inventory, and tells of schemas left.
+/// Undoes what agents have left on the hosts of an inventory, and tells of what runs have left in
+/// its cluster.
 pub fn heal(flags: &HealFlags) -> Result<Exit, UserError> {
     let inventory =
         Inventory::load(&flags.hosts).map_err(|error| UserError::usage(error.to_string()))?;
@@ -55,10 +56,10 @@ pub fn heal(flags: &HealFlags) -> Result<Exit, UserError> {
         println!("{name}: an endpoint: nothing to heal");
     }
     if let Some(attach) = &inventory.attach {
-        match schemas(&inventory, attach, flags.remove_schemas) {
+        match left(&inventory, attach, flags.remove_schemas) {
             Ok(said) => print!("{said}"),
             Err(error) => {
-                eprintln!("schemas that runs may have left could not be looked for:\n{error}");
+                eprintln!("what runs may have left there could not be looked for:\n{error}");
                 exit = Exit::Environment;
             }
         }
@@ -76,24 +77,32 @@ fn host(address: HostAddress) -> Result<String, String> {
     Ok(result.text().lines().map(|said| format!("{name}: {said}\n")).collect())
 }
 
-fn schemas(inventory: &Inventory, attach: &Attach, remove: bool) -> Result<String, UserError> {
+/// The cluster of an inventory, to be asked for what runs have left in it.
+fn remains(inventory: &Inventory, attach: &Attach) -> Result<Box<dyn Remains>, UserError> {
+    crate::gate::attached::system(inventory, attach)?;
     let nodes = Nodes { names: inventory.names(), hosts: Vec::new(), agents: Vec::new() };
-    let spec = PostgresSpec::default();
-    let attached = Attached::new(Arc::new(nodes), attach, &inventory.places, spec, "heal")?;
+    let (nodes, places) = (Arc::new(nodes), &inventory.places);
+    Ok(Box::new(postgres::Attached::new(nodes, attach, places, PostgresSpec::default(), "heal")?))
+}
+
+fn left(inventory: &Inventory, attach: &Attach, remove: bool) -> Result<String, UserError> {
+    let cluster = remains(inventory, attach)?;
+    let thing = cluster.thing();
     let mut said = String::new();
-    for (schema, comment) in attached.left_schemas()? {
+    for left in cluster.left()? {
+        let Left { name, mark } = &left;
         if remove {
-            attached.remove_left(&schema)?;
-            said.push_str(&format!("removed the schema {schema} ({comment})\n"));
+            cluster.remove(&left)?;
+            said.push_str(&format!("removed the {thing} {name} ({mark})\n"));
         } else {
             said.push_str(&format!(
-                "the schema {schema} is there ({comment}): a run is at work, or has left it; \
-                 --remove-schemas removes it\n"
+                "the {thing} {name} is there ({mark}): a run is at work, or has left it; \
+                 --remove-{thing}s removes it\n"
             ));
         }
     }
     if said.is_empty() {
-        said.push_str("no schema of a run is left\n");
+        said.push_str(&format!("no {thing} of a run is left\n"));
     }
     Ok(said)
 }

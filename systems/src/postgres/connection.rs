@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls, Socket};
 
-use super::refusals::Refusals;
 use super::tls::Tls;
+use crate::refusals::Refusals;
 
 /// Longest wait for a connection: less than an operation's deadline, so that a node that is cut
 /// off leaves time to ask another.

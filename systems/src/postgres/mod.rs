@@ -15,7 +15,6 @@ mod patroni;
 pub mod promises;
 pub mod provision;
 pub mod recovery;
-pub mod refusals;
 pub mod sample;
 pub mod spec;
 pub mod sql;

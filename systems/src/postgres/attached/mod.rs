@@ -11,7 +11,6 @@ pub mod login;
 mod operator;
 pub mod promises;
 pub mod schema;
-pub mod service;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,6 +30,8 @@ use super::sample::{STATUS, Sampler};
 use super::spec::{Failover, Isolation, PostgresSpec};
 use crate::client::{Client, Model};
 use crate::operator::Operator;
+use crate::owned::{Left, Remains};
+use crate::service::{self, HOLD, Server};
 use crate::system::{LogFile, Nodes, System, SystemError};
 use facts::{Cluster, Facts};
 use operator::Promoter;
@@ -200,7 +201,7 @@ impl Attached {
 
     /// What an operator of a run that was killed has left: servers would never be started again.
     fn forget_holds(&self) -> Result<(), SystemError> {
-        let line = format!("rm -f {}", service::HOLD);
+        let line = format!("rm -f {}", HOLD);
         let limit = Duration::from_secs(5);
         let each = |node, _: &_| self.nodes.shell(node, "tidying up", line.clone(), limit);
         self.nodes.each(each).map(drop)
@@ -235,9 +236,14 @@ impl Attached {
         };
         (0..self.nodes.count()).filter(leads).collect()
     }
+}
 
-    /// Schemas that runs have left, with what their comment says; the newest first.
-    pub fn left_schemas(&self) -> Result<Vec<(String, String)>, SystemError> {
+impl Remains for Attached {
+    fn thing(&self) -> &'static str {
+        "schema"
+    }
+
+    fn left(&self) -> Result<Vec<Left>, SystemError> {
         let facts = self.ask_all()?;
         let cluster = Cluster::of(facts, &self.nodes.names, self.leader.as_deref())?;
         self.runtime.block_on(async {
@@ -246,15 +252,14 @@ impl Attached {
             let rows = rows.map_err(|error| {
                 SystemError::new(self.named(cluster.leader_node, describe(&error)))
             })?;
-            Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+            Ok(rows.iter().map(|row| Left { name: row.get(0), mark: row.get(1) }).collect())
         })
     }
 
-    /// Removes a schema that [`Attached::left_schemas`] named.
-    pub fn remove_left(&self, schema: &str) -> Result<(), SystemError> {
+    fn remove(&self, left: &Left) -> Result<(), SystemError> {
         let leader = self.leaders_now().first().copied();
         let leader = leader.ok_or_else(|| SystemError::new("no node leads: nothing removed"))?;
-        let removed = self.run_sql(leader, &schema::removal(schema));
+        let removed = self.run_sql(leader, &schema::removal(&left.name));
         removed.map_err(|error| SystemError::new(self.named(leader, error)))
     }
 }
@@ -323,7 +328,7 @@ impl System for Attached {
     }
 
     fn start(&self, node: usize) -> Start {
-        service::start(&self.services[node])
+        Server::Postgres.start(&self.services[node])
     }
 
     fn graceful(&self, node: usize) -> Graceful {

@@ -14,11 +14,11 @@ use cluster::{Exec, Host, shell_quote};
 use history::{Role, TelemetryEvent};
 use tokio::runtime::Runtime;
 
-use super::service;
 use crate::operator::Operator;
 use crate::postgres::client::once;
 use crate::postgres::connection::Login;
 use crate::postgres::spec::{Candidate, PostgresSpec};
+use crate::service::{HOLD, Server};
 use crate::system::{Nodes, SystemError};
 
 /// How long another node's connection to the leader may take, ms.
@@ -58,13 +58,13 @@ impl Promoter {
             (None, Some(unit)) => ["systemctl", "stop", "--", unit].map(str::to_owned).to_vec(),
             (None, None) => return Err(SystemError::new("there is no command to stop it")),
         };
-        let hold = format!("touch {}", shell_quote(service::HOLD));
+        let hold = format!("touch {}", shell_quote(HOLD));
         let limit = Duration::from_secs(10);
         self.nodes.shell(self.leader, "holding it", hold, limit)?;
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();
         // Of a server that is dead already the command may complain: what counts is that it is.
         let _ = self.nodes.hosts[self.leader].exec(Exec::argv(&words).timeout(limit))?;
-        let pidfile = service::start(service).pidfile;
+        let pidfile = Server::Postgres.start(service).pidfile;
         match self.nodes.ask(self.leader, Ask::State { pidfile }, limit)? {
             Answer::Process { state: ProcessState::Absent | ProcessState::Zombie, .. } => Ok(()),
             other => Err(SystemError::new(format!("{} left it as {other:?}", argv.join(" ")))),
