@@ -68,13 +68,14 @@ pub fn capabilities() -> Vec<Capability> {
     ];
     let netem = "ip link set lo up && tc qdisc add dev lo root netem delay 1ms";
     let mongod = missing("it with splitbrain lab install mongodb");
+    let faketime = missing("libfaketime (without it: no clock faults)");
     let browser = in_path("chromium") || in_path("chromium-browser");
     let chromium = missing("chromium (only for the tests of reports)");
     found.extend([
         here("netem", false, trial(netem), without("packets are shaped from NFQUEUE")),
         here("NFQUEUE", false, trial(queue), without("partitions only: no loss, no delay")),
         here("FUSE", false, file(&["/dev/fuse"]), without("no disk faults")),
-        here("faketime", false, has_faketime(), missing("libfaketime")),
+        here("faketime", false, agent::fake_clock::library().is_some(), faketime),
         here("postgres", false, has_postgres(), missing("postgresql-15")),
         here("patroni", false, in_path("patroni"), missing("patroni")),
         here("etcd", false, in_path("etcd"), missing("etcd-server")),
@@ -96,12 +97,6 @@ fn trial(line: &str) -> bool {
 fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-}
-
-fn has_faketime() -> bool {
-    ["x86_64-linux-gnu", "aarch64-linux-gnu"]
-        .iter()
-        .any(|arch| Path::new("/usr/lib").join(arch).join("faketime/libfaketimeMT.so.1").exists())
 }
 
 /// On the PATH, or where `splitbrain lab install mongodb` puts it.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use agent::frame;
 use agent::life::{Graceful, Plan, Story};
 use agent::process;
-use agent::proto::{Answer, Ask, ProcessState, Request, Response, Start};
+use agent::proto::{Answer, Ask, ClockChange, ProcessState, Request, Response, Start};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -68,7 +68,7 @@ impl Agent {
             argv: vec!["/bin/sleep".to_owned(), "300".to_owned()],
             log: self.path("log"),
             pidfile: self.path("pid"),
-            hold: None,
+            ..Start::default()
         };
         self.ask(Ask::Start { start: start.clone(), settle_ms: 20 }).unwrap();
         start
@@ -216,7 +216,8 @@ fn a_killed_keeper_takes_along_what_has_left_its_program() {
     let orphan = agent.path("orphan");
     let script = format!("(setsid sleep 300 & echo $! > {orphan}); exec sleep 300");
     let argv = [AGENT, "keep", "/bin/sh", "-c", &script].map(str::to_owned).to_vec();
-    let start = Start { argv, log: agent.path("log"), pidfile: agent.path("pid"), hold: None };
+    let (log, pidfile) = (agent.path("log"), agent.path("pid"));
+    let start = Start { argv, log, pidfile, ..Start::default() };
     agent.ask(Ask::Start { start: start.clone(), settle_ms: 20 }).unwrap();
     let number = || fs::read_to_string(&orphan).ok()?.trim().parse::<i32>().ok();
     until("the orphan has said its number", || number().is_some());
@@ -329,7 +330,7 @@ impl Agent {
             argv: ["/bin/sh", "-c", &script].map(str::to_owned).to_vec(),
             log: self.path("log"),
             pidfile: self.path("pid"),
-            hold: None,
+            ..Start::default()
         };
         self.ask(Ask::Start { start: start.clone(), settle_ms: 20 }).unwrap();
         let ups = self.path("ups");
@@ -415,4 +416,55 @@ fn what_was_asked_to_end_runs_again_though_its_worker_dies_before_it_has_ended()
         process::from_pidfile(&start.pidfile).is_some_and(|now| now != first)
             && state(&start) == ProcessState::Running
     });
+}
+
+/// A server that says what it takes for the time, again and again. No shell: bash has an
+/// environment of its own, which preloaded libraries do not see.
+const TELLER: &str = "use Time::HiRes qw(time sleep); my $f = shift; while (1) { \
+    open(my $o, '>', \"$f.new\"); printf $o '%.6f', time; close $o; \
+    rename \"$f.new\", $f; sleep 0.02; }";
+
+/// How far ahead of this machine's clock a teller is, s.
+fn ahead(told: &str) -> Option<f64> {
+    let said: f64 = fs::read_to_string(told).ok()?.trim().parse().ok()?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(said - now.as_secs_f64())
+}
+
+#[test]
+fn a_server_has_a_clock_of_its_own_until_whoever_is_left_puts_it_right() {
+    if agent::fake_clock::library().is_none() {
+        assert!(std::env::var_os("CI").is_none(), "CI must have libfaketime");
+        eprintln!("skipped: libfaketime is not installed");
+        return;
+    }
+    let mut agent = Agent::start(30_000);
+    let (told, file) = (agent.path("told"), agent.path("clock/time"));
+    let set = |change| {
+        let (fault, pidfile) = ("f1".to_owned(), agent.path("pid"));
+        Ask::SetClock { fault, pidfile, change }
+    };
+    let drift = set(ClockChange::Drift { rate: 1_200 });
+    let jump = set(ClockChange::Offset { offset_ms: -60_000 });
+    let refused = agent.ask(jump.clone()).unwrap_err();
+    assert!(refused.contains("the host's own clock"), "{refused}");
+    agent.ask(Ask::FakeClock { file: file.clone() }).unwrap();
+    let argv = ["/usr/bin/perl", "-e", TELLER, &told].map(str::to_owned).to_vec();
+    let (log, pidfile) = (agent.path("log"), agent.path("pid"));
+    let start = Start { argv, log, pidfile, preload: true, ..Start::default() };
+    agent.ask(Ask::Start { start, settle_ms: 20 }).unwrap();
+    let near = |there: f64| ahead(&told).is_some_and(|ahead| (ahead - there).abs() < 0.5);
+    until("the server has the right time", || near(0.0));
+    agent.ask(drift).unwrap();
+    let mut seen = 0.0;
+    until("the clock drifts", || {
+        seen = ahead(&told).unwrap_or(seen);
+        assert!(seen < 1.5, "it jumped to {seen} s");
+        0.2 < seen
+    });
+    agent.ask(jump).unwrap();
+    until("the clock jumps", || near(-60.0));
+    kill(agent.worker(), Signal::SIGKILL).unwrap();
+    until("the guardian puts it right", || near(0.0));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "+0.000 x1.000\n");
 }

@@ -137,7 +137,8 @@ impl System for StoreSystem {
             argv: vec![program(&self.binary), "--config".to_owned(), config],
             log: LOG.to_owned(),
             pidfile: PIDFILE.to_owned(),
-            hold: None,
+            preload: true,
+            ..Start::default()
         }
     }
 

@@ -35,7 +35,8 @@ impl Server {
         };
         // MongoDB has no operator of ours that could have fenced one.
         let hold = (self == Server::Postgres).then(|| HOLD.to_owned());
-        Start { argv, log: "/dev/null".to_owned(), pidfile, hold }
+        let log = "/dev/null".to_owned();
+        Start { argv, log, pidfile, hold, ..Start::default() }
     }
 }
 

@@ -190,7 +190,7 @@ pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
     // A shell in between would need quoting; a re-exec of the agent itself does not.
     let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
     let mut command = Command::new(own);
-    command.arg("spawn").arg(&start.pidfile).arg(program).args(arguments);
+    command.arg("spawn").arg(&start.pidfile).arg(program).args(arguments).envs(&start.env);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
     let status = command.status().map_err(|error| format!("{program}: {error}"))?;
     let process = from_pidfile(&start.pidfile).filter(|_| status.success());

@@ -1,5 +1,6 @@
 //! What the harness asks of an agent, and what comes back. Version 1.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub struct ProcessId {
 }
 
 /// How to start a process that outlives the channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
     /// Program and arguments.
     pub argv: Vec<String>,
@@ -45,6 +46,36 @@ pub struct Start {
     /// While this file exists nobody but who made it starts the process: healing a kill does not.
     #[serde(default)]
     pub hold: Option<String>,
+    /// What it finds in its environment, beside the agent's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Whether a library may be preloaded into the program itself; a script that changes the user
+    /// does that for its server.
+    #[serde(default)]
+    pub preload: bool,
+}
+
+/// What is done to a server's clock. Offsets are against the host's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum ClockChange {
+    /// It jumps, and goes on from there.
+    Offset {
+        /// How far ahead, ms.
+        offset_ms: i64,
+    },
+    /// It jumps to and fro.
+    Strobe {
+        /// How far ahead, ms.
+        offset_ms: i64,
+        /// How long it stays, there as here, ms.
+        period_ms: u64,
+    },
+    /// It goes faster or slower from here on.
+    Drift {
+        /// Its rate, in thousandths.
+        rate: u32,
+    },
 }
 
 /// What can be asked.
@@ -114,6 +145,20 @@ pub enum Ask {
         fault: String,
         /// Whose packets.
         from: Vec<IpAddr>,
+    },
+    /// Asked before servers are started, for clock faults: each gets a clock that this file moves.
+    FakeClock {
+        /// The file.
+        file: String,
+    },
+    /// Moves the clock of this host's servers until healed.
+    SetClock {
+        /// The fault's id.
+        fault: String,
+        /// Names the server's process.
+        pidfile: String,
+        /// How.
+        change: ClockChange,
     },
     /// Undoes a fault.
     Heal {

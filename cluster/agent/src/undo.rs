@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::fake_clock;
 use crate::life::Graceful;
 use crate::packet_filter;
 use crate::process;
@@ -43,6 +44,11 @@ pub enum Undo {
         /// How it is started.
         start: Start,
     },
+    /// Put the clock of a host's servers right.
+    Clock {
+        /// The file that moves it.
+        file: String,
+    },
     /// Nothing to be done: a process that was killed and shall stay dead.
     Nothing,
 }
@@ -67,6 +73,7 @@ impl Undo {
                 }
                 restart(start)
             }
+            Undo::Clock { file } => fake_clock::neutral(file),
             Undo::Nothing => Ok("nothing to undo".to_owned()),
         }
     }
@@ -78,6 +85,7 @@ impl Undo {
             Undo::Restart { start } | Undo::Revive { start, .. } => {
                 format!("setsid {} &", start.argv.join(" "))
             }
+            Undo::Clock { file } => format!("echo '+0 x1.0' > {file}"),
             Undo::Nothing => "nothing".to_owned(),
         }
     }

@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use crate::clock::boottime_ms;
+use crate::fake_clock::FakeClock;
 use crate::frame;
 use crate::guardian::Terms;
 use crate::host_lock::HostLock;
@@ -42,6 +43,7 @@ pub struct Worker {
     note: Option<String>,
     slowed: Vec<Slowed>,
     lives: Lives,
+    clock: FakeClock,
 }
 
 struct Slowed {
@@ -64,8 +66,8 @@ impl Worker {
         let renewed = boottime_ms();
         let end = terms.end_from(renewed);
         let (renewals, lock) = (File::from(renewals), Some(lock));
-        let (slowed, lives) = (Vec::new(), Lives::default());
-        Ok(Worker { journal, renewals, terms, end, renewed, lock, note, slowed, lives })
+        let (slowed, lives, clock) = (Vec::new(), Lives::default(), FakeClock::default());
+        Ok(Worker { journal, renewals, terms, end, renewed, lock, note, slowed, lives, clock })
     }
 
     /// Serves until input, lease or guardian ends; everything is undone then.
@@ -137,13 +139,14 @@ impl Worker {
             Ask::Hello => Ok(Answer::Welcome { note: self.note.clone() }),
             Ask::Release => self.release(),
             Ask::Start { start, settle_ms } => {
-                let process = process::start(&start, settle_ms)?;
+                let process = process::start(&self.clock.dress(start), settle_ms)?;
                 let state = process::state(&process);
                 Ok(Answer::Process { process: Some(process), state })
             }
             Ask::State { pidfile } => Ok(state_of(&pidfile)),
             Ask::Kill { fault, pidfile, restart } => {
-                let undo = restart.map_or(Undo::Nothing, |start| Undo::Restart { start });
+                let restart = restart.map(|start| Undo::Restart { start: self.clock.dress(start) });
+                let undo = restart.unwrap_or(Undo::Nothing);
                 let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
                 self.signal(&fault, &pidfile, undo, Signal::SIGKILL, gone)
             }
@@ -155,11 +158,18 @@ impl Worker {
             Ask::Slow { fault, pidfile, stopped_percent } => {
                 self.slow(fault, &pidfile, stopped_percent)
             }
-            Ask::Live { fault, start, plan } => self.live(fault, start, plan),
+            Ask::Live { fault, start, plan } => self.live(fault, self.clock.dress(start), plan),
             Ask::LifeOf { fault } => {
                 self.lives.story(&fault).map(|story| Answer::Life { story: Box::new(story) })
             }
             Ask::Drop { fault, from } => self.drop_packets(&fault, &from),
+            Ask::FakeClock { file } => self.clock.prepare(file).map(|()| Answer::Done),
+            Ask::SetClock { fault, pidfile, change } => {
+                let file = self.clock.file_for(&fault)?;
+                self.note(&fault, &Undo::Clock { file })?;
+                let set = self.clock.set(&fault, &pidfile, &change, boottime_ms());
+                set.map(|()| Answer::Done)
+            }
             Ask::Heal { fault } => {
                 self.let_go(Some(&fault));
                 self.journal.undo(Some(&fault)).map(|undone| Answer::Healed { undone })
@@ -248,8 +258,9 @@ impl Worker {
     fn turn(&mut self, now: u64) -> u64 {
         self.turn_slowed(now);
         self.lives.turn(now);
+        self.clock.turn(now);
         let slowed = self.slowed.iter().map(|slowed| slowed.turn_at);
-        let next = slowed.chain(self.lives.next()).min();
+        let next = slowed.chain(self.lives.next()).chain(self.clock.next_turn()).min();
         next.map_or(1_000, |at| at.saturating_sub(now))
     }
 
@@ -257,6 +268,7 @@ impl Worker {
     fn let_go(&mut self, fault: Option<&str>) {
         self.slowed.retain(|slowed| fault.is_some_and(|fault| fault != slowed.fault));
         self.lives.forget(fault);
+        self.clock.let_go(fault);
     }
 
     fn turn_slowed(&mut self, now: u64) {

@@ -113,6 +113,7 @@ pub fn start(server: &Server) -> Start {
         argv: vec![server.binary.clone(), "--config".to_owned(), config],
         log: LOG.to_owned(),
         pidfile: PIDFILE.to_owned(),
-        hold: None,
+        preload: true,
+        ..Start::default()
     }
 }

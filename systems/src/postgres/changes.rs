@@ -153,7 +153,7 @@ impl PostgresSystem {
                 argv: vec!["/bin/sh".to_owned(), path],
                 log: LOG.to_owned(),
                 pidfile: PIDFILE.to_owned(),
-                hold: None,
+                ..Start::default()
             };
             nodes.ask(node, Ask::Start { start, settle_ms: 20 }, Duration::from_secs(5)).map(drop)
         })?;

@@ -157,7 +157,7 @@ fn etcd_start(nodes: &Nodes, node: usize) -> Start {
         argv: words.join(" ").split(' ').map(str::to_owned).collect(),
         log: ETCD_LOG.to_owned(),
         pidfile: ETCD_PIDFILE.to_owned(),
-        hold: None,
+        ..Start::default()
     }
 }
 
@@ -166,7 +166,8 @@ fn etcd_start(nodes: &Nodes, node: usize) -> Start {
 pub(super) fn start() -> Start {
     let script = format!("{FOLDER}/patroni.sh");
     let argv = [&AgentLink::program(), "keep", "/bin/sh", &script].map(str::to_owned);
-    Start { argv: argv.to_vec(), log: LOG.to_owned(), pidfile: PIDFILE.to_owned(), hold: None }
+    let (log, pidfile) = (LOG.to_owned(), PIDFILE.to_owned());
+    Start { argv: argv.to_vec(), log, pidfile, ..Start::default() }
 }
 
 fn start_script() -> String {

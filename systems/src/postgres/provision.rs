@@ -249,6 +249,7 @@ pub fn start() -> Start {
         log: LOG.to_owned(),
         pidfile: PIDFILE.to_owned(),
         hold: Some(format!("{FOLDER}/hold")),
+        ..Start::default()
     }
 }
 

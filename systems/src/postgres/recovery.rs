@@ -147,7 +147,7 @@ impl Archive {
             argv: vec!["/bin/sh".to_owned(), path],
             log: ARCHIVE_LOG.to_owned(),
             pidfile: PIDFILE.to_owned(),
-            hold: None,
+            ..Start::default()
         };
         nodes.ask(0, Ask::Start { start, settle_ms: 300 }, Duration::from_secs(5))?;
         let line = as_server(&format!(
