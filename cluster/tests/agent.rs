@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
 
+#[path = "agent/lives.rs"]
+mod lives;
+
 use std::fs;
 use std::io::Write;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use agent::frame;
-use agent::life::{Graceful, Plan, Story};
 use agent::process;
 use agent::proto::{Answer, Ask, ClockChange, ProcessState, Request, Response, Start};
 use nix::sys::signal::{Signal, kill};
@@ -317,105 +319,6 @@ fn a_host_has_one_harness_until_it_lets_go() {
     assert!(note.contains("ann@east pid 7") && note.contains("dead"), "{note}");
     drop(third.stdin.take());
     third.wait().unwrap();
-}
-
-impl Agent {
-    /// A process under the agent's care that ends on SIGTERM after this shell line, and says so.
-    fn obedient(&mut self, line: &str) -> Start {
-        let script = format!(
-            "trap '{line}; exit 0' TERM; echo up >> {}; sleep 300 & wait",
-            self.path("ups")
-        );
-        let start = Start {
-            argv: ["/bin/sh", "-c", &script].map(str::to_owned).to_vec(),
-            log: self.path("log"),
-            pidfile: self.path("pid"),
-            ..Start::default()
-        };
-        self.ask(Ask::Start { start: start.clone(), settle_ms: 20 }).unwrap();
-        let ups = self.path("ups");
-        // Only now is its trap set.
-        until("it is up", || fs::read_to_string(&ups).is_ok_and(|ups| !ups.is_empty()));
-        start
-    }
-
-    fn live(&mut self, start: &Start, plan: Plan) -> Story {
-        let ask = Ask::Live { fault: "f1".to_owned(), start: start.clone(), plan };
-        let Ok(Answer::Life { story }) = self.ask(ask) else { panic!("no story") };
-        assert!(!story.settled, "nothing is waited for");
-        self.story_until("it is settled", |story| story.settled)
-    }
-
-    fn story_until(&mut self, what: &str, mut holds: impl FnMut(&Story) -> bool) -> Story {
-        let mut last = None;
-        until(what, || {
-            let Ok(Answer::Life { story }) = self.ask(Ask::LifeOf { fault: "f1".to_owned() })
-            else {
-                panic!("no story")
-            };
-            let done = holds(&story);
-            last = Some(*story);
-            done
-        });
-        last.unwrap()
-    }
-
-    fn heal(&mut self) -> Vec<String> {
-        let Ok(Answer::Healed { undone }) = self.ask(Ask::Heal { fault: "f1".to_owned() }) else {
-            panic!("not healed")
-        };
-        undone
-    }
-}
-
-const TERM: Graceful = Graceful::Term;
-
-#[test]
-fn a_process_ends_in_good_order_and_is_started_again() {
-    let mut agent = Agent::start(60_000);
-    let start = agent.obedient("sleep 0.3");
-    let first = process::from_pidfile(&start.pidfile).unwrap();
-    let story = agent.live(&start, Plan::Stop { graceful: TERM, grace_ms: 60_000 });
-    assert_eq!((&story.first, story.forced, &*story.sent), (&first, false, "SIGTERM"));
-    assert!(300 <= story.ended_ms.unwrap(), "{story:?}");
-    let down = [ProcessState::Absent, ProcessState::Zombie];
-    assert!(down.contains(&story.first_state) && down.contains(&story.latest_state));
-    assert_eq!(agent.heal().len(), 1);
-    wait_for(&start, ProcessState::Running);
-    assert_eq!(agent.heal(), [""; 0], "twice is once");
-
-    let second = process::from_pidfile(&start.pidfile).unwrap();
-    let story = agent.live(&start, Plan::Restart { graceful: TERM, grace_ms: 60_000 });
-    assert_eq!((story.starts, story.latest_state), (1, ProcessState::Running));
-    assert_ne!(story.latest, Some(second));
-    // What already runs again is left alone.
-    assert!(agent.heal()[0].contains("already runs"));
-    assert_eq!(process::from_pidfile(&start.pidfile), story.latest);
-}
-
-#[test]
-fn who_does_not_obey_is_killed_after_its_grace() {
-    let mut agent = Agent::start(60_000);
-    let start = agent.obedient("sleep 300");
-    let story = agent.live(&start, Plan::Stop { graceful: TERM, grace_ms: 200 });
-    assert!(story.forced && 200 <= story.ended_ms.unwrap(), "{story:?}");
-    agent.heal();
-    wait_for(&start, ProcessState::Running);
-}
-
-#[test]
-fn what_was_asked_to_end_runs_again_though_its_worker_dies_before_it_has_ended() {
-    let mut agent = Agent::start(60_000);
-    let start = agent.obedient("sleep 0.5");
-    let first = process::from_pidfile(&start.pidfile).unwrap();
-    let plan = Plan::Stop { graceful: TERM, grace_ms: 60_000 };
-    let ask = Ask::Live { fault: "f1".to_owned(), start: start.clone(), plan };
-    agent.ask(ask).unwrap();
-    kill(agent.worker(), Signal::SIGKILL).unwrap();
-    until("another runs", || {
-        process::from_pidfile(&start.pidfile).is_some_and(|now| now != first)
-            && state(&start) == ProcessState::Running
-    });
 }
 
 /// A server that says what it takes for the time, again and again. No shell: bash has an

@@ -74,10 +74,14 @@ pub enum Fault {
     Stop,
     /// Asked to end in good order, and started again at once.
     Restart,
+    /// SIGKILL and a new start, over and over.
+    CrashLoop,
+    /// SIGKILL, a new start, and SIGKILL in the middle of it; started again when healed.
+    KillInStart,
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 13] = [
+pub const ALL: [Fault; 15] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -91,6 +95,8 @@ pub const ALL: [Fault; 13] = [
     Fault::OneWay,
     Fault::Stop,
     Fault::Restart,
+    Fault::CrashLoop,
+    Fault::KillInStart,
 ];
 
 /// How much of the time a slowed process is stopped. At nine parts in ten it answers in bursts and
@@ -143,6 +149,8 @@ impl Fault {
             Fault::OneWay => "one-way",
             Fault::Stop => "stop",
             Fault::Restart => "restart",
+            Fault::CrashLoop => "crash-loop",
+            Fault::KillInStart => "kill-in-start",
         }
     }
 
@@ -162,15 +170,21 @@ impl Fault {
             Fault::OneWay => "drop packets between the target and all others one way only",
             Fault::Stop => "end the process in good order, start it again when healed",
             Fault::Restart => "end the process in good order and start it again at once",
+            Fault::CrashLoop => "kill the process and start it again, over and over",
+            Fault::KillInStart => "kill the process, start it, kill it again while it starts",
         }
     }
 
     /// What it acts on.
     pub fn family(self) -> Family {
         match self {
-            Fault::Kill | Fault::Pause | Fault::Slow | Fault::Stop | Fault::Restart => {
-                Family::Process
-            }
+            Fault::Kill
+            | Fault::Pause
+            | Fault::Slow
+            | Fault::Stop
+            | Fault::Restart
+            | Fault::CrashLoop
+            | Fault::KillInStart => Family::Process,
             Fault::Isolate
             | Fault::Halves
             | Fault::LeaderAlone
@@ -190,7 +204,9 @@ impl Fault {
             | Fault::LeaderAlone
             | Fault::StepDown
             | Fault::Stop
-            | Fault::Restart => "leader",
+            | Fault::Restart
+            | Fault::CrashLoop
+            | Fault::KillInStart => "leader",
             Fault::Slow | Fault::Cut => "a-follower",
             Fault::Isolate
             | Fault::Halves
@@ -212,6 +228,8 @@ impl Fault {
             Fault::Halves => &[SIDE],
             Fault::OneWay => &[DIRECTION],
             Fault::Stop | Fault::Restart => &[life::GRACE],
+            Fault::CrashLoop => &[life::PERIOD],
+            Fault::KillInStart => &[life::AFTER],
             _ => &[],
         }
     }

@@ -107,7 +107,9 @@ impl PlannedFault {
                 let act = topology::majorities_ring(all.clone(), rng);
                 return Ok(Resolved { targets: names(&all), act });
             }
-            Fault::Stop | Fault::Restart => self.life(&nodes),
+            Fault::Stop | Fault::Restart | Fault::CrashLoop | Fault::KillInStart => {
+                self.life(&nodes)
+            }
             Fault::OneWay => topology::one_way(&nodes, &rest, self.parameters.text("direction")),
         };
         Ok(Resolved { targets: names(&nodes), act })

@@ -53,11 +53,17 @@ pub fn from_pidfile(path: &str) -> Option<ProcessId> {
 pub fn state(process: &ProcessId) -> ProcessState {
     match stat(process.pid) {
         Some((_, start)) if start != process.start => ProcessState::Absent,
+        // Its first thread has ended. While another has not, its files and ports are still open.
+        Some(('Z' | 'X', _)) if 1 < threads(process.pid) => ProcessState::Running,
         Some(('Z' | 'X', _)) => ProcessState::Zombie,
         Some(('T' | 't', _)) => ProcessState::Stopped,
         Some(_) => ProcessState::Running,
         None => ProcessState::Absent,
     }
+}
+
+fn threads(pid: i32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// Signals a process, its group and all its descendants: a database server's children lead groups

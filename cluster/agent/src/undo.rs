@@ -93,6 +93,8 @@ impl Undo {
 
 /// How long a process that was asked to end is given once more when its fault is undone.
 const LAST_GRACE: Duration = Duration::from_secs(2);
+/// How long what runs is looked at before it counts as running.
+const DYING: Duration = Duration::from_millis(50);
 /// How long a kill may take to show.
 const KILLED: Duration = Duration::from_millis(500);
 
@@ -104,8 +106,9 @@ fn restart(start: &Start) -> Result<String, String> {
     if let Some(hold) = start.hold.as_ref().filter(|path| Path::new(path).exists()) {
         return Ok(format!("left to whoever made {hold}"));
     }
+    // One that was killed this very moment, by a worker that has died since, runs for a little yet.
     if let Some(running) = process::from_pidfile(&start.pidfile)
-        && !gone(process::state(&running))
+        && !gone(process::wait(&running, DYING, gone))
     {
         return Ok(format!("process {} already runs", running.pid));
     }

@@ -1,9 +1,10 @@
 //! The driver for the simulator: the same core, on virtual time, with the store's simulated world.
 
+mod lives;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use history::{Evidence, TelemetryEvent};
-use nemesis::life::Life;
 use nemesis::{Act, ActReport};
 use store::sim::World;
 use store::wire::TxnRequest;
@@ -19,6 +20,7 @@ use crate::config::TestSpec;
 use crate::error::UserError;
 use crate::run_folder::RunFolder;
 use crate::run_info;
+use lives::Lives;
 
 /// Virtual time after which a run is given up, ns: something waits for what never comes.
 const LIMIT: u64 = 3_600_000_000_000;
@@ -54,6 +56,7 @@ pub fn run(
         sample_every: plan::ns(spec.sample_ms),
         next_sample: 0,
         canary: canary.as_deref(),
+        lives: Lives::default(),
     };
     let ended = simulation.run().map_err(disk);
     let mut notes = simulation.core.notes().to_vec();
@@ -85,6 +88,7 @@ struct Simulation<'a> {
     sample_every: u64,
     next_sample: u64,
     canary: Option<&'a Canary>,
+    lives: Lives,
 }
 
 impl Simulation<'_> {
@@ -98,11 +102,14 @@ impl Simulation<'_> {
                 self.world.next_event_at(),
                 self.deadlines.first().map(|(at, _)| *at),
                 Some(self.next_sample),
+                self.lives.next_at(),
             ];
             let next = moments.into_iter().flatten().min().unwrap_or(LIMIT);
             self.now = self.now.max(next);
-            // One fixed order at a moment: the world, deadlines, samples, the core's own wake.
+            // One fixed order at a moment: the world, processes that are killed or started,
+            // deadlines, samples, the core's own wake.
             self.world.advance_to(self.now);
+            self.turn_lives(&mut out);
             for (id, outcome) in self.world.take_replies() {
                 self.answer(id, translate(outcome, &self.names), &mut out);
             }
@@ -168,11 +175,19 @@ impl Simulation<'_> {
                     self.world.submit(node, id, txn);
                 }
                 Output::Inject { id, act } => {
-                    let report = self.act(&act, true);
-                    self.core.step(self.now, Input::Acted { id, report }, &mut more);
+                    let report = match &act {
+                        Act::Live { nodes, life } => self.live(&id, nodes, *life),
+                        _ => Some(self.act(&act, true)),
+                    };
+                    if let Some(report) = report {
+                        self.core.step(self.now, Input::Acted { id, report }, &mut more);
+                    }
                 }
                 Output::Undo { id, act } => {
-                    let report = self.act(&act, false);
+                    let report = match &act {
+                        Act::Live { nodes, .. } => self.revive(&id, nodes),
+                        _ => self.act(&act, false),
+                    };
                     self.core.step(self.now, Input::Undone { id, report }, &mut more);
                 }
             }
@@ -199,28 +214,14 @@ impl Simulation<'_> {
                 true => self.world.cut(link.at, link.from),
                 false => self.world.restore(link.at, link.from),
             }),
-            Act::Live { nodes, life } => {
-                nodes.iter().for_each(|node| self.live(*node, *life, inject))
-            }
-            // The store has no such command, and a test that wants one is refused.
-            Act::StepDown { .. } => {}
+            // The store has no such command, and a test that wants one is refused; lives have
+            // turns of their own.
+            Act::StepDown { .. } | Act::Live { .. } => {}
         }
         let evidence = self.evidence(act, inject);
         let result = ActReport::judge(&evidence);
         let mechanism = "simulated".to_owned();
         ActReport { mechanism, result, evidence, took: 0, error: None }
-    }
-
-    /// A process ended otherwise than by one kill. The store obeys within no time at all.
-    fn live(&mut self, node: usize, life: Life, inject: bool) {
-        match (life, inject) {
-            (Life::Stop { .. }, true) => self.world.stop(node),
-            (Life::Restart { .. }, true) => {
-                self.world.stop(node);
-                self.world.start(node);
-            }
-            (_, false) => self.world.start(node),
-        }
     }
 
     /// Looks at the world, as probes do on hosts.
@@ -246,8 +247,7 @@ impl Simulation<'_> {
         }
         let expected = match (act, inject) {
             (_, false) => "running",
-            (Act::Live { life: Life::Restart { .. }, .. }, true) => "running",
-            (Act::Kill { .. } | Act::Live { .. }, true) => "absent",
+            (Act::Kill { .. }, true) => "absent",
             _ => "stopped",
         };
         let process = |node: &usize| {

@@ -3,7 +3,7 @@
 //! | act | `allow` | `data_is_disposable` |
 //! |---|---|---|
 //! | pause, slow | process | no |
-//! | kill, stop, restart | process | unless an acknowledged write is on another node too |
+//! | what ends a process | process | unless an acknowledged write is on another node too |
 //! | partitions, packet loss | network | likewise: what a cut-off leader took may be lost |
 //! | clocks | clock | no |
 //! | disks | disk | yes |
@@ -70,7 +70,8 @@ impl Rules {
 /// another node may be promoted that lacks what only the ended one had.
 fn loss(family: &str, fault: &str) -> Loss {
     match (family, fault) {
-        ("process", "kill" | "stop" | "restart") | ("network", _) => Loss::UnlessSynchronous,
+        ("process", "kill" | "stop" | "restart" | "crash-loop" | "kill-in-start")
+        | ("network", _) => Loss::UnlessSynchronous,
         ("process" | "clock", _) => Loss::Never,
         // Disk, membership, failover; and what nobody has thought of yet.
         _ => Loss::Always,
@@ -180,6 +181,8 @@ mod tests {
             ("kill", "process", Loss::UnlessSynchronous),
             ("stop", "process", Loss::UnlessSynchronous),
             ("restart", "process", Loss::UnlessSynchronous),
+            ("crash-loop", "process", Loss::UnlessSynchronous),
+            ("kill-in-start", "process", Loss::UnlessSynchronous),
             ("isolate", "network", Loss::UnlessSynchronous),
             ("bump", "clock", Loss::Never),
             ("lose-unsynced", "disk", Loss::Always),

@@ -176,11 +176,12 @@ impl Lives {
     }
 
     /// Turns a fault, or all, no more. A start command that is under way is waited for, so that
-    /// whoever undoes the fault does not give another.
+    /// whoever undoes the fault does not give another; and the end of what was killed, so that it
+    /// is not taken for running.
     pub fn forget(&mut self, fault: Option<&str>) {
         let gone = |life: &Life| fault.is_none_or(|fault| fault == life.fault);
         for life in self.all.iter_mut().filter(|life| gone(life)) {
-            life.finish_start();
+            life.finish();
         }
         self.all.retain(|life| !gone(life));
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::{Plan, Story};
+use crate::clock::boottime_ms;
 use crate::external::{External, Starting};
 use crate::process;
 use crate::proto::{ProcessId, ProcessState, Start};
@@ -97,7 +98,7 @@ impl Life {
         match self.step {
             // Whenever the loop comes round, which it does after this at the latest.
             Step::Asked { .. } | Step::Dying { .. } | Step::Starting(_) => {
-                Some(crate::clock::boottime_ms() + LOOK_MS)
+                Some(boottime_ms() + LOOK_MS)
             }
             Step::Up { since } => Some(since + self.up_ms()),
             Step::Over => None,
@@ -227,21 +228,31 @@ impl Life {
         Ok(())
     }
 
-    /// Waits for a start command that is under way; bounded by its own limit.
-    pub(super) fn finish_start(&mut self) {
-        while let Step::Starting(starting) = &mut self.step {
-            match starting.poll() {
-                Ok(None) => std::thread::sleep(Duration::from_millis(20)),
-                Ok(Some(_)) | Err(_) => self.step = Step::Over,
+    /// Waits for a start or a kill that is under way; bounded by the limit of either.
+    pub(super) fn finish(&mut self) {
+        loop {
+            let under_way = match &mut self.step {
+                Step::Starting(starting) => matches!(starting.poll(), Ok(None)),
+                Step::Dying { tree, until } => {
+                    tree.retain(|process| !gone(process));
+                    !tree.is_empty() && boottime_ms() < *until
+                }
+                Step::Asked { .. } | Step::Up { .. } | Step::Over => false,
+            };
+            if !under_way {
+                self.step = Step::Over;
+                return;
             }
+            std::thread::sleep(Duration::from_millis(LOOK_MS));
         }
     }
 
     pub(super) fn story(&self, now: u64) -> Story {
         let latest = process::from_pidfile(&self.start.pidfile);
         let state = |process: &ProcessId| process::state(process);
+        // A loop is one when it has come round.
         let repeats = matches!(self.plan, Plan::CrashLoop { .. });
-        let tried = 0 < self.starts || self.error.is_some();
+        let round = 2 <= self.kills || self.error.is_some();
         Story {
             first: self.first.clone(),
             first_state: state(&self.first),
@@ -254,7 +265,7 @@ impl Life {
             starts: self.starts,
             listened: self.listened,
             age_ms: now - self.began,
-            settled: matches!(self.step, Step::Over) || repeats && tried,
+            settled: matches!(self.step, Step::Over) || repeats && round,
             error: self.error.clone(),
         }
     }

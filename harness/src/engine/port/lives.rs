@@ -53,7 +53,7 @@ impl HostPort {
     }
 
     /// Lets every node's process live again.
-    pub(super) fn revive(&self, id: &str, nodes: &[usize], _life: Life) -> ActReport {
+    pub(super) fn revive(&self, id: &str, nodes: &[usize], life: Life) -> ActReport {
         let started = Instant::now();
         let revived = self.at_once(nodes, &|node| {
             // An agent that was healed meanwhile knows nothing of it any more.
@@ -62,16 +62,21 @@ impl HostPort {
             let pidfile = self.system.start(node).pidfile;
             match self.ask_one(node, Ask::State { pidfile })? {
                 Answer::Process { process, state } => {
-                    let first = story.map(|story| story.first);
-                    Ok(of_revived(self.name(node), first.as_ref(), process.as_ref(), state))
+                    let (name, process) = (self.name(node), process.as_ref());
+                    let first = story.as_ref().map(|story| &story.first);
+                    let mut probes = vec![of_revived(name, first, process, state)];
+                    if let (Life::CrashLoop { .. }, Some(story)) = (life, &story) {
+                        probes.push(of_loop(name, story));
+                    }
+                    Ok(probes)
                 }
                 other => Err(format!("unexpected answer {other:?}")),
             }
         });
         let (mut evidence, mut errors) = (Vec::new(), Vec::new());
-        for (_, probe) in revived {
-            match probe {
-                Ok(probe) => evidence.push(probe),
+        for (_, probes) in revived {
+            match probes {
+                Ok(probes) => evidence.extend(probes),
                 Err(error) => errors.push(error),
             }
         }
@@ -83,6 +88,10 @@ impl HostPort {
         match life {
             Life::Stop { grace_ms } => Plan::Stop { graceful, grace_ms },
             Life::Restart { grace_ms } => Plan::Restart { graceful, grace_ms },
+            Life::CrashLoop { period_ms } => Plan::CrashLoop { period_ms },
+            Life::KillInStart { after_ms } => {
+                Plan::KillInStart { after_ms, address: self.system.address(node) }
+            }
         }
     }
 
@@ -96,8 +105,11 @@ impl HostPort {
 
 /// How long it may take until it has come to pass.
 fn limit(life: Life) -> Duration {
-    let (Life::Stop { grace_ms } | Life::Restart { grace_ms }) = life;
-    Duration::from_millis(grace_ms) + START_LIMIT
+    let ms = match life {
+        Life::Stop { grace_ms: ms } | Life::Restart { grace_ms: ms } => ms,
+        Life::CrashLoop { period_ms: ms } | Life::KillInStart { after_ms: ms } => ms,
+    };
+    Duration::from_millis(ms) + START_LIMIT
 }
 
 fn report(
@@ -124,40 +136,71 @@ fn named(process: &ProcessId) -> String {
     format!("process {} (started at tick {})", process.pid, process.start)
 }
 
+fn evidence(probe: String, expected: &str, observed: String, holds: bool) -> Evidence {
+    Evidence { probe, expected: expected.to_owned(), observed, holds }
+}
+
 /// What the process table must show of a life.
 fn of_life(name: &str, life: Life, story: &Story) -> Vec<Evidence> {
-    let first = named(&story.first);
-    let evidence = |probe: String, expected: &str, observed: String, holds: bool| Evidence {
-        probe,
-        expected: expected.to_owned(),
-        observed,
-        holds,
-    };
     let state = story.first_state;
-    let mut all =
-        vec![evidence(format!("{name} {first}"), "absent", state.as_str().to_owned(), gone(state))];
-    let (Life::Stop { grace_ms } | Life::Restart { grace_ms }) = life;
+    let probe = format!("{name} {}", named(&story.first));
+    let mut all = vec![evidence(probe, "absent", state.as_str().to_owned(), gone(state))];
+    let now = story.latest.as_ref().filter(|_| !gone(story.latest_state));
+    let seen = now.map_or_else(|| "none".to_owned(), named);
+    let probe = format!("{name} process");
+    match life {
+        Life::Stop { grace_ms } => {
+            all.push(of_end(name, grace_ms, story));
+            all.push(evidence(probe, "none", seen, now.is_none()));
+        }
+        Life::Restart { grace_ms } => {
+            all.push(of_end(name, grace_ms, story));
+            let holds = now.is_some_and(|process| *process != story.first);
+            all.push(evidence(probe, "another", seen, holds));
+        }
+        Life::CrashLoop { .. } => all.push(of_loop(name, story)),
+        Life::KillInStart { .. } => {
+            let listened = match story.listened {
+                Some(true) => "it listened already",
+                Some(false) => "it did not listen yet",
+                None => "it was not killed in its start",
+            };
+            let (kills, starts) = (story.kills, story.starts);
+            all.push(evidence(
+                format!("{name} killed in its start"),
+                "kills 2, starts 1",
+                format!("kills {kills}, starts {starts}; {listened}"),
+                (kills, starts) == (2, 1) && story.listened.is_some(),
+            ));
+            all.push(evidence(probe, "none", seen, now.is_none()));
+        }
+    }
+    all
+}
+
+/// Whether a process ended in good order.
+fn of_end(name: &str, grace_ms: u64, story: &Story) -> Evidence {
     let observed = match story.ended_ms {
         Some(ms) if story.forced => format!("ended after {ms} ms, killed"),
         Some(ms) => format!("ended after {ms} ms"),
         None => "not ended".to_owned(),
     };
-    all.push(evidence(
+    evidence(
         format!("{name} {} sent to {}", story.sent, story.first.pid),
         &format!("ended within {grace_ms} ms, not killed"),
         observed,
         story.ended_ms.is_some() && !story.forced,
-    ));
-    let now = story.latest.as_ref().filter(|_| !gone(story.latest_state));
-    let seen = now.map_or_else(|| "none".to_owned(), named);
-    all.push(match life {
-        Life::Stop { .. } => evidence(format!("{name} process"), "none", seen, now.is_none()),
-        Life::Restart { .. } => {
-            let holds = now.is_some_and(|process| *process != story.first);
-            evidence(format!("{name} process"), "another", seen, holds)
-        }
-    });
-    all
+    )
+}
+
+/// Whether a loop has come round.
+fn of_loop(name: &str, story: &Story) -> Evidence {
+    let Story { kills, starts, age_ms, .. } = story;
+    let mut observed = format!("kills {kills}, starts {starts}, in {age_ms} ms");
+    if let Some(error) = &story.error {
+        observed.push_str(&format!("; {error}"));
+    }
+    evidence(format!("{name} killed again"), "kills 2 or more", observed, 2 <= *kills)
 }
 
 /// Of a node whose process lives again.
@@ -220,6 +263,20 @@ mod tests {
         assert_eq!(holds(stop, &came_back), [true, true, false]);
         assert_eq!(holds(Life::Restart { grace_ms: 500 }, &came_back), [true, true, true]);
         assert_eq!(holds(Life::Restart { grace_ms: 500 }, &story()), [true, true, false]);
+    }
+
+    #[test]
+    fn what_is_killed_again_was_killed_twice() {
+        let crash_loop = Life::CrashLoop { period_ms: 100 };
+        let once = Story { sent: "SIGKILL".to_owned(), kills: 1, starts: 1, ..story() };
+        assert_eq!(holds(crash_loop, &once), [true, false]);
+        assert_eq!(holds(crash_loop, &Story { kills: 2, ..once.clone() }), [true, true]);
+        let in_start = Life::KillInStart { after_ms: 50 };
+        assert_eq!(holds(in_start, &once), [true, false, true]);
+        let killed = Story { kills: 2, listened: Some(false), ..once };
+        assert_eq!(holds(in_start, &killed), [true, true, true]);
+        let said = of_life("n1", in_start, &killed);
+        assert_eq!(said[1].observed, "kills 2, starts 1; it did not listen yet");
     }
 
     #[test]
