@@ -42,6 +42,11 @@ fn mistakes_are_named_with_what_to_try() {
             "snapshot needs mongodb.transactions = true",
         ),
         (&["run", "--fault", "step-dwn"][..], "did you mean step-down?"),
+        (&["run", "--policy", "driver"][..], "the policy driver is for a MongoDB that splitbrain"),
+        (
+            &["run", "--system", "mongodb", "--set", "mongodb.read_preference=nearest"][..],
+            "it needs --policy driver, not leader",
+        ),
         (&["run", "--fault", "step-down"][..], "step-down is refused: no command asks a leader of"),
         (
             &["run", "--system", "postgres", "--fault", "leader-step-down"][..],

@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use support::{errors, lab_works, run, verdict};
 
 /// Whether there is a lab and a server for it; says loudly if there is not.
@@ -124,6 +126,49 @@ fn followers_show_old_values_unless_the_session_is_causal() {
         assert_eq!(verdict(&clean, checker), "valid", "{clean}");
         assert_eq!(clean["checkers"][checker]["role"], "promised", "{clean}");
     }
+}
+
+/// The nodes that completions of a run name, those of reads and those of writes.
+fn answered(run: &std::path::Path) -> [BTreeSet<String>; 2] {
+    let text = std::fs::read_to_string(run.join("history.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut nodes = [BTreeSet::new(), BTreeSet::new()];
+    for line in lines.filter(|line| line["target"] == "driver") {
+        match line["type"].as_str().unwrap() {
+            "invoke" => assert_eq!(line["node"], serde_json::Value::Null, "{line}"),
+            "ok" => {
+                let writes = usize::from(line["value"][0][0] != "r");
+                nodes[writes].insert(line["node"].as_str().unwrap().to_owned());
+            }
+            _ => {}
+        }
+    }
+    nodes
+}
+
+#[test]
+fn the_driver_routes_by_its_read_preference_and_says_who_answered() {
+    if !mongodb_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = |preference: &str| {
+        let set = format!("mongodb.read_preference={preference}");
+        // For less than an election timeout: the primary goes on, and all others are behind.
+        let fault = ["--fault", "leader-alone@1s+1200ms", "--time-limit", "3500ms"];
+        let flags = ["--workload", "profile", "--policy", "driver", "--set", &set];
+        let more = [&fault[..], &["--set", "mongodb.write_concern=1"]].concat();
+        let flags = [&["--system", "mongodb"], &flags[..], &more].concat();
+        let (_, judged, said) = support::judged(folder.path(), preference, &flags);
+        let [reads, writes] = answered(&support::only_run(folder.path(), preference));
+        assert_eq!(writes.len(), 1, "{writes:?}: one member leads");
+        (verdict(&judged, "read-your-writes").to_owned(), reads, writes, said)
+    };
+    let (stale, reads, writes, said) = run("secondary");
+    assert_eq!(stale, "invalid", "{said}");
+    assert!(!reads.is_empty() && reads.is_disjoint(&writes), "{reads:?} {writes:?}");
+    let (own, reads, writes, said) = run("primary");
+    assert_eq!((own.as_str(), reads), ("valid", writes), "{said}");
 }
 
 #[test]

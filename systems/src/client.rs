@@ -19,6 +19,20 @@ pub struct StepRequest {
     pub token: Option<u64>,
     /// Whether the answer shall carry a token: it may cost a further round trip.
     pub wants_token: bool,
+    /// Whether the client itself chooses the node: the one that it is told means nothing then, and
+    /// the reply is [`StepReply::Routed`].
+    pub routed: bool,
+}
+
+/// A request that a client which chooses its nodes itself has sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// To whom; `None` for a node that is none of the test's.
+    pub node: Option<usize>,
+    /// How long before the reply, ns.
+    pub ago: u64,
+    /// What came of it: `ok`, or the error.
+    pub outcome: String,
 }
 
 /// What came of a request.
@@ -61,6 +75,13 @@ pub enum StepReply {
         reason: String,
         /// Where the system says it stands, if it does.
         position: Option<serde_json::Value>,
+    },
+    /// What came of a request whose nodes the client chose.
+    Routed {
+        /// Whom it asked, in order; empty if nothing was sent.
+        asked: Vec<Asked>,
+        /// What came of it; never routed itself.
+        reply: Box<StepReply>,
     },
 }
 

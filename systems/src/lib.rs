@@ -21,6 +21,6 @@ pub mod system;
 pub mod uri;
 
 pub use bundled::{StoreSettings, StoreSystem};
-pub use client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
+pub use client::{Asked, Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
 pub use operator::Operator;
 pub use system::{LogFile, Nodes, System, SystemError};

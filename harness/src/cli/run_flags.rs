@@ -328,6 +328,7 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
     if spec.system == SystemKind::Mongodb {
         let names = crate::gate::names(spec)?;
         let check = spec.mongodb.check(&names);
+        let check = check.and_then(|()| spec.mongodb.check_policy(&spec.workload.policy));
         check.map_err(|(field, what)| UserError::usage(what).at(field))?;
         if spec.lab == LabSpec::Sim {
             let hint = "the simulator runs the bundled store alone: leave --lab sim out";
@@ -364,7 +365,7 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
     }
     let workloads: Vec<&str> = workload::all().iter().map(|workload| workload.name).collect();
     known("workload", &spec.workload.name, &workloads)?;
-    known("policy", &spec.workload.policy, &policy::NAMES.map(|(name, _)| name))?;
+    check_policy(spec, attached)?;
     let workload = plan::workload_of(spec)?;
     plan::check_needs(workload, &plan::capabilities(spec), spec.shards())?;
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -375,6 +376,16 @@ fn validate(spec: &TestSpec) -> Result<(), UserError> {
         return Err(UserError::usage(what).at("--name").hint(hint));
     }
     validate_faults(spec)
+}
+
+fn check_policy(spec: &TestSpec, attached: bool) -> Result<(), UserError> {
+    known("policy", &spec.workload.policy, &policy::NAMES.map(|(name, _)| name))?;
+    if spec.workload.policy == "driver" && (spec.system != SystemKind::Mongodb || attached) {
+        let what = "the policy driver is for a MongoDB that splitbrain builds";
+        let hint = "no other client chooses nodes by itself";
+        return Err(UserError::usage(what).at("--policy").hint(hint));
+    }
+    Ok(())
 }
 
 fn validate_faults(spec: &TestSpec) -> Result<(), UserError> {

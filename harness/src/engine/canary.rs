@@ -96,7 +96,8 @@ mod tests {
     use crate::config::CanarySpec;
 
     fn request(mops: Vec<MicroOp>) -> StepRequest {
-        StepRequest { mops, leader: true, session: 3, token: None, wants_token: false }
+        let (token, wants_token, routed) = (None, false, false);
+        StepRequest { mops, leader: true, session: 3, token, wants_token, routed }
     }
 
     #[test]

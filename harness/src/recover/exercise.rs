@@ -243,7 +243,8 @@ fn connect(spec: &TestSpec, run: &str) -> Result<(Arc<Nodes>, Arc<Nodes>), UserE
 
 fn request(mop: MicroOp) -> StepRequest {
     let leader = !mop.is_read();
-    StepRequest { mops: vec![mop], leader, session: 0, token: None, wants_token: false }
+    let (token, wants_token, routed) = (None, false, false);
+    StepRequest { mops: vec![mop], leader, session: 0, token, wants_token, routed }
 }
 
 /// Writes until a write is acknowledged.

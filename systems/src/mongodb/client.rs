@@ -1,11 +1,12 @@
-//! The client: the official driver with a direct connection to each member.
+//! The client: the official driver with a direct connection to each member, and one to the whole
+//! set for sessions that leave it to the driver whom to ask ([`routed`]).
 //!
 //! Direct, so that a session can talk to a deposed leader and to a minority. What the driver keeps
 //! for a session at one member (causal time) is carried to the next by us, as its documentation
 //! says.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use ::mongodb::bson::Document;
@@ -22,6 +23,7 @@ use tokio::sync::OnceCell;
 use super::connect::{Login, Peer, direct};
 use super::documents::{self, Done};
 use super::errors::{Stage, classify};
+use super::routed::{self, Log};
 use super::seat::{self, Clock, Hello, Seat};
 use super::spec::{MongoSpec, ReadConcern, WriteConcern};
 use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
@@ -41,9 +43,11 @@ pub struct MongoClient {
     database: String,
     spec: MongoSpec,
     model: Model,
-    /// Made in the runtime that first asks.
+    /// Made in the runtime that first asks: one a member, and at the end that to the whole set.
     drivers: Vec<OnceCell<Driver>>,
-    /// By session and node.
+    /// What that last one sent.
+    log: Arc<Log>,
+    /// By session and driver.
     seats: Mutex<BTreeMap<(usize, usize), Seat>>,
     /// Sessions' causal clocks.
     clocks: Mutex<BTreeMap<usize, Clock>>,
@@ -59,6 +63,13 @@ struct Turn<'a> {
     stage: &'a Mutex<Stage>,
     /// How long a read may wait for its moment.
     limit: Option<Duration>,
+}
+
+/// How far a request has got, for who gives it up.
+struct Course {
+    stage: Mutex<Stage>,
+    /// The session in the log, if the driver chooses whom to ask.
+    watched: Mutex<Option<Vec<u8>>>,
 }
 
 /// What ends a request early.
@@ -86,24 +97,39 @@ impl MongoClient {
         spec: MongoSpec,
         model: Model,
     ) -> MongoClient {
-        let drivers = peers.iter().map(|_| OnceCell::new()).collect();
+        let drivers = (0..=peers.len()).map(|_| OnceCell::new()).collect();
         let (seats, clocks, newest) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let database = database.to_owned();
-        MongoClient { peers, login, database, spec, model, drivers, seats, clocks, newest }
+        let (database, log) = (database.to_owned(), Arc::default());
+        MongoClient { peers, login, database, spec, model, drivers, log, seats, clocks, newest }
     }
 
-    async fn driver(&self, node: usize) -> Result<&Driver, Error> {
-        let make = || async { direct(&self.peers[node], &self.login, self.spec.retryable_writes) };
-        self.drivers[node].get_or_try_init(make).await
+    /// That of a member, or, after the last, that of the whole set.
+    async fn driver(&self, place: usize) -> Result<&Driver, Error> {
+        let make = || async {
+            match self.peers.get(place) {
+                Some(member) => direct(member, &self.login, self.spec.retryable_writes),
+                None => routed::whole_set(&self.peers, &self.login, &self.spec, &self.log).await,
+            }
+        };
+        self.drivers[place].get_or_try_init(make).await
     }
 
-    fn collection(&self, driver: &Driver, leader: bool) -> Collection<Document> {
-        let options = CollectionOptions::builder()
-            .read_concern(self.read_concern(leader))
+    fn collection(&self, turn: &Turn<'_>) -> Collection<Document> {
+        let StepRequest { leader, routed, .. } = *turn.request;
+        let mut options = CollectionOptions::builder()
+            .read_concern(self.read_concern(leader || routed))
             .write_concern(self.write_concern())
             .build();
+        // A transaction is the primary's alone, and the driver refuses it any other preference.
+        if routed && !self.in_transaction(turn.request) {
+            options.selection_criteria = Some(routed::criteria(&self.spec));
+        }
         let name = documents::collection(self.model);
-        driver.database(&self.database).collection_with_options(name, options)
+        turn.driver.database(&self.database).collection_with_options(name, options)
+    }
+
+    fn in_transaction(&self, request: &StepRequest) -> bool {
+        self.spec.transactions && 1 < request.mops.len()
     }
 
     fn read_concern(&self, leader: bool) -> DriverRead {
@@ -139,14 +165,14 @@ impl MongoClient {
 
     async fn run(
         &self,
-        node: usize,
+        place: usize,
         request: &StepRequest,
-        stage: &Mutex<Stage>,
+        course: &Course,
         deadline: Duration,
     ) -> StepReply {
         let opened = async {
-            let driver = self.driver(node).await?;
-            let taken = held(&self.seats).remove(&(request.session, node));
+            let driver = self.driver(place).await?;
+            let taken = held(&self.seats).remove(&(request.session, place));
             let causal = self.spec.causal || request.wants_token || request.token.is_some();
             let seat = match taken {
                 Some(seat) => seat,
@@ -159,11 +185,15 @@ impl MongoClient {
             Err(error) => return classify(&error, Stage::Reading),
         };
         self.set_clock(request, &mut seat);
+        if request.routed {
+            *held(&course.watched) = self.log.watch(&seat.session);
+        }
         let limit = match request.token {
             Some(_) => Some(TOKEN_WAIT),
-            // Half, so that another node can be asked.
-            None => self.spec.causal.then_some(deadline / 2),
+            // Half, so that another node can be asked: which the driver does not do.
+            None => (self.spec.causal && !request.routed).then_some(deadline / 2),
         };
+        let stage = &course.stage;
         let mut turn = Turn { driver, seat, request, stage, limit };
         let mut reply = self.serve(&mut turn).await;
         held(&self.newest).learn(&turn.seat.session);
@@ -171,15 +201,17 @@ impl MongoClient {
             let mut clocks = held(&self.clocks);
             clocks.entry(request.session).or_default().learn(&turn.seat.session);
         }
-        if let StepReply::Refused { leader, .. } = &mut reply {
+        if let StepReply::Refused { leader, .. } = &mut reply
+            && !request.routed
+        {
             turn.seat.election = None;
             *leader = self.leader_by(driver).await;
         }
         // A driver's session with an open transaction is dropped, which aborts it.
-        let open = self.spec.transactions && 1 < request.mops.len();
+        let open = self.in_transaction(request);
         let fit = !open && !matches!(reply, StepReply::Unknown { .. });
         if fit || matches!(reply, StepReply::Ok { .. }) {
-            held(&self.seats).insert((request.session, node), turn.seat);
+            held(&self.seats).insert((request.session, place), turn.seat);
         }
         reply
     }
@@ -231,8 +263,9 @@ impl MongoClient {
                 return Err(not_leader("the node is a secondary"));
             }
         }
-        let mops = match (self.spec.transactions && 1 < turn.request.mops.len(), reads_only) {
-            (true, true) if !turn.request.leader => self.at_one_moment(turn).await?,
+        let moment = !turn.request.leader && !turn.request.routed;
+        let mops = match (self.in_transaction(turn.request), reads_only) {
+            (true, true) if moment => self.at_one_moment(turn).await?,
             (true, _) => self.transact(turn).await?,
             (false, _) => self.one_by_one(turn).await?,
         };
@@ -249,7 +282,7 @@ impl MongoClient {
 
     /// Every micro-operation by itself. Once a write has happened the whole can no longer fail.
     async fn one_by_one(&self, turn: &mut Turn<'_>) -> Result<Vec<MicroOp>, Ended> {
-        let collection = self.collection(turn.driver, turn.request.leader);
+        let collection = self.collection(turn);
         let mut mops = Vec::with_capacity(turn.request.mops.len());
         let mut wrote = false;
         for mop in &turn.request.mops {
@@ -280,7 +313,7 @@ impl MongoClient {
 
     /// A multi-document transaction.
     async fn transact(&self, turn: &mut Turn<'_>) -> Result<Vec<MicroOp>, Ended> {
-        let collection = self.collection(turn.driver, true);
+        let collection = self.collection(turn);
         let session = &mut turn.seat.session;
         set(turn.stage, Stage::Open);
         session.start_transaction().with_options(self.transaction()).await?;
@@ -359,6 +392,18 @@ fn set(stage: &Mutex<Stage>, to: Stage) {
     *held(stage) = to;
 }
 
+/// What is known of a request without an answer in time.
+fn late(stage: Stage) -> StepReply {
+    let reason = match stage {
+        Stage::Reading => "no answer in time; no write was sent",
+        Stage::Open => "no answer in time; no commit was sent",
+        Stage::Writing | Stage::WritingAgain | Stage::Committing => {
+            return StepReply::unknown("no answer in time");
+        }
+    };
+    StepReply::NotSent { reason: reason.to_owned() }
+}
+
 /// What a client of such a replica set can express.
 pub fn capabilities(spec: &MongoSpec) -> Capabilities {
     let (atomic, reads) = spec.atomicity();
@@ -372,23 +417,21 @@ impl Client for MongoClient {
 
     fn apply(&self, node: usize, request: StepRequest, deadline: Duration) -> ReplyFuture<'_> {
         Box::pin(async move {
-            let stage = Mutex::new(Stage::Reading);
-            let run = self.run(node, &request, &stage, deadline);
-            match tokio::time::timeout(deadline, run).await {
-                Ok(reply) => reply,
-                // The request was dropped and its connection closed: nothing is cancelled.
-                Err(_) => match *held(&stage) {
-                    Stage::Reading => StepReply::NotSent {
-                        reason: "no answer in time; no write was sent".to_owned(),
-                    },
-                    Stage::Open => StepReply::NotSent {
-                        reason: "no answer in time; no commit was sent".to_owned(),
-                    },
-                    Stage::Writing | Stage::WritingAgain | Stage::Committing => {
-                        StepReply::unknown("no answer in time")
-                    }
-                },
+            let course = Course { stage: Mutex::new(Stage::Reading), watched: Mutex::default() };
+            let place = if request.routed { self.peers.len() } else { node };
+            let run = self.run(place, &request, &course, deadline);
+            // If it is late the request is dropped and its connection closed: nothing is cancelled.
+            let reply = tokio::time::timeout(deadline, run).await;
+            let stage = *held(&course.stage);
+            if !request.routed {
+                return reply.unwrap_or_else(|_| late(stage));
             }
+            let watched = held(&course.watched).take();
+            let (asked, changing) = watched.map(|key| self.log.take(&key)).unwrap_or_default();
+            // The driver may have looked for a member all the time.
+            let reply =
+                reply.unwrap_or_else(|_| late(if changing { stage } else { Stage::Reading }));
+            StepReply::Routed { asked, reply: Box::new(reply) }
         })
     }
 

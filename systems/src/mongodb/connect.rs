@@ -74,25 +74,31 @@ impl From<SocketAddr> for Peer {
 /// then on.
 pub fn direct(member: &Peer, login: &Login, retryable_writes: bool) -> Result<Client, Error> {
     let host = ServerAddress::Tcp { host: member.host.clone(), port: Some(member.port) };
+    let mut options = options(vec![host], login);
+    options.direct_connection = Some(true);
+    options.server_selection_timeout = Some(SELECT);
+    options.retry_writes = Some(retryable_writes);
+    Client::with_options(options)
+}
+
+/// What every client is set to: nothing is sent again.
+pub fn options(hosts: Vec<ServerAddress>, login: &Login) -> ClientOptions {
     let mut credential = Credential::builder()
         .username(login.user.clone())
         .source(login.source.clone())
         .password(login.password.clone())
         .build();
     credential.mechanism = login.mechanism.clone();
-    let options = ClientOptions::builder()
-        .hosts(vec![host])
-        .direct_connection(true)
+    ClientOptions::builder()
+        .hosts(hosts)
         .app_name("splitbrain".to_owned())
         .credential(credential)
         .connect_timeout(CONNECT)
         .heartbeat_freq(CONNECT)
-        .server_selection_timeout(SELECT)
         .retry_reads(false)
-        .retry_writes(retryable_writes)
+        .retry_writes(false)
         .max_adaptive_retries(0)
         .max_pool_size(POOL_MAX)
         .max_connecting(CONNECTING_MAX)
-        .build();
-    Client::with_options(options)
+        .build()
 }

@@ -13,6 +13,7 @@ pub mod promises;
 pub mod provision;
 pub mod replica_set;
 pub mod rollback;
+pub mod routed;
 pub mod sample;
 pub mod seat;
 pub mod spec;
@@ -240,7 +241,7 @@ impl System for MongoSystem {
         let version = self.servers.get().map(|servers| servers[0].version.clone());
         BTreeMap::from([
             ("server".to_owned(), version.unwrap_or_default()),
-            ("driver".to_owned(), "the crate mongodb, direct connections".to_owned()),
+            ("driver".to_owned(), "the crate mongodb".to_owned()),
         ])
     }
 

@@ -18,7 +18,7 @@ pub fn promises(spec: &MongoSpec, policy: &str) -> Promises {
     let durable = spec.write_concern == WriteConcern::Majority;
     promises.set("lost-writes", keeps_acknowledged(durable));
     let linearizable =
-        durable && spec.read_concern == ReadConcern::Linearizable && policy == "leader";
+        durable && spec.read_concern == ReadConcern::Linearizable && spec.reads_primary(policy);
     let session = session_guarantees(spec, linearizable);
     for checker in ["read-your-writes", "monotonic-reads"] {
         promises.set(checker, session.clone());

@@ -31,6 +31,22 @@ pub enum ReadConcern {
     Snapshot,
 }
 
+/// Which members the driver reads from, where it has a connection to the whole set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReadPreference {
+    /// The primary alone.
+    Primary,
+    /// The primary, or a secondary while none is known.
+    PrimaryPreferred,
+    /// A secondary.
+    Secondary,
+    /// A secondary, or the primary while there is none.
+    SecondaryPreferred,
+    /// Any, of those whose round trip is at most 15 ms longer than the shortest.
+    Nearest,
+}
+
 /// See the module's doc.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -49,6 +65,10 @@ pub struct MongoSpec {
     pub transactions: bool,
     /// Whether the driver sends a write again after an error that it believes to be passing.
     pub retryable_writes: bool,
+    /// Whether the driver sends a read again; with the policy `driver` alone.
+    pub retryable_reads: bool,
+    /// Where the policy `driver` reads; `primary` where nothing is said.
+    pub read_preference: Option<ReadPreference>,
     /// `settings.electionTimeoutMillis`.
     pub election_timeout_ms: u64,
     /// `settings.heartbeatIntervalMillis`.
@@ -77,6 +97,8 @@ impl Default for MongoSpec {
             causal: false,
             transactions: false,
             retryable_writes: false,
+            retryable_reads: false,
+            read_preference: None,
             election_timeout_ms: 2_000,
             heartbeat_ms: 500,
             priorities: BTreeMap::new(),
@@ -125,6 +147,31 @@ impl MongoSpec {
             return Err(("mongodb.election_timeout_ms", what));
         }
         Ok(())
+    }
+
+    /// What is wrong with it for sessions that use this policy: the field, and what was expected.
+    pub fn check_policy(&self, policy: &str) -> Result<(), (&'static str, String)> {
+        let routed = policy == "driver";
+        let needs = |what: &str| format!("{what}: it needs --policy driver, not {policy}");
+        if self.read_preference.is_some() && !routed {
+            let what = needs("a read preference is for the driver to route by");
+            return Err(("mongodb.read_preference", what));
+        }
+        if self.retryable_reads && !routed {
+            let what = needs("another member can be asked where the driver knows them all");
+            return Err(("mongodb.retryable_reads", what));
+        }
+        if self.read_concern == ReadConcern::Linearizable && !self.reads_primary(policy) && routed {
+            let what = "linearizable reads need read_preference = \"primary\"".to_owned();
+            return Err(("mongodb.read_preference", what));
+        }
+        Ok(())
+    }
+
+    /// Whether sessions that use this policy read from the leader alone.
+    pub fn reads_primary(&self, policy: &str) -> bool {
+        let primary = matches!(self.read_preference, None | Some(ReadPreference::Primary));
+        policy == "leader" || (policy == "driver" && primary)
     }
 
     fn check_reads(&self) -> Result<(), (&'static str, String)> {
@@ -248,5 +295,24 @@ mod tests {
         assert_eq!(field(MongoSpec { hidden, ..good.clone() }), "mongodb.priorities");
         let late = MongoSpec { election_timeout_ms: 600, ..good };
         assert_eq!(field(late), "mongodb.election_timeout_ms");
+    }
+
+    #[test]
+    fn a_read_preference_is_named_as_drivers_name_it_and_needs_their_routing() {
+        let read = |text: &str| serde_json::from_str::<MongoSpec>(text);
+        let spec = read(r#"{"read_preference":"secondaryPreferred"}"#).unwrap();
+        assert_eq!(spec.read_preference, Some(ReadPreference::SecondaryPreferred));
+        assert!(read(r#"{"read_preference":"any"}"#).unwrap_err().to_string().contains("nearest"));
+        assert_eq!(spec.check_policy("driver"), Ok(()));
+        let (field, what) = spec.check_policy("any-follower").unwrap_err();
+        assert_eq!(field, "mongodb.read_preference");
+        assert!(what.contains("--policy driver, not any-follower"), "{what}");
+        let line = MongoSpec { read_concern: ReadConcern::Linearizable, ..spec };
+        assert!(line.check_policy("driver").unwrap_err().1.contains("\"primary\""));
+        let primary = MongoSpec { read_preference: None, ..line };
+        assert_eq!(primary.check_policy("driver"), Ok(()));
+        assert!(primary.reads_primary("driver") && !primary.reads_primary("any-follower"));
+        let again = MongoSpec { retryable_reads: true, ..MongoSpec::default() };
+        assert_eq!(again.check_policy("leader").unwrap_err().0, "mongodb.retryable_reads");
     }
 }

@@ -6,6 +6,7 @@
 
 mod any_follower;
 mod beliefs;
+mod driver;
 mod leader;
 mod leader_after_write;
 mod own_from_leader;
@@ -17,6 +18,7 @@ use std::ops::Range;
 use history::{Key, MicroOp};
 
 use any_follower::AnyFollower;
+use driver::Driver;
 use leader::Leader;
 use leader_after_write::LeaderAfterWrite;
 use own_from_leader::OwnFromLeader;
@@ -94,12 +96,17 @@ pub trait Policy: Send {
         false
     }
 
+    /// Whether the system's own driver chooses the node, and steps name none.
+    fn routed_by_driver(&self) -> bool {
+        false
+    }
+
     /// Where to send a step again after it was refused (certainly not done); `None` gives up.
     fn redirect(&mut self, session: usize, step: &Step, view: &View) -> Option<usize>;
 }
 
 /// Names of all policies, with a sentence for lists.
-pub const NAMES: [(&str, &str); 6] = [
+pub const NAMES: [(&str, &str); 7] = [
     ("leader", "reads and writes go to the leader"),
     ("any-follower", "reads go to any follower, drawn anew each time"),
     ("sticky-follower", "reads of a session go to one follower, chosen by the session"),
@@ -113,6 +120,10 @@ pub const NAMES: [(&str, &str); 6] = [
         "reads carry the position of what the session wrote and saw; a follower that is behind \
          waits 100 ms for it, then the leader is asked",
     ),
+    (
+        "driver",
+        "the system's own driver chooses the node, by mongodb.read_preference (MongoDB alone)",
+    ),
 ];
 
 /// The policy called `name` for `sessions` sessions.
@@ -124,6 +135,7 @@ pub fn by_name(name: &str, sessions: usize, seed: u64) -> Option<Box<dyn Policy>
         "own-from-leader" => Box::new(OwnFromLeader::new(sessions, seed)),
         "leader-after-write" => Box::new(LeaderAfterWrite::new(sessions, seed)),
         "position-token" => Box::new(PositionToken::new(sessions, seed)),
+        "driver" => Box::new(Driver),
         _ => return None,
     })
 }

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use history::{Event, EventKind, Hop, MicroOp};
-use systems::{StepReply, StepRequest};
+use systems::{Asked, StepReply, StepRequest};
 use workloads::{Completion, GenContext, GenOp, News, Next, Plan, Step};
 
 use super::{Core, Output};
@@ -39,7 +39,8 @@ struct InFlight {
     /// Whether a step that writes has happened already.
     wrote: bool,
     position: Option<serde_json::Value>,
-    node: Arc<str>,
+    /// `None` until it is known whom the system's driver chose.
+    node: Option<Arc<str>>,
 }
 
 impl Core {
@@ -96,7 +97,8 @@ impl Core {
             },
             None => self.policy.decide(session, &mops, &self.view),
         };
-        let node: Arc<str> = self.nodes[plan.steps[0].node].as_str().into();
+        let routed = final_on.is_none() && self.policy.routed_by_driver();
+        let node = (!routed).then(|| self.nodes[plan.steps[0].node].as_str().into());
         let id = self.next_op;
         self.next_op += 1;
         let state = InFlight {
@@ -121,14 +123,18 @@ impl Core {
 
     fn send_step(&mut self, session: usize, out: &mut Vec<Output>) {
         let wants_token = self.policy.wants_tokens();
+        let routed = self.policy.routed_by_driver();
         let op = self.sessions[session].op.as_mut().expect("only a busy session sends");
         let step = &op.plan.steps[op.step];
+        let routed = routed && op.final_on.is_none();
         op.tries += 1;
-        op.hops.push(Hop {
-            node: self.nodes[step.node].as_str().into(),
-            time: self.now as i64,
-            outcome: String::new(),
-        });
+        if !routed {
+            op.hops.push(Hop {
+                node: self.nodes[step.node].as_str().into(),
+                time: self.now as i64,
+                outcome: String::new(),
+            });
+        }
         out.push(Output::Send {
             session,
             op: op.id,
@@ -139,6 +145,7 @@ impl Core {
                 session,
                 token: step.token,
                 wants_token: wants_token && op.final_on.is_none(),
+                routed,
             },
             deadline: op.deadline,
         });
@@ -156,11 +163,24 @@ impl Core {
             // An answer to an operation that has already ended as `info`: it may not change it.
             return;
         }
-        let Some(mut op) = self.sessions[session].op.take() else {
-            return;
-        };
+        if let Some(op) = self.sessions[session].op.take() {
+            self.take_in(session, op, reply, out);
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        session: usize,
+        mut op: InFlight,
+        reply: StepReply,
+        out: &mut Vec<Output>,
+    ) {
         let step = op.plan.steps[op.step].clone();
         match reply {
+            StepReply::Routed { asked, reply } => {
+                op.hops.extend(asked.into_iter().map(|asked| self.hop(asked)));
+                self.take_in(session, op, *reply, out);
+            }
             StepReply::Ok { mops, position, token } => {
                 assert_eq!(mops.len(), step.mops.len(), "a client answers what it was asked");
                 if op.final_on.is_none() {
@@ -198,6 +218,13 @@ impl Core {
                 self.complete(session, op, EventKind::Info, Some(reason), out);
             }
         }
+    }
+
+    /// A request of a driver that chose the node itself.
+    fn hop(&self, asked: Asked) -> Hop {
+        let name = asked.node.map_or("elsewhere", |node| &self.nodes[node]);
+        let time = self.now.saturating_sub(asked.ago) as i64;
+        Hop { node: name.into(), time, outcome: asked.outcome }
     }
 
     /// A request that certainly did nothing: another node, or the end of the operation.
@@ -243,7 +270,7 @@ impl Core {
         };
         // The node that answered, or was asked last; the invocation names the first.
         if let Some(hop) = op.hops.last() {
-            op.node = Arc::clone(&hop.node);
+            op.node = Some(Arc::clone(&hop.node));
         }
         let mut event = self.event(session, &op, kind, value);
         event.error = error;
@@ -291,7 +318,7 @@ impl Core {
                 Some(_) => (self.sessions.len() as u64 + op.id) as i64,
                 None => session as i64,
             }),
-            node: Some(op.node.clone()),
+            node: op.node.clone(),
             time: self.now as i64,
             f: "txn".into(),
             value,
