@@ -1,9 +1,10 @@
 //! The agent: a small static binary that acts on one host.
 //!
 //! What lives here: its protocol ([`proto`], [`frame`]), what it can do to a host ([`process`],
-//! [`life`], [`external`], [`packet_filter`], [`fake_clock`], [`probe`]), and what makes sure that
-//! it is undone ([`journal`], [`undo`], [`guardian`], [`worker`], [`host_lock`]). What must not:
-//! anything of a particular system under test, any choice of whom to hit.
+//! [`life`], [`external`], [`packet_filter`], [`shape`], [`fake_clock`], [`probe`], [`ping`]), and
+//! what makes sure that it is undone ([`journal`], [`undo`], [`guardian`], [`worker`],
+//! [`host_lock`]). What must not: anything of a particular system under test, any choice of whom
+//! to hit.
 //!
 //! Read next: [`proto`], [`worker`], [`guardian`].
 
@@ -17,8 +18,10 @@ pub mod journal;
 pub mod keep;
 pub mod life;
 pub mod packet_filter;
+pub mod ping;
 pub mod probe;
 pub mod process;
 pub mod proto;
+pub mod shape;
 pub mod undo;
 pub mod worker;

@@ -1,5 +1,5 @@
-//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn` and `keep`
-//! for its own use.
+//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn`, `keep` and
+//! `shape` for its own use.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,6 +12,7 @@ use splitbrain_agent::host_lock::HostLock;
 use splitbrain_agent::journal::Journal;
 use splitbrain_agent::keep;
 use splitbrain_agent::process;
+use splitbrain_agent::shape::shaper;
 use splitbrain_agent::worker::{self, Worker};
 
 fn main() -> ExitCode {
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         },
         ["heal", dir] => heal(Path::new(dir)),
         ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
+        ["shape"] => shaper::run(),
         ["keep", program, ..] => keep::keep(program, &arguments[2..]),
         _ => Err("usage: splitbrain-agent serve DIR LEASE_MS LIMIT_MS OWNER | heal DIR".to_owned()),
     };

@@ -34,7 +34,7 @@ pub fn install(name: &str, from: &[IpAddr]) -> Result<String, String> {
             .map_err(|error| error.to_string())?;
     }
     match run("nft", &["-f", "-"], &script) {
-        Ok(()) => Ok("nft".to_owned()),
+        Ok(_) => Ok("nft".to_owned()),
         Err(nft) => match install_iptables(name, from) {
             Ok(()) => Ok("iptables".to_owned()),
             Err(iptables) => Err(format!("nft: {nft}; iptables: {iptables}")),
@@ -44,7 +44,7 @@ pub fn install(name: &str, from: &[IpAddr]) -> Result<String, String> {
 
 /// The harness's address and our sshd's port, as sshd (or the harness, where `sudo` takes the
 /// variable away) says. On a machine with one network the harness may sit beside a peer.
-fn own_connection() -> Option<(IpAddr, u16)> {
+pub(crate) fn own_connection() -> Option<(IpAddr, u16)> {
     let text = std::env::var("SSH_CONNECTION").ok()?;
     let words: Vec<&str> = text.split(' ').collect();
     let [client, _, _, port] = words[..] else {
@@ -99,9 +99,10 @@ pub fn remove(name: &str) -> Result<String, String> {
     })
 }
 
-fn run(program: &str, arguments: &[&str], stdin: &str) -> Result<(), String> {
+/// Runs a program of the host's with this input; says what it printed.
+pub(crate) fn run(program: &str, arguments: &[&str], stdin: &str) -> Result<String, String> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // sshd gives a short PATH to commands; the filters live in sbin.
     command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let mut child = command.spawn().map_err(|error| error.to_string())?;
@@ -111,7 +112,7 @@ fn run(program: &str, arguments: &[&str], stdin: &str) -> Result<(), String> {
     }
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     match output.status.success() {
-        true => Ok(()),
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ")),
     }
 }

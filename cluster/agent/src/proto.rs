@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::life::{Plan, Story};
+use crate::ping::{PingPlan, Pings};
+use crate::shape::{Counters, PeerShape};
 
 /// A question, with a number that its answer carries too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,6 +162,36 @@ pub enum Ask {
         /// How.
         change: ClockChange,
     },
+    /// Shapes packets from peers until healed: see [`crate::shape`].
+    Shape {
+        /// The fault's id.
+        fault: String,
+        /// Whose packets, and how.
+        peers: Vec<PeerShape>,
+        /// What chance is drawn from.
+        seed: u64,
+    },
+    /// Sends a share of the packets to these addresses twice until healed.
+    Duplicate {
+        /// The fault's id.
+        fault: String,
+        /// Where to.
+        to: Vec<IpAddr>,
+        /// Parts of a million.
+        share: u32,
+    },
+    /// How a fault's shaper is, and what it has done.
+    Shaped {
+        /// The fault's id.
+        fault: String,
+    },
+    /// Sends echo requests and measures what comes back. Others are answered meanwhile.
+    Ping {
+        /// Where to.
+        targets: Vec<IpAddr>,
+        /// How many, and when.
+        plan: PingPlan,
+    },
     /// Undoes a fault.
     Heal {
         /// Its id.
@@ -252,6 +284,23 @@ pub enum Answer {
     Dropping {
         /// `nft` or `iptables`.
         mechanism: String,
+    },
+    /// Packets are shaped, by this mechanism.
+    Shaping {
+        /// `NFQUEUE` or `TEE`.
+        mechanism: String,
+    },
+    /// A fault's shaper.
+    Shaped {
+        /// What it has done, if it runs.
+        counters: Option<Counters>,
+        /// Why it does not.
+        ended: Option<String>,
+    },
+    /// Per target, what came back, or what went wrong.
+    Pinged {
+        /// In the order asked.
+        outcomes: Vec<Result<Pings, String>>,
     },
     /// What was undone, in words.
     Healed {

@@ -11,6 +11,7 @@ use crate::life::Graceful;
 use crate::packet_filter;
 use crate::process;
 use crate::proto::{ProcessId, ProcessState, Start};
+use crate::shape::{keeper, rules};
 
 /// See the module's doc.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,15 @@ pub enum Undo {
         /// The file that moves it.
         file: String,
     },
+    /// Take away a chain of our own in table `mangle`, and end the shaper that it sent packets to.
+    Shape {
+        /// The chain's name.
+        name: String,
+        /// The shaper, where there is one.
+        process: Option<ProcessId>,
+        /// The boot it belonged to.
+        boot: String,
+    },
     /// Nothing to be done: a process that was killed and shall stay dead.
     Nothing,
 }
@@ -74,6 +84,14 @@ impl Undo {
                 restart(start)
             }
             Undo::Clock { file } => fake_clock::neutral(file),
+            Undo::Shape { name, process, boot } => {
+                // The rules first: until then what arrives would wait for a shaper that is ending.
+                let said = rules::remove(name)?;
+                if let Some(process) = process.as_ref().filter(|_| *boot == process::boot_id()) {
+                    keeper::end(process)?;
+                }
+                Ok(said)
+            }
             Undo::Nothing => Ok("nothing to undo".to_owned()),
         }
     }
@@ -86,6 +104,10 @@ impl Undo {
                 format!("setsid {} &", start.argv.join(" "))
             }
             Undo::Clock { file } => format!("echo '+0 x1.0' > {file}"),
+            Undo::Shape { name, process, .. } => {
+                let kill = process.as_ref().map(|process| format!("; kill -9 {}", process.pid));
+                format!("{}{}", rules::by_hand(name), kill.unwrap_or_default())
+            }
             Undo::Nothing => "nothing".to_owned(),
         }
     }

@@ -1,4 +1,5 @@
-//! The worker: reads requests, acts, answers. One thread; nothing it does takes long.
+//! The worker: reads requests, acts, answers. One thread that acts, and nothing it does takes
+//! long; measurements that do have threads of their own.
 //!
 //! When its standard input ends (the harness or its channel is gone), when its lease is not
 //! renewed, when the run's longest duration is over, or when the guardian is gone, it undoes
@@ -22,9 +23,12 @@ use crate::host_lock::HostLock;
 use crate::journal::Journal;
 use crate::life::{Lives, Plan};
 use crate::packet_filter;
+use crate::ping;
 use crate::probe;
 use crate::process;
 use crate::proto::{Answer, Ask, ProcessId, ProcessState, Request, Response, Start};
+use crate::shape::keeper::Shapers;
+use crate::shape::rules;
 use crate::undo::Undo;
 
 /// Length of one turn of a slowed process, ms.
@@ -44,6 +48,7 @@ pub struct Worker {
     slowed: Vec<Slowed>,
     lives: Lives,
     clock: FakeClock,
+    shapers: Shapers,
 }
 
 struct Slowed {
@@ -67,7 +72,20 @@ impl Worker {
         let end = terms.end_from(renewed);
         let (renewals, lock) = (File::from(renewals), Some(lock));
         let (slowed, lives, clock) = (Vec::new(), Lives::default(), FakeClock::default());
-        Ok(Worker { journal, renewals, terms, end, renewed, lock, note, slowed, lives, clock })
+        let shapers = Shapers::default();
+        Ok(Worker {
+            journal,
+            renewals,
+            terms,
+            end,
+            renewed,
+            lock,
+            note,
+            slowed,
+            lives,
+            clock,
+            shapers,
+        })
     }
 
     /// Serves until input, lease or guardian ends; everything is undone then.
@@ -108,8 +126,7 @@ impl Worker {
                 break Err(error.to_string());
             }
         };
-        self.let_go(None);
-        self.journal.undo(None)?;
+        self.undo(None)?;
         if let Some(lock) = &mut self.lock {
             lock.clear()?;
         }
@@ -127,6 +144,10 @@ impl Worker {
             self.renewed = now;
             // A guardian that is gone is seen by the pipe that it held.
             drop(self.renewals.write_all(b"."));
+            if let Ask::Ping { targets, plan } = request.body {
+                ping::answer_later(request.id, targets, plan);
+                continue;
+            }
             let body = self.answer(request.body);
             frame::write(&mut io::stdout().lock(), &Response { id: request.id, body })?;
         }
@@ -170,14 +191,15 @@ impl Worker {
                 let set = self.clock.set(&fault, &pidfile, &change, boottime_ms());
                 set.map(|()| Answer::Done)
             }
-            Ask::Heal { fault } => {
-                self.let_go(Some(&fault));
-                self.journal.undo(Some(&fault)).map(|undone| Answer::Healed { undone })
+            Ask::Shape { fault, peers, seed } => {
+                self.shapers.begin(&mut self.journal, &fault, peers, seed)
             }
-            Ask::HealAll => {
-                self.let_go(None);
-                self.journal.undo(None).map(|undone| Answer::Healed { undone })
-            }
+            Ask::Duplicate { fault, to, share } => self.duplicate(&fault, &to, share),
+            Ask::Shaped { fault } => Ok(self.shapers.status(&fault)),
+            // Answered by a thread of its own: see `answer_all`.
+            Ask::Ping { targets, plan } => Ok(ping::answer(&targets, plan)),
+            Ask::Heal { fault } => self.undo(Some(&fault)).map(|undone| Answer::Healed { undone }),
+            Ask::HealAll => self.undo(None).map(|undone| Answer::Healed { undone }),
             Ask::Stop { pidfile, grace_ms } => stop(&pidfile, grace_ms),
             Ask::HttpGet { address, path, timeout_ms } => {
                 let (status, body) =
@@ -194,9 +216,16 @@ impl Worker {
         }
     }
 
+    /// Undoes a fault, or all.
+    fn undo(&mut self, fault: Option<&str>) -> Result<Vec<String>, String> {
+        self.let_go(fault);
+        let undone = self.journal.undo(fault);
+        self.shapers.forget(fault);
+        undone
+    }
+
     fn release(&mut self) -> Result<Answer, String> {
-        self.let_go(None);
-        self.journal.undo(None)?;
+        self.undo(None)?;
         match &mut self.lock {
             Some(lock) => lock.release().map(|()| Answer::Done),
             None => Ok(Answer::Done),
@@ -211,6 +240,13 @@ impl Worker {
         let name = packet_filter::name(fault);
         self.note(fault, &Undo::Filter { name: name.clone() })?;
         packet_filter::install(&name, from).map(|mechanism| Answer::Dropping { mechanism })
+    }
+
+    fn duplicate(&mut self, fault: &str, to: &[IpAddr], share: u32) -> Result<Answer, String> {
+        let (name, boot) = (packet_filter::name(fault), process::boot_id());
+        self.note(fault, &Undo::Shape { name: name.clone(), process: None, boot })?;
+        rules::duplicate(&name, to, share)?;
+        Ok(Answer::Shaping { mechanism: "TEE".to_owned() })
     }
 
     fn undo_stop(&self, pidfile: &str) -> Result<Undo, String> {
@@ -259,8 +295,10 @@ impl Worker {
         self.turn_slowed(now);
         self.lives.turn(now);
         self.clock.turn(now);
+        self.shapers.tend(&mut self.journal, now);
         let slowed = self.slowed.iter().map(|slowed| slowed.turn_at);
-        let next = slowed.chain(self.lives.next()).chain(self.clock.next_turn()).min();
+        let others = self.clock.next_turn().into_iter().chain(self.shapers.turn_at());
+        let next = slowed.chain(self.lives.next()).chain(others).min();
         next.map_or(1_000, |at| at.saturating_sub(now))
     }
 
