@@ -74,6 +74,8 @@ pub enum Fault {
     Stop,
     /// Asked to end in good order, and started again at once.
     Restart,
+    /// Restarted one node after another, each when the one before is back.
+    RollingRestart,
     /// SIGKILL and a new start, over and over.
     CrashLoop,
     /// SIGKILL, a new start, and SIGKILL in the middle of it; started again when healed.
@@ -81,7 +83,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 15] = [
+pub const ALL: [Fault; 16] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -95,6 +97,7 @@ pub const ALL: [Fault; 15] = [
     Fault::OneWay,
     Fault::Stop,
     Fault::Restart,
+    Fault::RollingRestart,
     Fault::CrashLoop,
     Fault::KillInStart,
 ];
@@ -149,6 +152,7 @@ impl Fault {
             Fault::OneWay => "one-way",
             Fault::Stop => "stop",
             Fault::Restart => "restart",
+            Fault::RollingRestart => "rolling-restart",
             Fault::CrashLoop => "crash-loop",
             Fault::KillInStart => "kill-in-start",
         }
@@ -170,6 +174,7 @@ impl Fault {
             Fault::OneWay => "drop packets between the target and all others one way only",
             Fault::Stop => "end the process in good order, start it again when healed",
             Fault::Restart => "end the process in good order and start it again at once",
+            Fault::RollingRestart => "restart one node after another, each when the last is back",
             Fault::CrashLoop => "kill the process and start it again, over and over",
             Fault::KillInStart => "kill the process, start it, kill it again while it starts",
         }
@@ -183,6 +188,7 @@ impl Fault {
             | Fault::Slow
             | Fault::Stop
             | Fault::Restart
+            | Fault::RollingRestart
             | Fault::CrashLoop
             | Fault::KillInStart => Family::Process,
             Fault::Isolate
@@ -207,6 +213,7 @@ impl Fault {
             | Fault::Restart
             | Fault::CrashLoop
             | Fault::KillInStart => "leader",
+            Fault::RollingRestart => "all",
             Fault::Slow | Fault::Cut => "a-follower",
             Fault::Isolate
             | Fault::Halves
@@ -218,7 +225,7 @@ impl Fault {
 
     /// Whether it is over once it was made: nothing of it is left that ends with time.
     pub fn over_at_once(self) -> bool {
-        matches!(self, Fault::Restart)
+        matches!(self, Fault::Restart | Fault::RollingRestart)
     }
 
     /// The parameters that it takes.
@@ -228,6 +235,7 @@ impl Fault {
             Fault::Halves => &[SIDE],
             Fault::OneWay => &[DIRECTION],
             Fault::Stop | Fault::Restart => &[life::GRACE],
+            Fault::RollingRestart => &[life::GRACE, life::REJOIN, life::GAP],
             Fault::CrashLoop => &[life::PERIOD],
             Fault::KillInStart => &[life::AFTER],
             _ => &[],

@@ -1,6 +1,7 @@
 //! Faults that end a process otherwise than by one kill: their parameters, and what they come to.
 
 use crate::act::Act;
+use crate::cluster_view::ClusterView;
 use crate::fault::Fault;
 use crate::parameters::{Kind, Parameter};
 use crate::planned::PlannedFault;
@@ -32,6 +33,35 @@ pub const AFTER: Parameter = Parameter {
     summary: "how long after its start it is killed again",
 };
 
+/// How long is waited between two nodes.
+pub const GAP: Parameter = Parameter {
+    name: "gap",
+    kind: Kind::Duration,
+    default: "500ms",
+    bounds: Some(("0s", "10m")),
+    summary: "how long is waited after a node is back before the next is restarted",
+};
+
+/// How long a node may take to be one of the cluster again.
+pub const REJOIN: Parameter = Parameter {
+    name: "rejoin",
+    kind: Kind::Duration,
+    default: "30s",
+    bounds: Some(("100ms", "1h")),
+    summary: "how long a node may take to be back; no other is restarted if it is not",
+};
+
+/// One node after another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rolling {
+    /// How long each may take to end, ms.
+    pub grace_ms: u64,
+    /// How long each may take to be one of the cluster again, ms.
+    pub rejoin_ms: u64,
+    /// How long is waited between two, ms.
+    pub gap_ms: u64,
+}
+
 /// What becomes of a process until its fault is healed; then it runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -45,6 +75,8 @@ pub enum Life {
         /// How long it may take, ms.
         grace_ms: u64,
     },
+    /// Restarted in this order, each when the one before is back.
+    Rolling(Rolling),
     /// Killed and started, over and over.
     CrashLoop {
         /// How long it runs before it is killed again, ms.
@@ -64,10 +96,21 @@ impl PlannedFault {
         let grace_ms = ms("grace");
         let life = match self.fault {
             Fault::Restart => Life::Restart { grace_ms },
+            Fault::RollingRestart => {
+                let (rejoin_ms, gap_ms) = (ms("rejoin"), ms("gap"));
+                Life::Rolling(Rolling { grace_ms, rejoin_ms, gap_ms })
+            }
             Fault::CrashLoop => Life::CrashLoop { period_ms: ms("period") },
             Fault::KillInStart => Life::KillInStart { after_ms: ms("after") },
             _ => Life::Stop { grace_ms },
         };
         Act::Live { nodes: nodes.to_vec(), life }
     }
+}
+
+/// Followers first, so that leadership moves once, and not from one that is to be restarted to
+/// another.
+pub(crate) fn leaders_last(mut nodes: Vec<usize>, view: &ClusterView) -> Vec<usize> {
+    nodes.sort_by_key(|node| (view.leads_any(&view.names()[*node]), *node));
+    nodes
 }

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::act::{Act, ActReport, Link};
 use crate::cluster_view::ClusterView;
 use crate::fault::Fault;
+use crate::life;
 use crate::parameters::Parameters;
 use crate::selector::Selector;
 use crate::topology;
@@ -106,6 +107,10 @@ impl PlannedFault {
                 let all: Vec<usize> = (0..view.names().len()).collect();
                 let act = topology::majorities_ring(all.clone(), rng);
                 return Ok(Resolved { targets: names(&all), act });
+            }
+            Fault::RollingRestart => {
+                let nodes = life::leaders_last(nodes, view);
+                return Ok(Resolved { targets: names(&nodes), act: self.life(&nodes) });
             }
             Fault::Stop | Fault::Restart | Fault::CrashLoop | Fault::KillInStart => {
                 self.life(&nodes)
@@ -322,6 +327,14 @@ mod tests {
         assert_eq!(resolved.act, Act::StepDown { nodes: vec![1], seconds: 13 });
         assert_eq!(resolved.act.nodes(), [1]);
         assert_eq!(planned.event(0, FaultPhase::Planned).family, "failover");
+    }
+
+    #[test]
+    fn a_rolling_restart_comes_to_the_leader_last() {
+        let resolved = resolve(Fault::RollingRestart, Selector::All, &[("n2", 3)]);
+        assert_eq!(resolved.targets, ["n1", "n3", "n4", "n5", "n2"]);
+        let Act::Live { nodes, .. } = resolved.act else { panic!("it is a life") };
+        assert_eq!(nodes, [0, 2, 3, 4, 1]);
     }
 
     #[test]

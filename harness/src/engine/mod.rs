@@ -9,6 +9,7 @@ pub mod host;
 pub mod plan;
 pub mod port;
 pub mod recorder;
+mod rejoin;
 pub mod simulated;
 pub mod stop;
 

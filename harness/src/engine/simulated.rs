@@ -137,9 +137,15 @@ impl Simulation<'_> {
     }
 
     fn sample(&mut self, out: &mut Vec<Output>) {
-        for node in 0..self.names.len() {
+        for event in self.samples() {
+            self.core.step(self.now, Input::Telemetry(event), out);
+        }
+    }
+
+    fn samples(&self) -> Vec<TelemetryEvent> {
+        let sample = |node: usize| {
             let status = self.world.status(node);
-            let event = TelemetryEvent {
+            TelemetryEvent {
                 sent: self.now as i64,
                 received: self.now as i64,
                 node: self.names[node].clone(),
@@ -147,9 +153,9 @@ impl Simulation<'_> {
                 error: status.is_none().then(|| self.world.process(node).to_owned()),
                 details: BTreeMap::new(),
                 shards: status.map(|status| status.shards).unwrap_or_default(),
-            };
-            self.core.step(self.now, Input::Telemetry(event), out);
-        }
+            }
+        };
+        (0..self.names.len()).map(sample).collect()
     }
 
     fn carry_out(&mut self, out: &mut Vec<Output>) -> std::io::Result<()> {

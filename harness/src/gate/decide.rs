@@ -70,7 +70,10 @@ impl Rules {
 /// another node may be promoted that lacks what only the ended one had.
 fn loss(family: &str, fault: &str) -> Loss {
     match (family, fault) {
-        ("process", "kill" | "stop" | "restart" | "crash-loop" | "kill-in-start")
+        (
+            "process",
+            "kill" | "stop" | "restart" | "rolling-restart" | "crash-loop" | "kill-in-start",
+        )
         | ("network", _) => Loss::UnlessSynchronous,
         ("process" | "clock", _) => Loss::Never,
         // Disk, membership, failover; and what nobody has thought of yet.
@@ -181,6 +184,7 @@ mod tests {
             ("kill", "process", Loss::UnlessSynchronous),
             ("stop", "process", Loss::UnlessSynchronous),
             ("restart", "process", Loss::UnlessSynchronous),
+            ("rolling-restart", "process", Loss::UnlessSynchronous),
             ("crash-loop", "process", Loss::UnlessSynchronous),
             ("kill-in-start", "process", Loss::UnlessSynchronous),
             ("isolate", "network", Loss::UnlessSynchronous),

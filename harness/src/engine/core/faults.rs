@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use history::{FaultPhase, FaultResult};
-use nemesis::{Act, ActReport, PlannedFault};
+use nemesis::{Act, ActReport, Fault, PlannedFault};
 
 use super::{Core, Output};
 
@@ -98,7 +98,11 @@ impl Core {
         let planned = &self.faults[place].planned;
         let resolved = planned.resolve(&self.cluster, &mut self.selector_rng);
         let resolved = resolved.map_err(|error| error.to_string()).and_then(|resolved| {
-            let hurt = self.hurt_with(&resolved.targets);
+            let hurt = match planned.fault {
+                // One at a time, whichever that is.
+                Fault::RollingRestart => self.hurt_with(&[]) + 1,
+                _ => self.hurt_with(&resolved.targets),
+            };
             match self.max_hurt.filter(|max| *max < hurt) {
                 Some(max) => Err(format!(
                     "with {} it would hurt {hurt} nodes at once: max_hurt = {max}",

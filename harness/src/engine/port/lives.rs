@@ -7,7 +7,7 @@ use agent::life::{Plan, Story};
 use agent::proto::{Answer, Ask, ProcessId, ProcessState};
 use history::{Evidence, FaultResult};
 use nemesis::ActReport;
-use nemesis::life::Life;
+use nemesis::life::{Life, Rolling};
 
 use super::HostPort;
 
@@ -19,6 +19,9 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 impl HostPort {
     /// Begins it on all nodes at once, and waits until it has come to pass on each.
     pub(super) fn live(&self, id: &str, nodes: &[usize], life: Life) -> ActReport {
+        if let Life::Rolling(rolling) = life {
+            return self.roll(id, nodes, rolling);
+        }
         let started = Instant::now();
         let stories = self.at_once(nodes, &|node| self.live_one(id, node, life));
         let mut mechanism = "signal".to_owned();
@@ -38,7 +41,7 @@ impl HostPort {
         report(mechanism, started, evidence, errors)
     }
 
-    fn live_one(&self, id: &str, node: usize, life: Life) -> Result<Story, String> {
+    pub(super) fn live_one(&self, id: &str, node: usize, life: Life) -> Result<Story, String> {
         let (start, plan) = (self.system.start(node), self.plan(node, life));
         let until = Instant::now() + limit(life);
         let mut story = self.story(node, Ask::Live { fault: id.to_owned(), start, plan })?;
@@ -87,7 +90,9 @@ impl HostPort {
         let graceful = self.system.graceful(node);
         match life {
             Life::Stop { grace_ms } => Plan::Stop { graceful, grace_ms },
-            Life::Restart { grace_ms } => Plan::Restart { graceful, grace_ms },
+            Life::Restart { grace_ms } | Life::Rolling(Rolling { grace_ms, .. }) => {
+                Plan::Restart { graceful, grace_ms }
+            }
             Life::CrashLoop { period_ms } => Plan::CrashLoop { period_ms },
             Life::KillInStart { after_ms } => {
                 Plan::KillInStart { after_ms, address: self.system.address(node) }
@@ -108,11 +113,12 @@ fn limit(life: Life) -> Duration {
     let ms = match life {
         Life::Stop { grace_ms: ms } | Life::Restart { grace_ms: ms } => ms,
         Life::CrashLoop { period_ms: ms } | Life::KillInStart { after_ms: ms } => ms,
+        Life::Rolling(rolling) => rolling.grace_ms,
     };
     Duration::from_millis(ms) + START_LIMIT
 }
 
-fn report(
+pub(super) fn report(
     mechanism: String,
     started: Instant,
     evidence: Vec<Evidence>,
@@ -141,7 +147,7 @@ fn evidence(probe: String, expected: &str, observed: String, holds: bool) -> Evi
 }
 
 /// What the process table must show of a life.
-fn of_life(name: &str, life: Life, story: &Story) -> Vec<Evidence> {
+pub(super) fn of_life(name: &str, life: Life, story: &Story) -> Vec<Evidence> {
     let state = story.first_state;
     let probe = format!("{name} {}", named(&story.first));
     let mut all = vec![evidence(probe, "absent", state.as_str().to_owned(), gone(state))];
@@ -153,7 +159,7 @@ fn of_life(name: &str, life: Life, story: &Story) -> Vec<Evidence> {
             all.push(of_end(name, grace_ms, story));
             all.push(evidence(probe, "none", seen, now.is_none()));
         }
-        Life::Restart { grace_ms } => {
+        Life::Restart { grace_ms } | Life::Rolling(Rolling { grace_ms, .. }) => {
             all.push(of_end(name, grace_ms, story));
             let holds = now.is_some_and(|process| *process != story.first);
             all.push(evidence(probe, "another", seen, holds));

@@ -1,11 +1,12 @@
 //! Carries faults out on hosts, through their agents, and gathers evidence.
 //!
 //! [`asks`] says an act to the agents, [`evidence`] probes what came of it, [`lives`] does both for
-//! acts that take their time.
+//! acts that take their time, [`rolling`] for one that goes from node to node.
 
 mod asks;
 mod evidence;
 mod lives;
+pub(crate) mod rolling;
 
 use std::sync::Arc;
 use std::thread;

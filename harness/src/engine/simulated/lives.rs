@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 
 use history::Evidence;
 use nemesis::ActReport;
-use nemesis::life::Life;
+use nemesis::life::{Life, Rolling};
 
 use super::Simulation;
 use crate::engine::core::{Input, Output};
+use crate::engine::port::rolling::of_rejoin;
+use crate::engine::rejoin::Rejoin;
 
 const MS: u64 = 1_000_000;
+/// How often it is looked whether a node is back, ns.
+const LOOK: u64 = 5 * MS;
 
 /// What is to happen to processes.
 #[derive(Default)]
@@ -25,6 +29,18 @@ struct Turn {
     id: String,
     nodes: Vec<usize>,
     life: Life,
+    roll: Roll,
+}
+
+/// Where a rolling restart is.
+#[derive(Clone, Default)]
+struct Roll {
+    /// The node that is under way.
+    place: usize,
+    /// Since when it is waited for; not restarted yet, if nothing.
+    since: Option<u64>,
+    rejoin: Rejoin,
+    evidence: Vec<Evidence>,
 }
 
 impl Lives {
@@ -42,10 +58,15 @@ impl Lives {
 impl Simulation<'_> {
     /// Begins a life; gives its report, if it has come to pass at once.
     pub(super) fn live(&mut self, id: &str, nodes: &[usize], life: Life) -> Option<ActReport> {
+        let (id, roll) = (id.to_owned(), Roll::default());
+        if let Life::Rolling(_) = life {
+            self.lives.push(self.now, Turn { id, nodes: nodes.to_vec(), life, roll });
+            return None;
+        }
         for node in nodes {
             match life {
                 Life::Stop { .. } | Life::Restart { .. } => self.world.stop(*node),
-                Life::CrashLoop { .. } | Life::KillInStart { .. } => self.world.kill(*node),
+                _ => self.world.kill(*node),
             }
             if !matches!(life, Life::Stop { .. }) {
                 self.world.start(*node);
@@ -56,9 +77,10 @@ impl Simulation<'_> {
             Life::Restart { .. } => return Some(self.life_report(nodes, "running", Vec::new())),
             Life::CrashLoop { period_ms } => period_ms,
             Life::KillInStart { after_ms } => after_ms,
+            Life::Rolling(_) => 0,
         };
-        self.lives.kills.insert(id.to_owned(), 1);
-        let turn = Turn { id: id.to_owned(), nodes: nodes.to_vec(), life };
+        self.lives.kills.insert(id.clone(), 1);
+        let turn = Turn { id, nodes: nodes.to_vec(), life, roll };
         self.lives.push(self.now + after_ms * MS, turn);
         None
     }
@@ -67,6 +89,10 @@ impl Simulation<'_> {
     pub(super) fn turn_lives(&mut self, out: &mut Vec<Output>) {
         while let Some(entry) = self.lives.due.first_entry().filter(|e| e.key().0 <= self.now) {
             let turn = entry.remove();
+            if let Life::Rolling(rolling) = turn.life {
+                self.roll(turn, rolling, out);
+                continue;
+            }
             let kills = self.lives.kills.get(&turn.id).map_or(1, |kills| kills + 1);
             self.lives.kills.insert(turn.id.clone(), kills);
             turn.nodes.iter().for_each(|node| self.world.kill(*node));
@@ -74,8 +100,8 @@ impl Simulation<'_> {
             if let Life::CrashLoop { period_ms } = turn.life {
                 turn.nodes.iter().for_each(|node| self.world.start(*node));
                 expected = "running";
-                let again =
-                    Turn { id: turn.id.clone(), nodes: turn.nodes.clone(), life: turn.life };
+                let (id, nodes, life) = (turn.id.clone(), turn.nodes.clone(), turn.life);
+                let again = Turn { id, nodes, life, roll: Roll::default() };
                 self.lives.push(self.now + period_ms * MS, again);
             }
             if kills == 2 {
@@ -83,6 +109,32 @@ impl Simulation<'_> {
                 self.core.step(self.now, Input::Acted { id: turn.id, report }, out);
             }
         }
+    }
+
+    /// Restarts a node, or looks whether it is back: then the next comes, if there is one.
+    fn roll(&mut self, mut turn: Turn, rolling: Rolling, out: &mut Vec<Output>) {
+        let node = turn.nodes[turn.roll.place];
+        let Some(since) = turn.roll.since else {
+            self.world.stop(node);
+            self.world.start(node);
+            (turn.roll.since, turn.roll.rejoin) = (Some(self.now), Rejoin::default());
+            return self.lives.push(self.now + LOOK, turn);
+        };
+        let missing = turn.roll.rejoin.look(node, &self.samples()).err();
+        let took_ms = (self.now - since) / MS;
+        if missing.is_some() && took_ms < rolling.rejoin_ms {
+            return self.lives.push(self.now + LOOK, turn);
+        }
+        let back = missing.is_none();
+        let (limit, took) = (rolling.rejoin_ms.into(), took_ms.into());
+        turn.roll.evidence.push(of_rejoin(&self.names[node], limit, took, missing));
+        turn.roll.place += 1;
+        if back && turn.roll.place < turn.nodes.len() {
+            turn.roll.since = None;
+            return self.lives.push(self.now + rolling.gap_ms * MS, turn);
+        }
+        let report = self.life_report(&turn.nodes, "running", turn.roll.evidence);
+        self.core.step(self.now, Input::Acted { id: turn.id, report }, out);
     }
 
     /// Lets every node's process live again.
