@@ -244,7 +244,7 @@ fn context(records: &Records, selection: &Selection, spans: &[FaultSpan]) -> Con
     Context {
         reads,
         session_scope: selection.session_scope,
-        nodes: info.map(|info| info.nodes.clone()),
+        nodes: info.map(|info| replicas(records, info)),
         converged: info.and_then(|info| converged(records, info)),
         windows,
         levels: levels(info, selection),
@@ -252,6 +252,13 @@ fn context(records: &Records, selection: &Selection, spans: &[FaultSpan]) -> Con
         labels: info.map(|info| info.labels.clone()).unwrap_or_default(),
         findings_max: None,
     }
+}
+
+/// The nodes that hold data: those that never said that they only vote.
+fn replicas(records: &Records, info: &RunInfo) -> Vec<String> {
+    let mut view = ClusterView::new(&info.nodes);
+    records.telemetry.iter().for_each(|sample| view.learn(sample));
+    info.nodes.iter().filter(|node| view.holds_data(node)).cloned().collect()
 }
 
 /// Whether the telemetry before the first final read shows that all replicas agreed.
@@ -323,7 +330,7 @@ fn gate(records: &Records, info: &RunInfo, spans: &[FaultSpan]) -> Coverage {
     let failover = info.system.settings.get("failover").and_then(|f| f.as_str());
     let input = CoverageInput {
         faults: spans,
-        nodes: &info.nodes,
+        nodes: &replicas(records, info),
         leader_changes: view.leader_changes(),
         // Of a cluster that exists it may be unknown whether anybody replaces a leader.
         failover: !matches!(failover, Some("none" | "unknown")),

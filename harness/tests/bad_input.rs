@@ -44,6 +44,10 @@ fn mistakes_are_named_with_what_to_try() {
         (&["run", "--fault", "step-dwn"][..], "did you mean step-down?"),
         (&["run", "--policy", "driver"][..], "the policy driver is for a MongoDB that splitbrain"),
         (
+            &["run", "--system", "mongodb", "--set", "mongodb.arbiters=2"][..],
+            "2 arbiters of 3 members are too many: at most 1",
+        ),
+        (
             &["run", "--system", "mongodb", "--set", "mongodb.read_preference=nearest"][..],
             "it needs --policy driver, not leader",
         ),

@@ -128,6 +128,35 @@ fn followers_show_old_values_unless_the_session_is_causal() {
     }
 }
 
+#[test]
+fn with_an_arbiter_and_a_follower_gone_no_majority_has_a_write() {
+    if !mongodb_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--system", "mongodb", "--set", "mongodb.arbiters=1", "--time-limit", "6s"];
+    let flags = [&flags[..], &["--fault", "kill:n2@2s+2s"]].concat();
+    let (_, judged, said) = support::judged(folder.path(), "psa", &flags);
+    assert_eq!(verdict(&judged, "lost-writes"), "valid", "{judged}\n{said}");
+    let missing = judged["coverage"]["missing"].to_string();
+    assert!(!missing.contains("final read"), "who holds data is read: {missing}");
+    assert!(!said.contains("did not converge"), "{said}");
+    let run = support::only_run(folder.path(), "psa");
+    let text = std::fs::read_to_string(run.join("history.jsonl")).unwrap();
+    let (start, end) = (2_500_000_000, 4_000_000_000_u64);
+    let mut unknown = 0;
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_ne!(line["node"], "n3", "nobody asks an arbiter for data: {line}");
+        let during = (start..end).contains(&line["time"].as_u64().unwrap());
+        if during && line["type"] != "invoke" && line["value"][0][0] == "append" {
+            assert_eq!(line["type"], "info", "a majority of members has not: {line}");
+            unknown += 1;
+        }
+    }
+    assert!(10 < unknown, "{unknown} writes ended without an answer: {said}");
+}
+
 /// The nodes that completions of a run name, those of reads and those of writes.
 fn answered(run: &std::path::Path) -> [BTreeSet<String>; 2] {
     let text = std::fs::read_to_string(run.join("history.jsonl")).unwrap();

@@ -44,6 +44,9 @@ pub struct ShardTelemetry {
     pub aside: u64,
 }
 
+/// The detail that is `false` of a node that only votes.
+pub const HOLDS_DATA: &str = "holds_data";
+
 /// A line of `telemetry.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TelemetryEvent {
@@ -64,4 +67,11 @@ pub struct TelemetryEvent {
     /// What else the system says of itself, by the system's own names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub details: BTreeMap<String, serde_json::Value>,
+}
+
+impl TelemetryEvent {
+    /// Whether the node has replicas, or could have: an arbiter has none, ever.
+    pub fn holds_data(&self) -> bool {
+        self.details.get(HOLDS_DATA) != Some(&serde_json::Value::Bool(false))
+    }
 }

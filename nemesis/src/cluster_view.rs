@@ -1,6 +1,6 @@
 //! What is believed of the cluster when a fault is injected: the latest telemetry of each node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use history::{Role, TelemetryEvent};
 
@@ -9,6 +9,8 @@ use history::{Role, TelemetryEvent};
 pub struct ClusterView {
     names: Vec<String>,
     latest: BTreeMap<String, TelemetryEvent>,
+    /// Nodes that said to hold no data: they only vote.
+    voters: BTreeSet<String>,
     role_changes: u64,
     leaders_seen: BTreeMap<u32, (u64, String)>,
 }
@@ -37,6 +39,10 @@ impl ClusterView {
                 self.leaders_seen.insert(shard.shard, (shard.term, event.node.clone()));
             }
         }
+        match event.holds_data() {
+            false => self.voters.insert(event.node.clone()),
+            true => !event.shards.is_empty() && self.voters.remove(&event.node),
+        };
         self.latest.insert(event.node.clone(), event.clone());
     }
 
@@ -78,9 +84,16 @@ impl ClusterView {
         event.is_some_and(|event| event.shards.iter().any(|s| s.role == Role::Leader))
     }
 
-    /// Whether every node answers, every shard has one leader, and all replicas have caught up.
+    /// Whether the node holds data, as far as it has said: it may only vote.
+    pub fn holds_data(&self, name: &str) -> bool {
+        !self.voters.contains(name)
+    }
+
+    /// Whether every node that holds data answers, every shard has one leader, and all replicas
+    /// have caught up.
     pub fn converged(&self, shards: u32) -> Result<(), String> {
-        for name in &self.names {
+        let replicas = || self.names.iter().filter(|name| self.holds_data(name));
+        for name in replicas() {
             if !self.alive(name) {
                 return Err(format!("{name} does not answer"));
             }
@@ -91,7 +104,7 @@ impl ClusterView {
                 return Err(format!("shard {shard} has {} leaders", leaders.len()));
             };
             let position = self.position(leader, shard);
-            for name in &self.names {
+            for name in replicas() {
                 let Some(event) = self.latest.get(name) else {
                     continue;
                 };
@@ -115,5 +128,52 @@ impl ClusterView {
     fn position(&self, name: &str, shard: u32) -> Option<u64> {
         let event = self.latest.get(name)?;
         event.shards.iter().find(|s| s.shard == shard).map(|s| s.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use history::ShardTelemetry;
+    use history::telemetry::HOLDS_DATA;
+
+    use super::*;
+
+    fn sample(node: &str, role: Option<Role>) -> TelemetryEvent {
+        let replica = |role| ShardTelemetry {
+            shard: 0,
+            role,
+            term: 1,
+            leader: None,
+            position: 7,
+            committed: 7,
+            lag: 0,
+            aside: 0,
+        };
+        TelemetryEvent {
+            sent: 0,
+            received: 0,
+            node: node.to_owned(),
+            alive: true,
+            shards: role.into_iter().map(replica).collect(),
+            error: None,
+            details: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn who_only_votes_is_not_waited_for_even_when_it_is_gone() {
+        let mut view = ClusterView::new(&["n1", "n2", "n3"].map(str::to_owned));
+        view.learn(&sample("n1", Some(Role::Leader)));
+        view.learn(&sample("n2", Some(Role::Follower)));
+        let mut voter = sample("n3", None);
+        view.learn(&voter);
+        assert!(view.converged(1).is_err(), "a replica that is not there");
+        voter.details.insert(HOLDS_DATA.to_owned(), false.into());
+        view.learn(&voter);
+        view.learn(&TelemetryEvent { alive: false, ..sample("n3", None) });
+        assert_eq!(view.converged(1), Ok(()));
+        assert!(!view.holds_data("n3") && view.holds_data("n2"));
+        view.learn(&sample("n3", Some(Role::Follower)));
+        assert!(view.holds_data("n3"));
     }
 }

@@ -156,7 +156,10 @@ pub fn nodes(input: &ReportInput<'_>) -> Markup {
                 tbody { @for (node, sample) in last {
                     @if sample.shards.is_empty() { tr {
                         td { (node) }
-                        td colspan="6" { (sample.error.as_deref().unwrap_or("silent")) }
+                        td colspan="6" {
+                            @if sample.alive && !sample.holds_data() { "votes, holds no data" }
+                            @else { (sample.error.as_deref().unwrap_or("silent")) }
+                        }
                     } }
                     @for shard in &sample.shards { tr {
                         td { (node) } td.n { (shard.shard) }

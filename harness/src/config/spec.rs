@@ -195,6 +195,14 @@ pub struct TestSpec {
 }
 
 impl TestSpec {
+    /// How many of so many nodes clients can ask for data: the first ones.
+    pub fn data_nodes(&self, count: usize) -> usize {
+        match self.system {
+            SystemKind::Mongodb => self.mongodb.data_members(count),
+            SystemKind::Store | SystemKind::Postgres => count,
+        }
+    }
+
     /// Independent logs of the system.
     pub fn shards(&self) -> u32 {
         match self.system {

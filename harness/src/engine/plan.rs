@@ -128,7 +128,7 @@ pub fn core_config(
         .ok_or_else(|| UserError::usage(format!("unknown policy {}", spec.workload.policy)))?;
     Ok(CoreConfig {
         nodes: names.to_vec(),
-        view: View { nodes: names.len(), shards: spec.shards(), shard_of, now: 0 },
+        view: View { nodes: spec.data_nodes(names.len()), shards: spec.shards(), shard_of, now: 0 },
         seed: spec.seed,
         sessions: settings.sessions,
         op_timeout_ns: ns(spec.workload.op_timeout_ms),

@@ -148,7 +148,8 @@ impl MongoSystem {
     /// Whom to make leader first: of those with the highest priority the first.
     fn preferred(&self) -> usize {
         let priority = |node: &usize| self.spec.priority(&self.nodes.names[*node]);
-        (0..self.nodes.count()).rev().max_by_key(priority).unwrap_or(0)
+        let data = self.spec.data_members(self.nodes.count());
+        (0..data).rev().max_by_key(priority).unwrap_or(0)
     }
 
     /// Makes a serving replica set of servers that were started.
@@ -166,7 +167,7 @@ impl MongoSystem {
             let leader =
                 replica_set::wait_for_leader(&drivers, self.preferred()).await.map_err(member)?;
             // A delayed member is late with this too.
-            let members = count - self.spec.delayed_s.len();
+            let members = self.spec.data_members(count) - self.spec.delayed_s.len();
             let furnished = replica_set::furnish(drivers[leader], &login, members).await;
             furnished.map_err(|what| self.with_log(leader, what))
         })

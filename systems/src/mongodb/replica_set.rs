@@ -23,7 +23,17 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// The document for `replSetInitiate`.
 pub fn configuration(spec: &MongoSpec, names: &[String], addresses: &[SocketAddr]) -> Document {
+    let data = spec.data_members(names.len());
     let member = |(place, name): (usize, &String)| {
+        if data <= place {
+            // It takes no tags, and no priority but this.
+            return Bson::Document(doc! {
+                "_id": place as i32,
+                "host": addresses[place].to_string(),
+                "arbiterOnly": true,
+                "priority": 0,
+            });
+        }
         let mut member = doc! {
             "_id": place as i32,
             "host": addresses[place].to_string(),
@@ -93,6 +103,7 @@ pub async fn wait_for_leader(drivers: &[&Driver], first: usize) -> Result<usize,
                     leader = Some(place);
                 }
                 Ok(said) if said.get_bool("secondary").unwrap_or(false) => {}
+                Ok(said) if said.get_bool("arbiterOnly").unwrap_or(false) => {}
                 Ok(_) => other = Some((place, "it is neither primary nor secondary".to_owned())),
                 Err(error) => other = Some((place, error)),
             }
@@ -142,6 +153,18 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn the_last_members_are_the_arbiters() {
+        let names = ["n1", "n2", "n3"].map(str::to_owned);
+        let addresses = [1, 2, 3].map(|last| SocketAddr::from(([10, 0, 0, last], 27_017)));
+        let spec = MongoSpec { arbiters: 1, ..MongoSpec::default() };
+        let config = configuration(&spec, &names, &addresses);
+        let members = config.get_array("members").unwrap();
+        let arbiter =
+            |place: usize| members[place].as_document().unwrap().get_bool("arbiterOnly").is_ok();
+        assert_eq!([0, 1, 2].map(arbiter), [false, false, true]);
+    }
 
     #[test]
     fn a_delayed_member_is_hidden_and_never_elected() {

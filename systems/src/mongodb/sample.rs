@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::mongodb::Client as Driver;
 use ::mongodb::bson::{Bson, DateTime, Document, Timestamp, doc};
+use history::telemetry::HOLDS_DATA;
 use history::{Role, ShardTelemetry, TelemetryEvent};
 use serde_json::json;
 
@@ -14,6 +15,8 @@ use crate::system::silent;
 
 /// How long a member may take to say how it is.
 const LIMIT: Duration = Duration::from_millis(400);
+/// `myState` of a member that only votes.
+const ARBITER: i32 = 7;
 /// Where a follower counts as lagging, and as far behind, ms.
 const GRADES_MS: [u64; 2] = [1_000, 5_000];
 
@@ -93,12 +96,19 @@ fn event(
         lag,
         aside: 0,
     };
+    let shards = match state {
+        ARBITER => {
+            details.insert(HOLDS_DATA.to_owned(), false.into());
+            Vec::new()
+        }
+        _ => vec![replica],
+    };
     TelemetryEvent {
         sent,
         received,
         node: name.to_owned(),
         alive: true,
-        shards: vec![replica],
+        shards,
         error: None,
         details,
     }
@@ -111,7 +121,9 @@ fn followers(
     own: Option<&Document>,
     names: &[String],
 ) -> Vec<serde_json::Value> {
+    let votes_only = |member: &Document| member.get_i32("state").is_ok_and(|s| s == ARBITER);
     let others = members.iter().filter(|member| !member.get_bool("self").unwrap_or(false));
+    let others = others.filter(|member| !votes_only(member));
     let told = others.filter_map(|member| {
         let name = names.get(member.get_i32("_id").ok()? as usize)?;
         let level = optime(member.get("optime")) >= own.and_then(|own| optime(own.get("optime")));
@@ -197,6 +209,19 @@ mod tests {
             (&told[0]["grade"], told[0]["lag_ms"].as_u64()),
             (&json!("far behind"), Some(7_000))
         );
+    }
+
+    #[test]
+    fn an_arbiter_is_no_replica() {
+        let names = ["n1".to_owned(), "n2".to_owned()];
+        let told = event("n2", &names, 0, 0, &status(7, 0, 5));
+        assert!(told.alive && told.shards.is_empty() && !told.holds_data());
+        let mut said = status(1, 5, 5);
+        let voter = doc! { "_id": 0, "state": 7, "stateStr": "ARBITER" };
+        said.get_array_mut("members").unwrap()[0] = voter.into();
+        let told = event("n2", &names, 0, 0, &said);
+        assert!(told.holds_data());
+        assert_eq!(told.details["standbys"], json!([]));
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct MongoSpec {
     pub hidden: Vec<String>,
     /// Member to `secondaryDelaySecs`, s; such a member is hidden.
     pub delayed_s: BTreeMap<String, u64>,
+    /// How many members, the last ones, only vote and hold no data.
+    pub arbiters: usize,
     /// `settings.chainingAllowed`: whether members may copy from others than the leader.
     pub chaining: bool,
     /// Where every member listens.
@@ -104,6 +106,7 @@ impl Default for MongoSpec {
             priorities: BTreeMap::new(),
             hidden: Vec::new(),
             delayed_s: BTreeMap::new(),
+            arbiters: 0,
             chaining: true,
             port: 27_017,
             binary: None,
@@ -114,7 +117,9 @@ impl Default for MongoSpec {
 impl MongoSpec {
     /// What is wrong with it for these nodes: the field, and what was expected.
     pub fn check(&self, nodes: &[String]) -> Result<(), (&'static str, String)> {
-        let count = nodes.len() as u32;
+        self.check_arbiters(nodes.len())?;
+        let data = &nodes[..self.data_members(nodes.len())];
+        let count = data.len() as u32;
         if let WriteConcern::Nodes(w) = self.write_concern
             && !(1..=count).contains(&w)
         {
@@ -123,7 +128,10 @@ impl MongoSpec {
         }
         self.check_reads()?;
         let known = |field: &'static str, name: &String| match nodes.contains(name) {
-            true => Ok(()),
+            true if data.contains(name) => Ok(()),
+            true => {
+                Err((field, format!("{name} is an arbiter: it holds no data, and never leads")))
+            }
             false => {
                 Err((field, format!("there is no node {name}: nodes are {}", nodes.join(", "))))
             }
@@ -135,7 +143,7 @@ impl MongoSpec {
             let what = format!("{priority} of {name} is not between 0 and 1000");
             return Err(("mongodb.priorities", what));
         }
-        if nodes.iter().all(|name| self.priority(name) == 0) {
+        if data.iter().all(|name| self.priority(name) == 0) {
             let what = "every member has priority 0, so none could be elected".to_owned();
             return Err(("mongodb.priorities", what));
         }
@@ -172,6 +180,24 @@ impl MongoSpec {
     pub fn reads_primary(&self, policy: &str) -> bool {
         let primary = matches!(self.read_preference, None | Some(ReadPreference::Primary));
         policy == "leader" || (policy == "driver" && primary)
+    }
+
+    fn check_arbiters(&self, count: usize) -> Result<(), (&'static str, String)> {
+        let arbiters = self.arbiters;
+        let most = count.saturating_sub(2).min(count / 2);
+        if arbiters == 0 || arbiters <= most {
+            return Ok(());
+        }
+        let what = format!(
+            "{arbiters} arbiters of {count} members are too many: at most {most}, so that 2 hold \
+             data and arbiters alone are no majority"
+        );
+        Err(("mongodb.arbiters", what))
+    }
+
+    /// How many of so many members hold data: the first ones.
+    pub fn data_members(&self, count: usize) -> usize {
+        count.saturating_sub(self.arbiters)
     }
 
     fn check_reads(&self) -> Result<(), (&'static str, String)> {
@@ -295,6 +321,25 @@ mod tests {
         assert_eq!(field(MongoSpec { hidden, ..good.clone() }), "mongodb.priorities");
         let late = MongoSpec { election_timeout_ms: 600, ..good };
         assert_eq!(field(late), "mongodb.election_timeout_ms");
+    }
+
+    #[test]
+    fn arbiters_are_the_last_and_never_a_majority() {
+        let with = |arbiters| MongoSpec { arbiters, ..MongoSpec::default() };
+        assert_eq!(with(1).check(&names()), Ok(()));
+        assert_eq!(with(1).data_members(3), 2);
+        let (field, what) = with(2).check(&names()).unwrap_err();
+        assert_eq!(field, "mongodb.arbiters");
+        assert!(what.contains("at most 1"), "{what}");
+        let five: Vec<String> = (1..=5).map(|node| format!("n{node}")).collect();
+        assert_eq!(with(2).check(&five), Ok(()));
+        assert!(with(3).check(&five).is_err());
+        let write_concern = WriteConcern::Nodes(3);
+        assert!(MongoSpec { write_concern, ..with(1) }.check(&names()).is_err());
+        let hidden = vec!["n3".to_owned()];
+        let (field, what) = MongoSpec { hidden, ..with(1) }.check(&names()).unwrap_err();
+        assert_eq!(field, "mongodb.hidden");
+        assert!(what.starts_with("n3 is an arbiter"), "{what}");
     }
 
     #[test]

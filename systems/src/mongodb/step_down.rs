@@ -55,6 +55,7 @@ impl Standing {
         let state = match self.state {
             PRIMARY => "primary".to_owned(),
             2 => "secondary".to_owned(),
+            7 => "an arbiter".to_owned(),
             9 => "in rollback".to_owned(),
             other => format!("in state {other}"),
         };

@@ -107,8 +107,11 @@ impl Core {
             let waited = self.recovery_ns / 1_000_000;
             self.notes.push(format!("the replicas did not converge within {waited} ms: {why}"));
         }
-        let alive = |node: &usize| self.cluster.alive(&self.nodes[*node]);
-        let live: Vec<usize> = (0..self.nodes.len()).filter(alive).collect();
+        let readable = |node: &usize| {
+            let name = &self.nodes[*node];
+            self.cluster.alive(name) && self.cluster.holds_data(name)
+        };
+        let live: Vec<usize> = (0..self.nodes.len()).filter(readable).collect();
         let keys: Vec<Key> = self.keys.iter().cloned().collect();
         let until = self.now + self.recovery_ns;
         self.generator = Box::new(FinalReads::new(&keys, &live, until));
