@@ -56,7 +56,7 @@ pub struct FaultEvent {
     pub id: String,
     /// Where in its life it is.
     pub phase: FaultPhase,
-    /// `process`, `network` or `failover`.
+    /// `process`, `network`, `clock` or `failover`.
     pub family: String,
     /// The fault's name: `kill`, `pause`, `isolate`, `halves`.
     pub fault: String,
@@ -72,7 +72,7 @@ pub struct FaultEvent {
     /// The fault's own settings (`shard`, `duty`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// How it was made: `nft`, `iptables`, `signal`, `command`, `simulated`.
+    /// How it was made: `nft`, `iptables`, `signal`, `libfaketime`, `command`, `simulated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mechanism: Option<String>,
     /// What came of it.

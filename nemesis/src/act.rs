@@ -2,6 +2,7 @@
 
 use history::{Evidence, FaultResult};
 
+use crate::clock::ClockChange;
 use crate::life::Life;
 
 /// Packets from `from` are dropped where they arrive, at `at`. Nodes by number.
@@ -40,6 +41,13 @@ pub enum Act {
         /// What becomes of it.
         life: Life,
     },
+    /// The server's clock is moved until healed.
+    Clock {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+        /// How.
+        change: ClockChange,
+    },
     /// Packets dropped until healed.
     Drop {
         /// Which.
@@ -62,6 +70,7 @@ impl Act {
             | Act::Pause { nodes }
             | Act::Slow { nodes, .. }
             | Act::Live { nodes, .. }
+            | Act::Clock { nodes, .. }
             | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
         };
@@ -87,7 +96,7 @@ impl Act {
 /// What came of an act, or of undoing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActReport {
-    /// How it was made: `nft`, `iptables`, `signal`, `command`, `simulated`.
+    /// How it was made: `nft`, `iptables`, `signal`, `libfaketime`, `command`, `simulated`.
     pub mechanism: String,
     /// Whether it had its effect.
     pub result: FaultResult,

@@ -1,5 +1,6 @@
 //! The catalogue of faults.
 
+use crate::clock;
 use crate::life;
 use crate::parameters::{Kind, Parameter};
 
@@ -80,10 +81,18 @@ pub enum Fault {
     CrashLoop,
     /// SIGKILL, a new start, and SIGKILL in the middle of it; started again when healed.
     KillInStart,
+    /// The server's clock jumps.
+    ClockBump,
+    /// The server's clock jumps to and fro.
+    ClockStrobe,
+    /// The server's clock goes faster or slower.
+    ClockDrift,
+    /// The server's clock leaps ahead and then jumps back.
+    ClockJumpBack,
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 16] = [
+pub const ALL: [Fault; 20] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -100,6 +109,10 @@ pub const ALL: [Fault; 16] = [
     Fault::RollingRestart,
     Fault::CrashLoop,
     Fault::KillInStart,
+    Fault::ClockBump,
+    Fault::ClockStrobe,
+    Fault::ClockDrift,
+    Fault::ClockJumpBack,
 ];
 
 /// How much of the time a slowed process is stopped. At nine parts in ten it answers in bursts and
@@ -155,6 +168,10 @@ impl Fault {
             Fault::RollingRestart => "rolling-restart",
             Fault::CrashLoop => "crash-loop",
             Fault::KillInStart => "kill-in-start",
+            Fault::ClockBump => "clock-bump",
+            Fault::ClockStrobe => "clock-strobe",
+            Fault::ClockDrift => "clock-drift",
+            Fault::ClockJumpBack => "clock-jump-back",
         }
     }
 
@@ -177,6 +194,10 @@ impl Fault {
             Fault::RollingRestart => "restart one node after another, each when the last is back",
             Fault::CrashLoop => "kill the process and start it again, over and over",
             Fault::KillInStart => "kill the process, start it, kill it again while it starts",
+            Fault::ClockBump => "the server's clock jumps, and goes on from there",
+            Fault::ClockStrobe => "the server's clock jumps to and fro",
+            Fault::ClockDrift => "the server's clock goes faster, or slower",
+            Fault::ClockJumpBack => "the server's clock leaps ahead, and then jumps back",
         }
     }
 
@@ -199,6 +220,9 @@ impl Fault {
             | Fault::MajoritiesRing
             | Fault::OneWay => Family::Network,
             Fault::StepDown => Family::Failover,
+            Fault::ClockBump | Fault::ClockStrobe | Fault::ClockDrift | Fault::ClockJumpBack => {
+                Family::Clock
+            }
         }
     }
 
@@ -219,7 +243,11 @@ impl Fault {
             | Fault::Halves
             | Fault::Bridge
             | Fault::MajoritiesRing
-            | Fault::OneWay => "one",
+            | Fault::OneWay
+            | Fault::ClockBump
+            | Fault::ClockStrobe
+            | Fault::ClockDrift
+            | Fault::ClockJumpBack => "one",
         }
     }
 
@@ -238,6 +266,10 @@ impl Fault {
             Fault::RollingRestart => &[life::GRACE, life::REJOIN, life::GAP],
             Fault::CrashLoop => &[life::PERIOD],
             Fault::KillInStart => &[life::AFTER],
+            Fault::ClockBump => &[clock::OFFSET],
+            Fault::ClockStrobe => &[clock::SWING, clock::PERIOD],
+            Fault::ClockDrift => &[clock::RATE],
+            Fault::ClockJumpBack => &[clock::LEAP, clock::BACK],
             _ => &[],
         }
     }

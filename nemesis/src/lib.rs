@@ -6,6 +6,7 @@
 //! is handed an [`Act`] and hands back an [`ActReport`].
 
 pub mod act;
+pub mod clock;
 pub mod cluster_view;
 pub mod fault;
 pub mod life;

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
 use crate::act::{Act, ActReport, Link};
+use crate::clock::ClockChange;
 use crate::cluster_view::ClusterView;
 use crate::fault::Fault;
 use crate::life;
@@ -115,9 +116,18 @@ impl PlannedFault {
             Fault::Stop | Fault::Restart | Fault::CrashLoop | Fault::KillInStart => {
                 self.life(&nodes)
             }
+            Fault::ClockBump | Fault::ClockStrobe | Fault::ClockDrift | Fault::ClockJumpBack => {
+                self.clock(&nodes)?
+            }
             Fault::OneWay => topology::one_way(&nodes, &rest, self.parameters.text("direction")),
         };
         Ok(Resolved { targets: names(&nodes), act })
+    }
+
+    fn clock(&self, nodes: &[usize]) -> Result<Act, Unresolved> {
+        let change = ClockChange::of(self.fault, &self.parameters);
+        let change = change.ok_or_else(|| self.unresolved())?;
+        Ok(Act::Clock { nodes: nodes.to_vec(), change })
     }
 
     fn isolate(&self, nodes: &[usize], count: usize) -> Act {

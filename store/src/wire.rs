@@ -47,6 +47,10 @@ pub struct NodeStatus {
     pub node: String,
     /// Its replicas.
     pub shards: Vec<ShardTelemetry>,
+    /// What its process takes for the time, µs since 1970: nothing in the store depends on it. A
+    /// simulated node has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_us: Option<i64>,
 }
 
 /// An entry of a shard's log.

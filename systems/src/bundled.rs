@@ -81,6 +81,21 @@ impl StoreSystem {
         host.upload(&text, &format!("{FOLDER}/node.json"), 0o644)
     }
 
+    /// What a node says of itself.
+    fn status(&self, node: usize) -> Result<NodeStatus, String> {
+        let ask = Ask::HttpGet {
+            address: self.addresses[node],
+            path: "/status".to_owned(),
+            timeout_ms: 300,
+        };
+        match self.nodes.agents[node].ask_text(ask, Duration::from_secs(1))? {
+            Answer::Http { status: 200, body } => {
+                serde_json::from_str(&body).map_err(|error| error.to_string())
+            }
+            other => Err(format!("not a status: {other:?}")),
+        }
+    }
+
     fn wait_for_leaders(&self) -> Result<(), SystemError> {
         let started = Instant::now();
         loop {
@@ -152,18 +167,7 @@ impl System for StoreSystem {
 
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
         let sent = clock();
-        let ask = Ask::HttpGet {
-            address: self.addresses[node],
-            path: "/status".to_owned(),
-            timeout_ms: 300,
-        };
-        let answer = self.nodes.agents[node].ask_text(ask, Duration::from_secs(1));
-        let status = answer.and_then(|answer| match answer {
-            Answer::Http { status: 200, body } => {
-                serde_json::from_str::<NodeStatus>(&body).map_err(|error| error.to_string())
-            }
-            other => Err(format!("not a status: {other:?}")),
-        });
+        let status = self.status(node);
         let received = clock();
         let name = self.settings.core.names[node].clone();
         match status {
@@ -178,6 +182,11 @@ impl System for StoreSystem {
             },
             Err(error) => silent(&name, sent, received, error),
         }
+    }
+
+    fn wall_clock(&self, node: usize) -> Result<i64, SystemError> {
+        let status = self.status(node).map_err(SystemError::new)?;
+        status.wall_us.ok_or_else(|| SystemError::new("the node does not say what time it is"))
     }
 
     fn client(&self, _model: Model) -> Arc<dyn Client> {

@@ -97,6 +97,11 @@ pub trait System: Send + Sync {
     /// Asks a node how it is. `clock` gives ns since the run's start. Never takes long.
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent;
 
+    /// What a node's server itself takes for the time, µs since 1970. Never takes long.
+    fn wall_clock(&self, _node: usize) -> Result<i64, SystemError> {
+        Err(SystemError::new("this system does not say what time it is"))
+    }
+
     /// A client of all nodes, for keys that hold this.
     fn client(&self, model: Model) -> Arc<dyn Client>;
 

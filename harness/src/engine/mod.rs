@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod canary;
+pub mod clocks;
 pub mod core;
 pub mod host;
 pub mod plan;

@@ -56,6 +56,8 @@ pub fn plan_faults(spec: &TestSpec, names: &[String]) -> Result<Vec<PlannedFault
         let kind = Fault::by_name(&fault.fault)
             .ok_or_else(|| UserError::usage(format!("unknown fault {}", fault.fault)))?;
         check_fault(spec, kind)?;
+        let parameters = parameters_of(kind, &fault.parameters)?;
+        super::clocks::check(spec, kind, &parameters)?;
         let selector = Selector::parse(&fault.selector, names)
             .map_err(|error| UserError::usage(error.to_string()))?;
         requests.push(FaultRequest {
@@ -66,7 +68,7 @@ pub fn plan_faults(spec: &TestSpec, names: &[String]) -> Result<Vec<PlannedFault
             duration: fault.duration_ms.map(ns),
             count: fault.count,
             required: fault.required,
-            parameters: parameters_of(kind, &fault.parameters)?,
+            parameters,
         });
     }
     let timeline = Timeline::of(ns(spec.duration_ms));

@@ -10,6 +10,7 @@ use nemesis::ClusterView;
 use systems::Nodes;
 
 use crate::config::TestSpec;
+use crate::engine::clocks;
 use crate::engine::host::Up;
 use crate::error::UserError;
 use crate::judge::Records;
@@ -22,6 +23,8 @@ const EMPTY_LIMIT: Duration = Duration::from_secs(10);
 pub struct Clusters {
     nodes: Option<Arc<Nodes>>,
     up: Option<(TestSpec, Up)>,
+    /// Whether servers have clocks of their own; agents keep that for their lives.
+    clocks: bool,
 }
 
 impl Clusters {
@@ -33,6 +36,10 @@ impl Clusters {
         };
         if !again {
             self.take_down();
+            if self.clocks != clocks::moved(spec) {
+                self.nodes = None;
+            }
+            self.clocks = clocks::moved(spec);
             let nodes = match self.nodes.take().filter(|nodes| nodes.count() == spec.hosts) {
                 Some(nodes) => nodes,
                 None => Up::connect(spec, run)?,
@@ -84,7 +91,7 @@ fn same_provisioning(one: &TestSpec, other: &TestSpec) -> bool {
         canary: None,
         ..spec.clone()
     };
-    clients(one) == clients(other)
+    clients(one) == clients(other) && clocks::moved(one) == clocks::moved(other)
 }
 
 /// Empties a cluster and waits until every node shows it; `false` when that cannot be had.

@@ -171,6 +171,7 @@ impl Core {
         NodeStatus {
             node: self.config.names[self.config.node].clone(),
             shards: self.replicas.iter().map(|replica| replica.telemetry(&self.config)).collect(),
+            wall_us: None,
         }
     }
 

@@ -221,6 +221,11 @@ impl System for MongoSystem {
         }
     }
 
+    fn wall_clock(&self, node: usize) -> Result<i64, SystemError> {
+        let told = self.runtime.block_on(sample::wall_clock(self.control(node)?));
+        told.map_err(SystemError::new)
+    }
+
     fn client(&self, model: Model) -> Arc<dyn Client> {
         let login = Login::sessions(&self.password);
         let members = self.addresses().into_iter().map(Into::into).collect();

@@ -39,6 +39,17 @@ pub async fn sample(
     }
 }
 
+/// What the member takes for the time, µs since 1970.
+pub async fn wall_clock(driver: &Driver) -> Result<i64, String> {
+    let admin = driver.database("admin");
+    let asked = admin.run_command(doc! { "hello": 1 });
+    let said = tokio::time::timeout(LIMIT, asked.into_future()).await;
+    let said = said.map_err(|_| "no answer in time".to_owned())?;
+    let said = said.map_err(|error| describe(&error))?;
+    let now = said.get_datetime("localTime").map_err(|error| error.to_string())?;
+    Ok(now.timestamp_millis() * 1_000)
+}
+
 /// An operation's time in a status, and its term.
 fn optime(at: Option<&Bson>) -> Option<(Timestamp, i64)> {
     let at = at?.as_document()?;

@@ -265,6 +265,7 @@ host replication all ::/0 scram-sha-256
 fn start_script(programs: &Programs) -> String {
     format!(
         "#!/bin/sh\nexec setpriv --reuid={USER} --regid={USER} --init-groups \
+         env ${{SPLITBRAIN_PRELOAD:+LD_PRELOAD=\"$SPLITBRAIN_PRELOAD\"}} \
          {}/postgres -D {FOLDER}/data -c config_file={FOLDER}/postgresql.conf\n",
         shell_quote(&programs.bin)
     )

@@ -38,6 +38,9 @@ pub const STATUS: &str = "SELECT pg_is_in_recovery() AS follower, \
         'lag_ms', (extract(epoch FROM replay_lag) * 1000)::bigint))::text \
         FROM pg_stat_replication) AS standbys";
 
+/// The server's own clock.
+const WALL_CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now";
+
 /// Asks one node after the other's turn; keeps a connection to each.
 pub struct Sampler {
     names: Vec<String>,
@@ -68,7 +71,7 @@ impl Sampler {
         let place = &self.connections[node];
         let take = || place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         let limit = if self.login.tls.connector().is_some() { LIMIT_TLS } else { LIMIT };
-        let asked = tokio::time::timeout(limit, self.ask(node, take())).await;
+        let asked = tokio::time::timeout(limit, self.ask(node, take(), self.status)).await;
         let received = clock();
         let name = &self.names[node];
         match asked {
@@ -81,13 +84,24 @@ impl Sampler {
         }
     }
 
+    /// What the node's server takes for the time, µs since 1970.
+    pub async fn wall_clock(&self, node: usize) -> Result<i64, String> {
+        let place = &self.connections[node];
+        let kept = place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let asked = tokio::time::timeout(LIMIT, self.ask(node, kept, WALL_CLOCK)).await;
+        let (connection, row) = asked.map_err(|_| "no answer in time".to_owned())??;
+        *place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(connection);
+        Ok(row.get("now"))
+    }
+
     async fn ask(
         &self,
         node: usize,
         kept: Option<Connection>,
+        sql: &str,
     ) -> Result<(Connection, Row), String> {
         if let Some(connection) = kept
-            && let Ok(row) = status(&connection, self.status).await
+            && let Ok(row) = status(&connection, sql).await
         {
             return Ok((connection, row));
         }
@@ -96,7 +110,7 @@ impl Sampler {
             Refused::Error(error) => describe(&error),
             Refused::Silent => "no connection in time".to_owned(),
         })?;
-        let row = status(&connection, self.status).await.map_err(|error| describe(&error))?;
+        let row = status(&connection, sql).await.map_err(|error| describe(&error))?;
         Ok((connection, row))
     }
 }

@@ -14,6 +14,7 @@ use systems::postgres::attached::Attached;
 use systems::{Nodes, StoreSystem, System, SystemError};
 
 use crate::config::{LabSpec, SystemKind, TestSpec};
+use crate::engine::clocks::{self, ClockWatch};
 use crate::engine::plan;
 use crate::engine::port::HostPort;
 use crate::error::UserError;
@@ -24,6 +25,8 @@ pub struct Up {
     /// The system.
     pub system: Arc<dyn System>,
     nodes: Arc<Nodes>,
+    clocks: Arc<ClockWatch>,
+    watched: bool,
 }
 
 /// The hosts that a test runs on.
@@ -140,6 +143,9 @@ impl Up {
     /// Puts the system on hosts that were connected to, or attaches to what runs there.
     pub fn build(spec: &TestSpec, nodes: Arc<Nodes>, run: &str) -> Result<Up, UserError> {
         let system = system_of(spec, &nodes, run)?;
+        if clocks::moved(spec) {
+            clocks::prepare(&nodes)?;
+        }
         if let Err(error) = system.bring_up() {
             system.take_down();
             return Err(error.into());
@@ -148,7 +154,8 @@ impl Up {
             system.take_down();
             return Err(error);
         }
-        Ok(Up { system, nodes })
+        let watched = clocks::moved(spec);
+        Ok(Up { system, nodes, clocks: Arc::new(ClockWatch::start()), watched })
     }
 
     /// Sessions to the hosts.
@@ -172,7 +179,7 @@ impl Up {
 
     /// What carries faults out.
     pub fn port(&self) -> HostPort {
-        HostPort { system: Arc::clone(&self.system) }
+        HostPort { system: Arc::clone(&self.system), clocks: Arc::clone(&self.clocks) }
     }
 
     /// What samples a node, on the clock that started then.
@@ -181,9 +188,15 @@ impl Up {
         started: Instant,
     ) -> impl Fn(usize) -> TelemetryEvent + Send + Sync + use<> {
         let system = Arc::clone(&self.system);
+        // Nobody else's samples are made longer.
+        let clocks = self.watched.then(|| Arc::clone(&self.clocks));
         move |node| {
             let clock = || started.elapsed().as_nanos() as i64;
-            system.sample(node, &clock)
+            let mut sample = system.sample(node, &clock);
+            if let Some(clocks) = &clocks {
+                clocks.add_to(&*system, node, &mut sample);
+            }
+            sample
         }
     }
 

@@ -36,8 +36,8 @@ impl HostPort {
                 let ask = |(node, from)| (node, Ask::Drop { fault: fault.clone(), from });
                 from.into_iter().map(ask).collect()
             }
-            // No agent is asked, or more than once: see `by_command` and `lives`.
-            Act::StepDown { .. } | Act::Live { .. } => Vec::new(),
+            // No agent is asked, or more than once: see `by_command`, `lives` and `clocks`.
+            Act::StepDown { .. } | Act::Live { .. } | Act::Clock { .. } => Vec::new(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Carries faults out on hosts, through their agents, and gathers evidence.
 //!
-//! [`asks`] says an act to the agents, [`evidence`] probes what came of it, [`lives`] does both for
-//! acts that take their time, [`rolling`] for one that goes from node to node.
+//! [`asks`] says an act to the agents, [`evidence`] probes what came of it, [`lives`] and
+//! [`clocks`] do both for acts that take their time, [`rolling`] for one that goes from node to node.
 
 mod asks;
+mod clocks;
 mod evidence;
 mod lives;
 pub(crate) mod rolling;
@@ -17,6 +18,8 @@ use history::{Evidence, FaultResult};
 use nemesis::{Act, ActReport};
 use systems::{System, SystemError};
 
+use super::clocks::ClockWatch;
+
 /// How long an agent may take: longer than it waits for a server's own start command.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -25,6 +28,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub struct HostPort {
     /// Whose nodes it acts on.
     pub system: Arc<dyn System>,
+    /// What servers' clocks are held against.
+    pub clocks: Arc<ClockWatch>,
 }
 
 impl HostPort {
@@ -35,6 +40,9 @@ impl HostPort {
         }
         if let Act::Live { nodes, life } = act {
             return self.live(id, nodes, *life);
+        }
+        if let Act::Clock { nodes, change } = act {
+            return self.move_clocks(id, nodes, *change);
         }
         let started = Instant::now();
         let asks = self.asks(id, act);
@@ -72,6 +80,9 @@ impl HostPort {
         }
         if let Act::Live { nodes, life } = act {
             return self.revive(id, nodes, *life);
+        }
+        if let Act::Clock { nodes, .. } = act {
+            return self.right_clocks(id, nodes);
         }
         let started = Instant::now();
         let heal = |node| (node, Ask::Heal { fault: id.to_owned() });

@@ -1,0 +1,147 @@
+//! Clock faults on the lab, seen in each server's own clock: the store, PostgreSQL, MongoDB.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::{errors, lab_works, run};
+
+fn lines(run: &Path, file: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(run.join(file)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Runs a test with these flags; gives its folder's fault lines of a phase, and its telemetry.
+fn faulted(name: &str, flags: &[&str]) -> (Vec<Value>, Vec<Value>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, judged, said) = support::judged(folder.path(), name, flags);
+    let run = support::only_run(folder.path(), name);
+    let faults = lines(&run, "faults.jsonl");
+    let of = |phase: &str| -> Vec<Value> {
+        faults.iter().filter(|line| line["phase"] == phase).cloned().collect()
+    };
+    for line in of("evidenced").iter().chain(&of("healed")) {
+        let result = (&line["result"], &line["mechanism"]);
+        assert_eq!(result, (&"installed".into(), &"libfaketime".into()), "{line}\n{said}");
+        assert_eq!(line["family"], "clock");
+    }
+    assert_eq!(of("evidenced").len(), of("healed").len());
+    assert_ne!(judged["verdict"], "invalid", "{judged}\n{said}");
+    (of("evidenced"), lines(&run, "telemetry.jsonl"))
+}
+
+/// What was seen by the probes of a fault, s.
+fn seen(fault: &Value) -> Vec<f64> {
+    let evidence = fault["evidence"].as_array().unwrap();
+    let number = |text: &str| text.trim_start_matches('x').trim_end_matches(" s").parse().unwrap();
+    evidence.iter().map(|probe| number(probe["observed"].as_str().unwrap())).collect()
+}
+
+/// The offsets that telemetry has of a node, s.
+fn offsets(telemetry: &[Value], node: &str) -> Vec<f64> {
+    let of = telemetry.iter().filter(|sample| sample["node"] == node);
+    let ms = of.filter_map(|sample| sample["details"]["clock_offset_ms"].as_f64());
+    ms.map(|ms| ms / 1_000.0).collect()
+}
+
+/// Whether clocks can be moved here; says loudly if they cannot.
+fn clocks_move() -> bool {
+    let found = lab_works() && agent::fake_clock::library().is_some();
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "CI must have libfaketime");
+        eprintln!("skipped: the lab needs root, sshd and libfaketime");
+    }
+    found
+}
+
+fn near(seen: f64, there: f64) -> bool {
+    (seen - there).abs() < 0.5
+}
+
+#[test]
+fn the_store_sees_its_clocks_jump_drift_and_jump_back() {
+    if !clocks_move() {
+        return;
+    }
+    let flags = ["--hosts", "4", "--time-limit", "9s"];
+    let faults = [
+        "clock-bump:n1@1s+3s,offset=-30s",
+        "clock-drift:n2@1s+5s,rate=x1.5",
+        "clock-jump-back:n3@1s+5s",
+        "clock-strobe:n4@1s+5s",
+    ];
+    let faults = faults.iter().flat_map(|fault| ["--fault", fault]).collect::<Vec<_>>();
+    let (faults, telemetry) = faulted("store", &[&flags[..], &faults].concat());
+    assert_eq!(faults.len(), 4);
+    for fault in &faults {
+        let seen = seen(fault);
+        let expected: &[f64] = match fault["fault"].as_str().unwrap() {
+            "clock-bump" => &[0.0, -30.0],
+            "clock-drift" => &[0.0, 1.5],
+            "clock-jump-back" => &[0.0, 60.0, -60.0],
+            _ => &[0.0, 5.0, 0.0],
+        };
+        assert_eq!(seen.len(), expected.len(), "{fault}");
+        assert!(seen.iter().zip(expected).all(|(seen, there)| near(*seen, *there)), "{fault}");
+    }
+    for (node, there) in [("n1", -30.0), ("n4", 5.0), ("n3", 60.0), ("n3", -60.0)] {
+        let offsets = offsets(&telemetry, node);
+        assert!(offsets.iter().any(|seen| near(*seen, there)), "{node} at {there}: {offsets:?}");
+        assert!(near(offsets[0], 0.0) && near(*offsets.last().unwrap(), 0.0), "{offsets:?}");
+    }
+}
+
+#[test]
+fn databases_see_their_clocks_jump() {
+    if !clocks_move() {
+        return;
+    }
+    let fault = ["--time-limit", "5s", "--fault", "clock-bump:n1@1s+2s"];
+    for system in ["postgres", "mongodb"] {
+        let folder = tempfile::tempdir().unwrap();
+        let there = match system {
+            "postgres" => Path::new("/usr/lib/postgresql").exists(),
+            _ => run(&["lab", "install", "mongodb"], folder.path()).status.success(),
+        };
+        if !there {
+            assert!(std::env::var_os("CI").is_none(), "CI must have {system}");
+            eprintln!("skipped: there is no {system}");
+            continue;
+        }
+        let (faults, telemetry) = faulted(system, &[&["--system", system], &fault[..]].concat());
+        let [fault] = &faults[..] else { panic!("one fault was asked for") };
+        assert!(near(seen(fault)[1], 30.0), "{fault}");
+        let offsets = offsets(&telemetry, "n1");
+        assert!(offsets.iter().any(|seen| near(*seen, 30.0)), "{offsets:?}");
+        assert!(near(*offsets.last().unwrap(), 0.0), "{offsets:?}");
+    }
+}
+
+#[test]
+fn a_clock_fault_without_means_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flags, part) in [
+        (&["--lab", "sim", "--fault", "clock-bump"][..], "reads no clock of the day"),
+        (&["--fault", "clock-bump,offset=100ms"], "cannot be told from the true time"),
+        (&["--fault", "clock-drift,rate=x3"], "a factor such as x1.5 from x0.5 to x2"),
+        (&["--fault", "clock-jump-back,offset=+60s"], "at least a second behind leap"),
+        (
+            &[
+                "--system",
+                "postgres",
+                "--set",
+                "postgres.failover=patroni",
+                "--fault",
+                "clock-bump",
+            ],
+            "Patroni starts its server",
+        ),
+    ] {
+        let refused = run(&[&["run"], flags].concat(), folder.path());
+        assert_eq!(refused.status.code(), Some(64), "{flags:?}: {}", errors(&refused));
+        assert!(errors(&refused).contains(part), "{flags:?}: {}", errors(&refused));
+    }
+}
