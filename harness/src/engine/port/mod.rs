@@ -1,7 +1,8 @@
 //! Carries faults out on hosts, through their agents, and gathers evidence.
 //!
 //! [`asks`] says an act to the agents, [`evidence`] probes what came of it, [`lives`] and
-//! [`clocks`] do both for acts that take their time, [`rolling`] for one that goes from node to node.
+//! [`clocks`] do both for acts that take their time, [`rolling`] for one that goes from node to
+//! node.
 
 mod asks;
 mod clocks;
