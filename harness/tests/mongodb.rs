@@ -93,6 +93,29 @@ fn a_primary_that_stands_down_is_followed_by_another() {
 }
 
 #[test]
+fn a_member_is_taken_out_and_added_again() {
+    if !mongodb_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--system", "mongodb", "--time-limit", "6s", "--fault", "remove@2s+2s"];
+    let (_, kept, said) = support::judged(folder.path(), "out", &flags);
+    assert_eq!(verdict(&kept, "lost-writes"), "valid", "{kept}\n{said}");
+    assert!(!said.contains("did not converge"), "{said}");
+    let run = support::only_run(folder.path(), "out");
+    let version = |line: &serde_json::Value| {
+        let seen = line["evidence"][0]["observed"].as_str().unwrap();
+        seen.rsplit(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    let [out] = &fault_lines(&run, "evidenced")[..] else { panic!("one fault was asked for") };
+    assert_eq!((&out["family"], &out["result"]), (&"membership".into(), &"installed".into()));
+    assert!(out["evidence"][1]["observed"].as_str().unwrap().starts_with("REMOVED"), "{out}");
+    let [back] = &fault_lines(&run, "healed")[..] else { panic!("and healed once") };
+    assert_eq!(back["result"], "installed", "{back}");
+    assert!(version(out) < version(back), "{out} {back}");
+}
+
+#[test]
 fn a_follower_that_is_asked_to_stand_down_changes_nothing() {
     if !mongodb_works() {
         return;

@@ -53,6 +53,11 @@ pub enum Act {
         /// Which.
         links: Vec<Link>,
     },
+    /// Taken out of the cluster by the system's own command; added again when healed.
+    Remove {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+    },
     /// Asked by the system's own command to stand down; may lead again when healed.
     StepDown {
         /// Nodes by number.
@@ -71,6 +76,7 @@ impl Act {
             | Act::Slow { nodes, .. }
             | Act::Live { nodes, .. }
             | Act::Clock { nodes, .. }
+            | Act::Remove { nodes }
             | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
         };

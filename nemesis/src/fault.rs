@@ -65,6 +65,8 @@ pub enum Fault {
     Cut,
     /// The leader is asked, by the system's own command, to stand down for a while.
     StepDown,
+    /// A member is taken out of the cluster, by the system's own command; added again when healed.
+    Remove,
     /// Two halves that hear each other only by way of the target.
     Bridge,
     /// Every node hears a majority, and each another one.
@@ -92,7 +94,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 20] = [
+pub const ALL: [Fault; 21] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -101,6 +103,7 @@ pub const ALL: [Fault; 20] = [
     Fault::LeaderAlone,
     Fault::Cut,
     Fault::StepDown,
+    Fault::Remove,
     Fault::Bridge,
     Fault::MajoritiesRing,
     Fault::OneWay,
@@ -160,6 +163,7 @@ impl Fault {
             Fault::LeaderAlone => "leader-alone",
             Fault::Cut => "cut",
             Fault::StepDown => "step-down",
+            Fault::Remove => "remove",
             Fault::Bridge => "bridge",
             Fault::MajoritiesRing => "majorities-ring",
             Fault::OneWay => "one-way",
@@ -186,6 +190,7 @@ impl Fault {
             Fault::LeaderAlone => "cut the leader off from all other nodes",
             Fault::Cut => "cut the link between a follower and the leader of one shard",
             Fault::StepDown => "ask the leader to stand down for a while (MongoDB alone)",
+            Fault::Remove => "take a member out, add it again when healed (MongoDB alone)",
             Fault::Bridge => "two halves that hear each other only by way of the target",
             Fault::MajoritiesRing => "every node hears a majority, each another one; of 4 or more",
             Fault::OneWay => "drop packets between the target and all others one way only",
@@ -223,6 +228,7 @@ impl Fault {
             Fault::ClockBump | Fault::ClockStrobe | Fault::ClockDrift | Fault::ClockJumpBack => {
                 Family::Clock
             }
+            Fault::Remove => Family::Membership,
         }
     }
 
@@ -238,7 +244,7 @@ impl Fault {
             | Fault::CrashLoop
             | Fault::KillInStart => "leader",
             Fault::RollingRestart => "all",
-            Fault::Slow | Fault::Cut => "a-follower",
+            Fault::Slow | Fault::Cut | Fault::Remove => "a-follower",
             Fault::Isolate
             | Fault::Halves
             | Fault::Bridge

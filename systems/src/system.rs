@@ -129,6 +129,17 @@ pub trait System: Send + Sync {
         Err(SystemError::new("this system has no command for it"))
     }
 
+    /// Takes a node out of the cluster by a command of the system's own. Gives what was seen; an
+    /// error is what could not be told.
+    fn remove_member(&self, _node: usize) -> Result<Vec<Evidence>, SystemError> {
+        Err(SystemError::new("this system has no command for it"))
+    }
+
+    /// Adds a node that was taken out, and waits until it serves.
+    fn add_member(&self, _node: usize) -> Result<Vec<Evidence>, SystemError> {
+        Err(SystemError::new("this system has no command for it"))
+    }
+
     /// Whether an acknowledged write is known to be on another node too; `None` if that is a matter
     /// of the test's own settings.
     fn synchronous(&self) -> Option<bool> {

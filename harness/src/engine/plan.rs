@@ -38,10 +38,18 @@ pub fn settings(spec: &TestSpec) -> Settings {
 
 /// Refuses a fault that the test's system has no means for.
 pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
-    if fault != Fault::StepDown || spec.system == SystemKind::Mongodb {
+    let ours = matches!(fault, Fault::StepDown | Fault::Remove);
+    if !ours || spec.system == SystemKind::Mongodb {
         return Ok(());
     }
     let (system, name) = (spec.system.name(), fault.name());
+    if fault == Fault::Remove {
+        let what = format!("{name} is refused: no command takes a member out of {system}");
+        return Err(UserError::usage(what).at("fault").hint(
+            "with --system mongodb it is replSetReconfig; kill and isolate take a node from any \
+             system",
+        ));
+    }
     let what = format!("{name} is refused: no command asks a leader of {system} to stand down");
     Err(UserError::usage(what).at("fault").hint(
         "with --system mongodb it is replSetStepDown; leader-kill and leader-alone take the leader \

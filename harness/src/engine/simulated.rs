@@ -222,7 +222,7 @@ impl Simulation<'_> {
             }),
             // The store has no such command, and a test that wants one is refused; lives have
             // turns of their own.
-            Act::StepDown { .. } | Act::Live { .. } | Act::Clock { .. } => {}
+            Act::StepDown { .. } | Act::Remove { .. } | Act::Live { .. } | Act::Clock { .. } => {}
         }
         let evidence = self.evidence(act, inject);
         let result = ActReport::judge(&evidence);
@@ -248,7 +248,7 @@ impl Simulation<'_> {
             };
             return links.iter().map(link).collect();
         }
-        if let Act::StepDown { .. } | Act::Clock { .. } = act {
+        if let Act::StepDown { .. } | Act::Remove { .. } | Act::Clock { .. } = act {
             return Vec::new();
         }
         let expected = match (act, inject) {

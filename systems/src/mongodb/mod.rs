@@ -9,6 +9,7 @@ pub mod connect;
 pub mod documents;
 pub mod elections;
 pub mod errors;
+pub mod membership;
 pub mod promises;
 pub mod provision;
 pub mod replica_set;
@@ -260,6 +261,19 @@ impl System for MongoSystem {
     fn stand_again(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
         let members = self.members()?;
         self.runtime.block_on(step_down::stand_again(&members[node]))
+    }
+
+    fn remove_member(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
+        let members = self.members()?;
+        self.runtime.block_on(membership::remove(&members, node))
+    }
+
+    fn add_member(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
+        let members = self.members()?;
+        let config = replica_set::configuration(&self.spec, &self.nodes.names, &self.addresses());
+        let entry = config.get_array("members").ok().and_then(|all| all[node].as_document());
+        let entry = entry.cloned().unwrap_or_default();
+        self.runtime.block_on(membership::add(&members, node, entry))
     }
 
     fn after_run(&self) -> Vec<String> {

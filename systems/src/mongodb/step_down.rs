@@ -171,7 +171,7 @@ async fn standing(member: &Member<'_>) -> Result<Standing, SystemError> {
 }
 
 /// Why a command has no result.
-enum Unanswered {
+pub(super) enum Unanswered {
     /// The server said no.
     Said(Error),
     /// What it did is not known.
@@ -179,7 +179,7 @@ enum Unanswered {
 }
 
 impl Unanswered {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Unanswered::Said(error) => describe(error),
             Unanswered::Unknown(why) => why.clone(),
@@ -187,7 +187,12 @@ impl Unanswered {
     }
 }
 
-async fn ask(driver: &Driver, asked: Document, limit: Duration) -> Result<Document, Unanswered> {
+/// A command to a member's `admin` database.
+pub(super) async fn ask(
+    driver: &Driver,
+    asked: Document,
+    limit: Duration,
+) -> Result<Document, Unanswered> {
     let admin = driver.database("admin");
     match tokio::time::timeout(limit, admin.run_command(asked).into_future()).await {
         Ok(Ok(said)) => Ok(said),

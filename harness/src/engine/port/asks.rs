@@ -37,7 +37,9 @@ impl HostPort {
                 from.into_iter().map(ask).collect()
             }
             // No agent is asked, or more than once: see `by_command`, `lives` and `clocks`.
-            Act::StepDown { .. } | Act::Live { .. } | Act::Clock { .. } => Vec::new(),
+            Act::StepDown { .. } | Act::Remove { .. } | Act::Live { .. } | Act::Clock { .. } => {
+                Vec::new()
+            }
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct HostPort {
 impl HostPort {
     /// Carries an act out on all its nodes at once, then probes.
     pub fn inject(&self, id: &str, act: &Act) -> ActReport {
+        if let Act::Remove { nodes } = act {
+            return self.by_command(nodes, &|node| self.system.remove_member(node));
+        }
         if let Act::StepDown { nodes, seconds } = act {
             return self.by_command(nodes, &|node| self.system.step_down(node, *seconds));
         }
@@ -76,6 +79,9 @@ impl HostPort {
 
     /// Undoes an act on all its nodes at once, then probes.
     pub fn undo(&self, id: &str, act: &Act) -> ActReport {
+        if let Act::Remove { nodes } = act {
+            return self.by_command(nodes, &|node| self.system.add_member(node));
+        }
         if let Act::StepDown { nodes, .. } = act {
             return self.by_command(nodes, &|node| self.system.stand_again(node));
         }
