@@ -52,6 +52,14 @@ fn mistakes_are_named_with_what_to_try() {
             &["run", "--system", "mongodb", "--set", "mongodb.read_preference=nearest"][..],
             "it needs --policy driver, not leader",
         ),
+        (
+            &["run", "--lab", "sim", "--fault", "delay"][..],
+            "delay is refused: the simulator's network carries messages, not packets",
+        ),
+        (
+            &["run", "--fault", "delay,delay=2s"][..],
+            "delay: delay is a duration such as 500ms from 1ms to 1s",
+        ),
         (&["run", "--fault", "step-down"][..], "step-down is refused: no command asks a leader of"),
         (
             &["run", "--system", "postgres", "--fault", "leader-step-down"][..],

@@ -4,6 +4,7 @@ use history::{Evidence, FaultResult};
 
 use crate::clock::ClockChange;
 use crate::life::Life;
+use crate::shape::Shape;
 
 /// Packets from `from` are dropped where they arrive, at `at`. Nodes by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +59,15 @@ pub enum Act {
         /// Nodes by number.
         nodes: Vec<usize>,
     },
+    /// Packets shaped until healed.
+    Shape {
+        /// Which.
+        links: Vec<Link>,
+        /// How.
+        shape: Shape,
+        /// What chance is drawn from.
+        seed: u64,
+    },
     /// Asked by the system's own command to stand down; may lead again when healed.
     StepDown {
         /// Nodes by number.
@@ -79,6 +89,9 @@ impl Act {
             | Act::Remove { nodes }
             | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
+            Act::Shape { links, .. } => {
+                links.iter().flat_map(|link| [link.at, link.from]).collect()
+            }
         };
         nodes.sort_unstable();
         nodes.dedup();

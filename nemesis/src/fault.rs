@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::life;
 use crate::parameters::{Kind, Parameter};
+use crate::shape;
 
 /// A family of faults, by the resource that they act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,10 +92,24 @@ pub enum Fault {
     ClockDrift,
     /// The server's clock leaps ahead and then jumps back.
     ClockJumpBack,
+    /// Packets between the target and all others take longer.
+    Delay,
+    /// Some of them are lost.
+    Loss,
+    /// Some are held back, so that later ones overtake them.
+    Reorder,
+    /// Some come twice.
+    Duplicate,
+    /// Some have a bit flipped, which the checksum finds.
+    Corrupt,
+    /// No more than so many bits pass a second.
+    Bandwidth,
+    /// The links come and go.
+    Flapping,
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 21] = [
+pub const ALL: [Fault; 28] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -116,6 +131,13 @@ pub const ALL: [Fault; 21] = [
     Fault::ClockStrobe,
     Fault::ClockDrift,
     Fault::ClockJumpBack,
+    Fault::Delay,
+    Fault::Loss,
+    Fault::Reorder,
+    Fault::Duplicate,
+    Fault::Corrupt,
+    Fault::Bandwidth,
+    Fault::Flapping,
 ];
 
 /// How much of the time a slowed process is stopped. At nine parts in ten it answers in bursts and
@@ -176,6 +198,13 @@ impl Fault {
             Fault::ClockStrobe => "clock-strobe",
             Fault::ClockDrift => "clock-drift",
             Fault::ClockJumpBack => "clock-jump-back",
+            Fault::Delay => "delay",
+            Fault::Loss => "loss",
+            Fault::Reorder => "reorder",
+            Fault::Duplicate => "duplicate",
+            Fault::Corrupt => "corrupt",
+            Fault::Bandwidth => "bandwidth",
+            Fault::Flapping => "flapping",
         }
     }
 
@@ -203,6 +232,13 @@ impl Fault {
             Fault::ClockStrobe => "the server's clock jumps to and fro",
             Fault::ClockDrift => "the server's clock goes faster, or slower",
             Fault::ClockJumpBack => "the server's clock leaps ahead, and then jumps back",
+            Fault::Delay => "packets between the target and all others take longer",
+            Fault::Loss => "some packets between the target and all others are lost",
+            Fault::Reorder => "some packets are held back, so that later ones overtake them",
+            Fault::Duplicate => "some packets are sent twice",
+            Fault::Corrupt => "some packets have a bit flipped; their checksum finds it",
+            Fault::Bandwidth => "no more than so many bits a second pass between two nodes",
+            Fault::Flapping => "the links of the target come and go",
         }
     }
 
@@ -223,7 +259,14 @@ impl Fault {
             | Fault::Cut
             | Fault::Bridge
             | Fault::MajoritiesRing
-            | Fault::OneWay => Family::Network,
+            | Fault::OneWay
+            | Fault::Delay
+            | Fault::Loss
+            | Fault::Reorder
+            | Fault::Duplicate
+            | Fault::Corrupt
+            | Fault::Bandwidth
+            | Fault::Flapping => Family::Network,
             Fault::StepDown => Family::Failover,
             Fault::ClockBump | Fault::ClockStrobe | Fault::ClockDrift | Fault::ClockJumpBack => {
                 Family::Clock
@@ -253,7 +296,14 @@ impl Fault {
             | Fault::ClockBump
             | Fault::ClockStrobe
             | Fault::ClockDrift
-            | Fault::ClockJumpBack => "one",
+            | Fault::ClockJumpBack
+            | Fault::Delay
+            | Fault::Loss
+            | Fault::Reorder
+            | Fault::Duplicate
+            | Fault::Corrupt
+            | Fault::Bandwidth
+            | Fault::Flapping => "one",
         }
     }
 
@@ -276,6 +326,13 @@ impl Fault {
             Fault::ClockStrobe => &[clock::SWING, clock::PERIOD],
             Fault::ClockDrift => &[clock::RATE],
             Fault::ClockJumpBack => &[clock::LEAP, clock::BACK],
+            Fault::Delay => &shape::DELAY,
+            Fault::Loss => &shape::LOSS,
+            Fault::Reorder => &shape::REORDER,
+            Fault::Duplicate => &shape::DUPLICATE,
+            Fault::Corrupt => &shape::CORRUPT,
+            Fault::Bandwidth => &shape::BANDWIDTH,
+            Fault::Flapping => &shape::FLAPPING,
             _ => &[],
         }
     }

@@ -14,6 +14,7 @@ pub mod parameters;
 pub mod planned;
 pub mod schedule;
 pub mod selector;
+pub mod shape;
 mod topology;
 
 pub use act::{Act, ActReport, Link};
@@ -23,3 +24,4 @@ pub use parameters::{Kind, Parameter, ParameterError, Parameters};
 pub use planned::{PlannedFault, Resolved, Unresolved};
 pub use schedule::{FaultRequest, Timeline, schedule};
 pub use selector::{Selector, UnknownSelector};
+pub use shape::Shape;

@@ -6,13 +6,14 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
-use crate::act::{Act, ActReport, Link};
+use crate::act::{Act, ActReport};
 use crate::clock::ClockChange;
 use crate::cluster_view::ClusterView;
 use crate::fault::Fault;
 use crate::life;
 use crate::parameters::Parameters;
 use crate::selector::Selector;
+use crate::shape::Shape;
 use crate::topology;
 
 /// How much longer than it is planned a leader stands down at most: it is told to stand again when
@@ -81,7 +82,9 @@ impl PlannedFault {
                 let stopped_percent = self.parameters.number("stopped") as u32;
                 Act::Slow { nodes: nodes.clone(), stopped_percent }
             }
-            Fault::Isolate | Fault::LeaderAlone => self.isolate(&nodes, view.names().len()),
+            Fault::Isolate | Fault::LeaderAlone => {
+                Act::Drop { links: topology::around(&nodes, view.names().len()) }
+            }
             Fault::Halves => {
                 let side = self.parameters.text("side");
                 let (minority, majority) = topology::halves(&nodes, rest, side, rng);
@@ -120,6 +123,13 @@ impl PlannedFault {
             Fault::ClockBump | Fault::ClockStrobe | Fault::ClockDrift | Fault::ClockJumpBack => {
                 self.clock(&nodes)?
             }
+            Fault::Delay
+            | Fault::Loss
+            | Fault::Reorder
+            | Fault::Duplicate
+            | Fault::Corrupt
+            | Fault::Bandwidth
+            | Fault::Flapping => self.shape(&nodes, view.names().len(), rng)?,
             Fault::OneWay => topology::one_way(&nodes, &rest, self.parameters.text("direction")),
         };
         Ok(Resolved { targets: names(&nodes), act })
@@ -131,17 +141,14 @@ impl PlannedFault {
         Ok(Act::Clock { nodes: nodes.to_vec(), change })
     }
 
-    fn isolate(&self, nodes: &[usize], count: usize) -> Act {
-        let mut links: Vec<Link> = Vec::new();
-        for &node in nodes {
-            for other in (0..count).filter(|other| *other != node) {
-                links.push(Link { at: node, from: other });
-                links.push(Link { at: other, from: node });
-            }
-        }
-        links.sort_unstable();
-        links.dedup();
-        Act::Drop { links }
+    fn shape(
+        &self,
+        nodes: &[usize],
+        count: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Act, Unresolved> {
+        let shape = Shape::of(self.fault, &self.parameters).ok_or_else(|| self.unresolved())?;
+        Ok(Act::Shape { links: topology::around(nodes, count), shape, seed: rng.random() })
     }
 
     fn cut(&self, nodes: &[usize], view: &ClusterView) -> Result<Act, Unresolved> {

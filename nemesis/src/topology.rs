@@ -65,6 +65,20 @@ pub fn majorities_ring(mut nodes: Vec<usize>, rng: &mut ChaCha8Rng) -> Act {
     Act::Drop { links }
 }
 
+/// Both directions between each of `nodes` and every other.
+pub fn around(nodes: &[usize], count: usize) -> Vec<Link> {
+    let mut links: Vec<Link> = Vec::new();
+    for &node in nodes {
+        for other in (0..count).filter(|other| *other != node) {
+            links.push(Link { at: node, from: other });
+            links.push(Link { at: other, from: node });
+        }
+    }
+    links.sort_unstable();
+    links.dedup();
+    links
+}
+
 /// What the others say is not heard by the targets, or the other way round.
 pub fn one_way(nodes: &[usize], rest: &[usize], direction: &str) -> Act {
     let (at, from) = if direction == "out" { (rest, nodes) } else { (nodes, rest) };

@@ -12,7 +12,7 @@ use workloads::workload::Settings;
 use workloads::{View, Workload, policy, workload};
 
 use super::core::CoreConfig;
-use crate::config::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec, parameters_of};
+use crate::config::{FailoverSpec, LabSpec, ReplicationSpec, SystemKind, TestSpec, parameters_of};
 use crate::error::UserError;
 
 /// ms to ns.
@@ -36,8 +36,19 @@ pub fn settings(spec: &TestSpec) -> Settings {
     Settings { sessions: spec.workload.sessions, shards: spec.shards(), seed: spec.seed }
 }
 
-/// Refuses a fault that the test's system has no means for.
+/// Refuses a fault that the test's system, or its lab, has no means for.
 pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
+    let shaped = nemesis::Shape::of(fault, &nemesis::Parameters::defaults(fault)).is_some();
+    if shaped && spec.lab == LabSpec::Sim {
+        let what = format!(
+            "{} is refused: the simulator's network carries messages, not packets",
+            fault.name()
+        );
+        return Err(UserError::usage(what).at("fault").hint(
+            "--lab local shapes packets; the simulator delays and reorders messages as it is, and \
+             has isolate, one-way and slow",
+        ));
+    }
     let ours = matches!(fault, Fault::StepDown | Fault::Remove);
     if !ours || spec.system == SystemKind::Mongodb {
         return Ok(());

@@ -222,7 +222,11 @@ impl Simulation<'_> {
             }),
             // The store has no such command, and a test that wants one is refused; lives have
             // turns of their own.
-            Act::StepDown { .. } | Act::Remove { .. } | Act::Live { .. } | Act::Clock { .. } => {}
+            Act::StepDown { .. }
+            | Act::Remove { .. }
+            | Act::Live { .. }
+            | Act::Clock { .. }
+            | Act::Shape { .. } => {}
         }
         let evidence = self.evidence(act, inject);
         let result = ActReport::judge(&evidence);
@@ -248,7 +252,10 @@ impl Simulation<'_> {
             };
             return links.iter().map(link).collect();
         }
-        if let Act::StepDown { .. } | Act::Remove { .. } | Act::Clock { .. } = act {
+        if matches!(
+            act,
+            Act::StepDown { .. } | Act::Remove { .. } | Act::Clock { .. } | Act::Shape { .. }
+        ) {
             return Vec::new();
         }
         let expected = match (act, inject) {

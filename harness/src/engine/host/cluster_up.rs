@@ -179,7 +179,8 @@ impl Up {
 
     /// What carries faults out.
     pub fn port(&self) -> HostPort {
-        HostPort { system: Arc::clone(&self.system), clocks: Arc::clone(&self.clocks) }
+        let (system, clocks) = (Arc::clone(&self.system), Arc::clone(&self.clocks));
+        HostPort { system, clocks, baselines: Arc::default() }
     }
 
     /// What samples a node, on the clock that started then.

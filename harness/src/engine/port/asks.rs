@@ -36,10 +36,12 @@ impl HostPort {
                 let ask = |(node, from)| (node, Ask::Drop { fault: fault.clone(), from });
                 from.into_iter().map(ask).collect()
             }
-            // No agent is asked, or more than once: see `by_command`, `lives` and `clocks`.
-            Act::StepDown { .. } | Act::Remove { .. } | Act::Live { .. } | Act::Clock { .. } => {
-                Vec::new()
-            }
+            // No agent is asked, or more than once: see `by_command`, `lives`, `clocks`, `shaping`.
+            Act::StepDown { .. }
+            | Act::Remove { .. }
+            | Act::Live { .. }
+            | Act::Clock { .. }
+            | Act::Shape { .. } => Vec::new(),
         }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! [`asks`] says an act to the agents, [`evidence`] probes what came of it, [`lives`] and
 //! [`clocks`] do both for acts that take their time, [`rolling`] for one that goes from node to
-//! node.
+//! node, [`shaping`] for links, whose measures [`measured`] holds against what was asked for.
 
 mod asks;
 mod clocks;
 mod evidence;
 mod lives;
+mod measured;
 pub(crate) mod rolling;
+mod shaping;
 
 use std::sync::Arc;
 use std::thread;
@@ -31,6 +33,8 @@ pub struct HostPort {
     pub system: Arc<dyn System>,
     /// What servers' clocks are held against.
     pub clocks: Arc<ClockWatch>,
+    /// How links were before they were shaped.
+    pub baselines: shaping::Baselines,
 }
 
 impl HostPort {
@@ -47,6 +51,9 @@ impl HostPort {
         }
         if let Act::Clock { nodes, change } = act {
             return self.move_clocks(id, nodes, *change);
+        }
+        if let Act::Shape { links, shape, seed } = act {
+            return self.shape(id, links, *shape, *seed);
         }
         let started = Instant::now();
         let asks = self.asks(id, act);
@@ -90,6 +97,9 @@ impl HostPort {
         }
         if let Act::Clock { nodes, .. } = act {
             return self.right_clocks(id, nodes);
+        }
+        if let Act::Shape { links, shape, .. } = act {
+            return self.unshape(id, links, *shape);
         }
         let started = Instant::now();
         let heal = |node| (node, Ask::Heal { fault: id.to_owned() });
