@@ -54,6 +54,33 @@ fn error_texts() {
 }
 
 #[test]
+fn refusals_of_a_cluster_that_exists() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = "[[host]]\nname = \"a\"\naddress = \"127.0.0.1\"\n";
+    let write = |name: &str, top: &str, attach: &str| {
+        let text = format!("{top}\n[attach]\n{attach}\n{host}");
+        std::fs::write(folder.path().join(name), text).unwrap();
+    };
+    let open = "cluster_id = \"x\"\nallow = [\"process\"]\ndata_is_disposable = true\nmax_hurt = 1";
+    write("set.toml", open, "system = \"mongodb\"\nuri = \"mongodb://app@/\"");
+    write("other.toml", "", "system = \"oracle\"");
+    let mut text = String::new();
+    for line in [
+        "run --hosts-file other.toml",
+        "run --hosts-file set.toml --system postgres",
+        "run --hosts-file set.toml --set mongodb.port=27018",
+        "run --hosts-file set.toml --fault isolate:leader",
+        "run --hosts-file set.toml --fault step-down",
+        "run --hosts-file set.toml --fault kill:a",
+    ] {
+        let output = run(&line.split(' ').collect::<Vec<_>>(), folder.path());
+        text.push_str(&format!("$ splitbrain {line}\n{}", errors(&output)));
+        text.push_str(&format!("exit {}\n\n", output.status.code().unwrap()));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
 fn a_run_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["run", "--lab", "sim", "--fault", "kill:leader", "--seed", "4", "--name", "shot"];

@@ -18,6 +18,7 @@ pub mod refusals;
 pub mod servers;
 pub mod service;
 pub mod system;
+pub mod tls;
 pub mod uri;
 
 pub use bundled::{StoreSettings, StoreSystem};

@@ -17,6 +17,14 @@ pub enum Server {
 }
 
 impl Server {
+    /// By the name of the system.
+    pub fn of(system: &str) -> Server {
+        match system {
+            "mongodb" => Server::Mongodb,
+            _ => Server::Postgres,
+        }
+    }
+
     /// For the agent; [`agent::external`] reads the pidfile's name.
     pub fn start(self, service: &Service) -> Start {
         let argv = match (&service.start, &service.unit) {

@@ -11,7 +11,7 @@ use super::places::Places;
 /// `[attach]`, with the nodes that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attach {
-    /// The system: `postgres`.
+    /// The system: `postgres` or `mongodb`.
     pub system: String,
     /// Connection string that all nodes share; without a password.
     pub uri: Option<String>,
@@ -19,7 +19,7 @@ pub struct Attach {
     pub sslmode: Option<String>,
     /// Certificate authority, PEM.
     pub ca: Option<PathBuf>,
-    /// Client certificate, PEM.
+    /// Client certificate, PEM; for MongoDB its key too.
     pub client_cert: Option<PathBuf>,
     /// Its key, PEM.
     pub client_key: Option<PathBuf>,
@@ -92,7 +92,9 @@ pub(super) fn build(
         let why = format!("\"{mode}\": expected one of {}", SSLMODES.join(", "));
         return fail("attach.sslmode", &why);
     }
-    if table.client_cert.is_some() != table.client_key.is_some() {
+    // MongoDB's driver reads both from one file.
+    let one_file = table.system == "mongodb" && table.client_key.is_none();
+    if table.client_cert.is_some() != table.client_key.is_some() && !one_file {
         return fail("attach.client_cert", "client_cert and client_key come together");
     }
     if let Some(other) = table.failover.as_deref().filter(|failover| *failover != "none") {

@@ -5,7 +5,8 @@ use cluster::Inventory;
 use cluster::agent_link;
 use cluster::inventory::{Attach, Service};
 use nemesis::{Fault, PlannedFault};
-use systems::postgres::attached::schema::{Owner, removal};
+use systems::mongodb::attached::database;
+use systems::postgres::attached::schema;
 use systems::postgres::spec::Failover;
 use systems::service::{HOLD, Server};
 
@@ -48,8 +49,9 @@ pub fn lines(spec: &TestSpec) -> Result<Vec<String>, UserError> {
     }
     if let Some(attach) = inventory.as_ref().and_then(|inventory| inventory.attach.as_ref()) {
         operator(spec, attach, &mut lines);
-        let schema = Owner::of_run("RUN").schema;
-        lines.push(format!("SQL at the leader of {}: {}", attach.system, removal(&schema)));
+        for line in removal(attach) {
+            lines.push(format!("at the leader of {}: {line}", attach.system));
+        }
     }
     if inventory.is_some() {
         lines.push("every host: undo all that is in force, end the agent".to_owned());
@@ -119,8 +121,26 @@ fn attached(attach: &Attach, lines: &mut Vec<String>) {
             node.name, attach.system, node.address
         ));
     }
-    lines
-        .push(format!("SQL at the leader: {}", Owner::of_run("RUN").creation().replace('\n', " ")));
+    let (thing, made) = match Server::of(&attach.system) {
+        Server::Postgres => {
+            let owner = schema::Owner::of_run("RUN");
+            ("SQL".to_owned(), vec![owner.creation().replace('\n', " ")])
+        }
+        Server::Mongodb => {
+            let owner = database::Owner::of_run("RUN");
+            let commands = owner.creation().iter().map(ToString::to_string).collect();
+            (format!("in the database {}", owner.database), commands)
+        }
+    };
+    lines.extend(made.iter().map(|line| format!("{thing} at the leader: {line}")));
+}
+
+/// What removes all that a run has made in a cluster that exists.
+fn removal(attach: &Attach) -> Vec<String> {
+    match Server::of(&attach.system) {
+        Server::Postgres => vec![schema::removal(&schema::Owner::of_run("RUN").schema)],
+        Server::Mongodb => database::removal().iter().map(ToString::to_string).collect(),
+    }
 }
 
 /// A fault, with how it is made and undone where that is a command of the inventory's.
@@ -139,11 +159,12 @@ fn act(fault: &PlannedFault, inventory: Option<&Inventory>) -> String {
     );
     let attach = inventory.and_then(|inventory| inventory.attach.as_ref());
     let process = fault.fault.family().as_str() == "process";
-    for node in attach.into_iter().flat_map(|attach| &attach.nodes) {
+    let each = attach.into_iter().flat_map(|attach| attach.nodes.iter().map(move |n| (attach, n)));
+    for (attach, node) in each {
         let named = fault.selector.to_string();
-        let others = attach.is_some_and(|attach| attach.nodes.iter().any(|n| n.name == named));
+        let others = attach.nodes.iter().any(|n| n.name == named);
         if process && node.ssh && (!others || named == node.name) {
-            let Start { argv, pidfile, .. } = Server::Postgres.start(&node.service);
+            let Start { argv, pidfile, .. } = Server::of(&attach.system).start(&node.service);
             let name = &node.name;
             line.push_str(&match fault.fault {
                 Fault::Kill => {

@@ -9,9 +9,11 @@ use clap::Args;
 use cluster::inventory::Attach;
 use cluster::{Exec, Host, HostAddress, Inventory, SshHost};
 use systems::Nodes;
+use systems::mongodb::{MongoSpec, attached as mongodb};
 use systems::owned::{Left, Remains};
 use systems::postgres::{PostgresSpec, attached as postgres};
 
+use crate::config::SystemKind;
 use crate::error::UserError;
 use crate::exit::Exit;
 
@@ -79,10 +81,19 @@ fn host(address: HostAddress) -> Result<String, String> {
 
 /// The cluster of an inventory, to be asked for what runs have left in it.
 fn remains(inventory: &Inventory, attach: &Attach) -> Result<Box<dyn Remains>, UserError> {
-    crate::gate::attached::system(inventory, attach)?;
+    let kind = crate::gate::attached::system(inventory, attach)?;
     let nodes = Nodes { names: inventory.names(), hosts: Vec::new(), agents: Vec::new() };
     let (nodes, places) = (Arc::new(nodes), &inventory.places);
-    Ok(Box::new(postgres::Attached::new(nodes, attach, places, PostgresSpec::default(), "heal")?))
+    Ok(match kind {
+        SystemKind::Mongodb => {
+            let spec = MongoSpec::default();
+            Box::new(mongodb::Attached::new(nodes, attach, places, spec, "heal")?)
+        }
+        _ => {
+            let spec = PostgresSpec::default();
+            Box::new(postgres::Attached::new(nodes, attach, places, spec, "heal")?)
+        }
+    })
 }
 
 fn left(inventory: &Inventory, attach: &Attach, remove: bool) -> Result<String, UserError> {

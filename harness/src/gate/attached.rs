@@ -3,8 +3,8 @@
 use cluster::Inventory;
 use cluster::inventory::{Attach, AttachNode};
 use nemesis::Fault;
-use systems::postgres::attached::MEANT;
 use systems::postgres::spec::Failover;
+use systems::{mongodb, postgres};
 
 use crate::config::{FaultSpec, SystemKind, TestSpec};
 use crate::error::UserError;
@@ -12,12 +12,12 @@ use crate::error::UserError;
 /// The system of `[attach]`.
 pub fn system(inventory: &Inventory, attach: &Attach) -> Result<SystemKind, UserError> {
     match SystemKind::by_name(&attach.system) {
-        Some(SystemKind::Postgres) => Ok(SystemKind::Postgres),
+        Some(kind @ (SystemKind::Postgres | SystemKind::Mongodb)) => Ok(kind),
         _ => {
             let what = format!("\"{}\" is no system that can be attached to", attach.system);
             Err(UserError::usage(what)
                 .at(inventory.places.at("attach.system"))
-                .hint("expected \"postgres\""))
+                .hint("expected \"postgres\" or \"mongodb\""))
         }
     }
 }
@@ -68,17 +68,31 @@ fn operates(spec: &TestSpec) -> bool {
     spec.system == SystemKind::Postgres && spec.postgres.failover == Failover::Operator
 }
 
+/// The settings of a test's system, and those that mean something to a cluster that exists.
+fn settings(spec: &TestSpec) -> (toml::Table, &'static [&'static str]) {
+    let table = match spec.system {
+        SystemKind::Mongodb => toml::Table::try_from(&spec.mongodb),
+        _ => toml::Table::try_from(&spec.postgres),
+    };
+    let meant: &[&str] = match spec.system {
+        SystemKind::Mongodb => &mongodb::attached::MEANT,
+        _ => &postgres::attached::MEANT,
+    };
+    (table.unwrap_or_default(), meant)
+}
+
 fn built_only(spec: &TestSpec) -> Result<(), UserError> {
-    let table = |spec| toml::Table::try_from(spec).unwrap_or_default();
-    let (given, default) = (table(&spec.postgres), table(&TestSpec::default().postgres));
+    let (given, meant) = settings(spec);
+    let (default, _) = settings(&TestSpec { system: spec.system, ..TestSpec::default() });
+    let system = spec.system.name();
     for (name, value) in &given {
-        if !MEANT.contains(&name.as_str()) && default.get(name) != Some(value) {
-            let what = format!("postgres.{name} describes a cluster that splitbrain builds");
+        if !meant.contains(&name.as_str()) && default.get(name) != Some(value) {
+            let what = format!("{system}.{name} describes a cluster that splitbrain builds");
             let hint = "this one is attached to: its own servers say how it replicates";
-            return Err(UserError::usage(what).at(format!("postgres.{name}")).hint(hint));
+            return Err(UserError::usage(what).at(format!("{system}.{name}")).hint(hint));
         }
     }
-    if spec.postgres.failover == Failover::Patroni {
+    if spec.system == SystemKind::Postgres && spec.postgres.failover == Failover::Patroni {
         let what = "failover = \"patroni\" describes a cluster that splitbrain builds";
         let hint = "a cluster manager of its own needs no setting here";
         return Err(UserError::usage(what).at("postgres.failover").hint(hint));
@@ -129,10 +143,17 @@ fn service(fault: &FaultSpec, node: &AttachNode, inventory: &Inventory) -> Resul
         return Ok(());
     }
     let what = format!("{} of {} needs to know its server", fault.fault, node.name);
-    Err(UserError::usage(what).at(inventory.places.at(&format!("{}.unit", node.table))).hint(
-        "write unit = \"postgresql@15-main\", or both start = [\"PROGRAM\", \"ARGUMENT\"] and \
-         data_dir = \"/var/lib/postgresql/15/main\"",
-    ))
+    let system = inventory.attach.as_ref().map(|attach| attach.system.as_str());
+    let (unit, data_dir) = match system.and_then(SystemKind::by_name) {
+        Some(SystemKind::Mongodb) => ("mongod", "/var/lib/mongodb"),
+        _ => ("postgresql@15-main", "/var/lib/postgresql/15/main"),
+    };
+    let hint = format!(
+        "write unit = \"{unit}\", or both start = [\"PROGRAM\", \"ARGUMENT\"] and \
+         data_dir = \"{data_dir}\""
+    );
+    let place = inventory.places.at(&format!("{}.unit", node.table));
+    Err(UserError::usage(what).at(place).hint(hint))
 }
 
 #[cfg(test)]
@@ -151,5 +172,18 @@ mod tests {
         spec.postgres.apply_delay_ms.clear();
         spec.postgres.failover = Failover::Patroni;
         assert!(built_only(&spec).unwrap_err().what.contains("patroni"));
+    }
+
+    #[test]
+    fn of_mongodb_what_sessions_ask_for_means_something() {
+        let mut spec = TestSpec { system: SystemKind::Mongodb, ..TestSpec::default() };
+        // Nobody attaches to both.
+        spec.postgres.failover = Failover::Patroni;
+        spec.mongodb.causal = true;
+        spec.mongodb.wtimeout_ms = 7;
+        assert_eq!(built_only(&spec), Ok(()));
+        spec.mongodb.election_timeout_ms = 1_000;
+        let error = built_only(&spec).unwrap_err();
+        assert_eq!(error.place.as_deref(), Some("mongodb.election_timeout_ms"));
     }
 }

@@ -16,7 +16,7 @@ pub struct Site {
     /// Where inventories, keys and runs are.
     pub folder: tempfile::TempDir,
     lab: String,
-    supervisor: String,
+    pub(super) supervisor: String,
 }
 
 /// Whether there is a PostgreSQL server to bring up; says loudly if there is not.
@@ -36,7 +36,7 @@ impl Site {
         Site::lab(name, &[])
     }
 
-    fn lab(name: &str, more: &[&str]) -> Site {
+    pub(super) fn lab(name: &str, more: &[&str]) -> Site {
         let folder = tempfile::tempdir().unwrap();
         let lab = format!("{name}-{}", std::process::id());
         let flags = ["lab", "up", "--hosts", "3", "--name", &lab, "--ttl", "10m"];
@@ -171,7 +171,8 @@ impl Site {
         assert!(3 < files, "there were runs to look into");
     }
 
-    fn certificates(&self) {
+    /// An authority and another, a server's certificate and a client's.
+    pub(super) fn certificates(&self) {
         let names = "subjectAltName=IP:198.19.0.11,IP:198.19.0.12,IP:198.19.0.13";
         let script = format!(
             "set -e; for ca in ca other; do \
@@ -183,8 +184,11 @@ impl Site {
              -extfile names -out server.pem; \
              openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client.key \
              -out client.csr -subj /CN=certified; \
+             echo basicConstraints=CA:FALSE > plain; \
              openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
-             -out client.pem"
+             -extfile plain -out client.pem; \
+             openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+             -out old.pem"
         );
         shell(&script, self.folder.path());
     }

@@ -20,7 +20,7 @@ use history::{Key, MicroOp};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::connect::{Login, Peer, direct};
+use super::connect::{CONNECT, Login, Peer, direct};
 use super::documents::{self, Done};
 use super::errors::{Stage, classify};
 use super::routed::{self, Log};
@@ -57,6 +57,8 @@ pub struct MongoClient {
 
 /// One request at one member.
 struct Turn<'a> {
+    /// The member's number, or that of the whole set.
+    place: usize,
     driver: &'a Driver,
     seat: Seat,
     request: &'a StepRequest,
@@ -170,6 +172,12 @@ impl MongoClient {
         course: &Course,
         deadline: Duration,
     ) -> StepReply {
+        if self.login.refusals.held(place) {
+            // As long as a member that does not answer, so that nobody turns in a tight loop.
+            tokio::time::sleep(CONNECT).await;
+            let reason = "it refused the log-in, and is left alone for a while".to_owned();
+            return StepReply::NotSent { reason };
+        }
         let opened = async {
             let driver = self.driver(place).await?;
             let taken = held(&self.seats).remove(&(request.session, place));
@@ -182,7 +190,7 @@ impl MongoClient {
         };
         let (driver, mut seat) = match opened.await {
             Ok(opened) => opened,
-            Err(error) => return classify(&error, Stage::Reading),
+            Err(error) => return self.judged(place, &error, Stage::Reading),
         };
         self.set_clock(request, &mut seat);
         if request.routed {
@@ -194,7 +202,7 @@ impl MongoClient {
             None => (self.spec.causal && !request.routed).then_some(deadline / 2),
         };
         let stage = &course.stage;
-        let mut turn = Turn { driver, seat, request, stage, limit };
+        let mut turn = Turn { place, driver, seat, request, stage, limit };
         let mut reply = self.serve(&mut turn).await;
         held(&self.newest).learn(&turn.seat.session);
         if self.spec.causal {
@@ -227,6 +235,12 @@ impl MongoClient {
         }
     }
 
+    /// What an error of a member means. One that refused the log-in is left alone for a while.
+    fn judged(&self, place: usize, error: &Error, stage: Stage) -> StepReply {
+        self.login.heed(place, error);
+        classify(error, stage)
+    }
+
     /// Whom the member names as leader.
     async fn leader_by(&self, driver: &Driver) -> Option<usize> {
         let said = tokio::time::timeout(HINT_WAIT, seat::hello(driver)).await.ok()?;
@@ -239,8 +253,11 @@ impl MongoClient {
         let mops = match self.leading(turn).await {
             Ok(mops) => mops,
             Err(Ended::By(reply)) => return reply,
-            Err(Ended::Error(error)) => return classify(&error, *held(turn.stage)),
+            Err(Ended::Error(error)) => {
+                return self.judged(turn.place, &error, *held(turn.stage));
+            }
         };
+        self.login.refusals.welcomed(turn.place);
         let time = turn.seat.session.operation_time();
         let wrote = mops.iter().any(|mop| !mop.is_read());
         let shown = turn.request.wants_token || wrote;
@@ -299,8 +316,8 @@ impl MongoClient {
                     continue;
                 }
                 Ok(Done::NotEqual) => not_equal(),
-                Err(error) if reads => classify(&error, Stage::Reading),
-                Err(error) => classify(&error, self.writing()),
+                Err(error) if reads => self.judged(turn.place, &error, Stage::Reading),
+                Err(error) => self.judged(turn.place, &error, self.writing()),
             };
             return Err(Ended::By(if wrote { in_part(reply) } else { reply }));
         }

@@ -34,6 +34,19 @@ fn read(status: &Document) -> Vec<(String, i64)> {
     successes.collect()
 }
 
+/// Those of `now` that were not won `before`. A member that was started anew has forgotten them.
+pub fn since(before: &[(String, i64)], now: &[(String, i64)]) -> Vec<(String, i64)> {
+    let earlier = |cause: &str| before.iter().find(|(c, _)| c == cause).map_or(0, |(_, n)| *n);
+    let anew = before
+        .iter()
+        .any(|(cause, count)| now.iter().find(|(c, _)| c == cause).map_or(0, |(_, n)| *n) < *count);
+    let won = |(cause, count): &(String, i64)| {
+        let count = if anew { *count } else { *count - earlier(cause) };
+        (0 < count).then(|| (cause.clone(), count))
+    };
+    now.iter().filter_map(won).collect()
+}
+
 /// In words, for a member of this name; `None` if it won none.
 pub fn sentence(name: &str, won: &[(String, i64)]) -> Option<String> {
     let causes: Vec<String> =
@@ -57,5 +70,19 @@ mod tests {
         let expected = "n2 won elections: 1 by stepUpCmd, 2 by electionTimeout";
         assert_eq!(said.as_deref(), Some(expected));
         assert_eq!(sentence("n1", &read(&doc! {})), None);
+    }
+
+    #[test]
+    fn elections_before_a_run_are_not_its_own() {
+        let won = |counts: &[(&str, i64)]| -> Vec<(String, i64)> {
+            counts.iter().map(|(cause, count)| ((*cause).to_owned(), *count)).collect()
+        };
+        let before = won(&[("electionTimeout", 3), ("stepUpCmd", 1)]);
+        let now = won(&[("electionTimeout", 4), ("stepUpCmd", 1), ("catchUpTakeover", 1)]);
+        let own = won(&[("electionTimeout", 1), ("catchUpTakeover", 1)]);
+        assert_eq!(since(&before, &now), own);
+        let anew = won(&[("electionTimeout", 1)]);
+        assert_eq!(since(&before, &anew), anew, "it was started anew");
+        assert_eq!(since(&before, &before), won(&[]));
     }
 }

@@ -179,6 +179,10 @@ pub fn describe(error: &Error) -> String {
         ErrorKind::Write(WriteFailure::WriteConcernError(failed)) => {
             format!("write concern, {} {}: {}", failed.code, failed.code_name, failed.message)
         }
+        ErrorKind::Custom(own) => match own.downcast_ref::<String>() {
+            Some(own) => own.clone(),
+            None => error.kind.to_string(),
+        },
         ErrorKind::ServerSelection { .. } => "no server answers at its address".to_owned(),
         kind => kind.to_string(),
     }

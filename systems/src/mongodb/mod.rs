@@ -4,6 +4,7 @@
 //! [`client`], [`documents`] and [`errors`] (what is asked, and what the answers mean),
 //! [`promises`].
 
+pub mod attached;
 pub mod client;
 pub mod connect;
 pub mod documents;
@@ -159,7 +160,6 @@ impl MongoSystem {
         let drivers: Vec<&Driver> =
             (0..count).map(|node| self.control(node)).collect::<Result<_, _>>()?;
         let config = replica_set::configuration(&self.spec, &self.nodes.names, &self.addresses());
-        let login = Login::sessions(&self.password);
         let member = |(node, what): (usize, String)| self.with_log(node, what);
         self.runtime.block_on(async {
             replica_set::wait_until_up(&drivers).await.map_err(member)?;
@@ -169,7 +169,7 @@ impl MongoSystem {
                 replica_set::wait_for_leader(&drivers, self.preferred()).await.map_err(member)?;
             // A delayed member is late with this too.
             let members = self.spec.data_members(count) - self.spec.delayed_s.len();
-            let furnished = replica_set::furnish(drivers[leader], &login, members).await;
+            let furnished = replica_set::furnish(drivers[leader], &self.password, members).await;
             furnished.map_err(|what| self.with_log(leader, what))
         })
     }
@@ -217,7 +217,12 @@ impl System for MongoSystem {
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
         let names = &self.nodes.names;
         match self.control(node) {
-            Ok(driver) => self.runtime.block_on(sample::sample(driver, &names[node], names, clock)),
+            Ok(driver) => {
+                let numbers = 0_i32..;
+                let members = numbers.zip(names.iter().cloned()).collect();
+                let sampled = sample::sample(driver, &names[node], &members, clock, &|_| {});
+                self.runtime.block_on(sampled)
+            }
             Err(error) => crate::system::silent(&names[node], clock(), clock(), error.what),
         }
     }

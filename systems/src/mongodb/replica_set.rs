@@ -7,7 +7,7 @@ use ::mongodb::Client as Driver;
 use ::mongodb::bson::{Bson, Document, doc};
 
 use super::client::DATABASE;
-use super::connect::Login;
+use super::connect::SESSIONS;
 use super::documents::collection;
 use super::errors::describe;
 use super::provision::SET;
@@ -130,11 +130,11 @@ pub async fn wait_for_leader(drivers: &[&Driver], first: usize) -> Result<usize,
 }
 
 /// The user of sessions, and empty collections, on every member.
-pub async fn furnish(leader: &Driver, login: &Login, members: usize) -> Result<(), String> {
+pub async fn furnish(leader: &Driver, password: &str, members: usize) -> Result<(), String> {
     let everywhere = doc! { "w": members as i32, "wtimeout": 10_000 };
     let user = doc! {
-        "createUser": &login.user,
-        "pwd": &login.password,
+        "createUser": SESSIONS,
+        "pwd": password,
         "roles": [{ "role": "readWrite", "db": DATABASE }],
         "mechanisms": ["SCRAM-SHA-256"],
         "writeConcern": everywhere.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::mongodb::Client as Driver;
 use ::mongodb::bson::{Bson, DateTime, Document, Timestamp, doc};
+use ::mongodb::error::Error;
 use history::telemetry::HOLDS_DATA;
 use history::{Role, ShardTelemetry, TelemetryEvent};
 use serde_json::json;
@@ -20,12 +21,14 @@ const ARBITER: i32 = 7;
 /// Where a follower counts as lagging, and as far behind, ms.
 const GRADES_MS: [u64; 2] = [1_000, 5_000];
 
-/// How the member called `name` is now.
+/// How the member called `name` is now; `names` are the members' by their `_id`. `heed` is told of
+/// an error.
 pub async fn sample(
     driver: &Driver,
     name: &str,
-    names: &[String],
+    names: &BTreeMap<i32, String>,
     clock: &dyn Fn() -> i64,
+    heed: &dyn Fn(&Error),
 ) -> TelemetryEvent {
     let sent = clock();
     let admin = driver.database("admin");
@@ -34,7 +37,10 @@ pub async fn sample(
     let received = clock();
     match said {
         Ok(Ok(status)) => event(name, names, sent, received, &status),
-        Ok(Err(error)) => silent(name, sent, received, describe(&error)),
+        Ok(Err(error)) => {
+            heed(&error);
+            silent(name, sent, received, describe(&error))
+        }
         Err(_) => silent(name, sent, received, "no answer in time".to_owned()),
     }
 }
@@ -59,7 +65,7 @@ fn optime(at: Option<&Bson>) -> Option<(Timestamp, i64)> {
 
 fn event(
     name: &str,
-    names: &[String],
+    names: &BTreeMap<i32, String>,
     sent: i64,
     received: i64,
     status: &Document,
@@ -101,7 +107,7 @@ fn event(
         shard: 0,
         role: role(state),
         term: status.get_i64("term").unwrap_or(0).max(0) as u64,
-        leader: place.and_then(|place| names.get(place as usize).cloned()),
+        leader: place.and_then(|place| names.get(&place).cloned()),
         position,
         committed: committed.map_or(0, |(time, _)| seat::number(time)),
         lag,
@@ -130,13 +136,13 @@ fn event(
 fn followers(
     members: &[&Document],
     own: Option<&Document>,
-    names: &[String],
+    names: &BTreeMap<i32, String>,
 ) -> Vec<serde_json::Value> {
     let votes_only = |member: &Document| member.get_i32("state").is_ok_and(|s| s == ARBITER);
     let others = members.iter().filter(|member| !member.get_bool("self").unwrap_or(false));
     let others = others.filter(|member| !votes_only(member));
     let told = others.filter_map(|member| {
-        let name = names.get(member.get_i32("_id").ok()? as usize)?;
+        let name = names.get(&member.get_i32("_id").ok()?)?;
         let level = optime(member.get("optime")) >= own.and_then(|own| optime(own.get("optime")));
         let lag = if level { 0 } else { lag_ms(Some(*member), own) };
         let grade = match lag {
@@ -192,9 +198,12 @@ mod tests {
         }
     }
 
+    fn names() -> BTreeMap<i32, String> {
+        BTreeMap::from([(0, "n1".to_owned()), (1, "n2".to_owned())])
+    }
+
     fn replica(status: &Document) -> ShardTelemetry {
-        let names = ["n1".to_owned(), "n2".to_owned()];
-        event("n2", &names, 0, 0, status).shards.remove(0)
+        event("n2", &names(), 0, 0, status).shards.remove(0)
     }
 
     #[test]
@@ -213,8 +222,7 @@ mod tests {
         "optime": { "ts": Timestamp { time: 1, increment: 1 }, "t": 3_i64 },
         "lastAppliedWallTime": DateTime::from_millis(5 - 6_000) };
         said.get_array_mut("members").unwrap()[0] = late.into();
-        let names = ["n1".to_owned(), "n2".to_owned()];
-        let told = event("n2", &names, 0, 0, &said).details.remove("standbys").unwrap();
+        let told = event("n2", &names(), 0, 0, &said).details.remove("standbys").unwrap();
         assert_eq!(told[0]["standby"], "n1");
         assert_eq!(
             (&told[0]["grade"], told[0]["lag_ms"].as_u64()),
@@ -224,13 +232,12 @@ mod tests {
 
     #[test]
     fn an_arbiter_is_no_replica() {
-        let names = ["n1".to_owned(), "n2".to_owned()];
-        let told = event("n2", &names, 0, 0, &status(7, 0, 5));
+        let told = event("n2", &names(), 0, 0, &status(7, 0, 5));
         assert!(told.alive && told.shards.is_empty() && !told.holds_data());
         let mut said = status(1, 5, 5);
         let voter = doc! { "_id": 0, "state": 7, "stateStr": "ARBITER" };
         said.get_array_mut("members").unwrap()[0] = voter.into();
-        let told = event("n2", &names, 0, 0, &said);
+        let told = event("n2", &names(), 0, 0, &said);
         assert!(told.holds_data());
         assert_eq!(told.details["standbys"], json!([]));
     }

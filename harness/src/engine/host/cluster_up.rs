@@ -6,12 +6,12 @@ use std::thread;
 use std::time::Instant;
 
 use cluster::agent_link::Terms;
+use cluster::inventory::{Attach, Places};
 use cluster::{AgentLink, Host, HostAddress, SshHost, lab};
 use history::TelemetryEvent;
 use systems::mongodb::MongoSystem;
 use systems::postgres::PostgresSystem;
-use systems::postgres::attached::Attached;
-use systems::{Nodes, StoreSystem, System, SystemError};
+use systems::{Nodes, StoreSystem, System, SystemError, mongodb, postgres};
 
 use crate::config::{LabSpec, SystemKind, TestSpec};
 use crate::engine::clocks::{self, ClockWatch};
@@ -90,17 +90,36 @@ fn parallel<T: Sync, R: Send>(
     })
 }
 
+/// A cluster that exists.
+fn attached(
+    spec: &TestSpec,
+    kind: SystemKind,
+    nodes: Arc<Nodes>,
+    attach: &Attach,
+    places: &Places,
+    run: &str,
+) -> Result<Arc<dyn System>, UserError> {
+    let needs = crate::gate::decide::needs(spec);
+    let partitions = needs.iter().any(|need| need.family == "network");
+    if kind == SystemKind::Mongodb {
+        let step_down = needs.iter().any(|need| need.family == "failover");
+        let set =
+            mongodb::attached::Attached::new(nodes, attach, places, spec.mongodb.clone(), run)?;
+        return Ok(Arc::new(set.planned(mongodb::attached::Plans { partitions, step_down })));
+    }
+    let cluster =
+        postgres::attached::Attached::new(nodes, attach, places, spec.postgres.clone(), run)?;
+    Ok(Arc::new(cluster.partitioned(partitions)))
+}
+
 /// The system that a test names, on these nodes.
 fn system_of(spec: &TestSpec, nodes: &Arc<Nodes>, run: &str) -> Result<Arc<dyn System>, UserError> {
     let nodes = Arc::clone(nodes);
     if let Some(inventory) = crate::gate::inventory(spec)?
         && let Some(attach) = &inventory.attach
     {
-        let postgres = spec.postgres.clone();
-        let needs = crate::gate::decide::needs(spec);
-        let partitions = needs.iter().any(|need| need.family == "network");
-        let attached = Attached::new(nodes, attach, &inventory.places, postgres, run)?;
-        return Ok(Arc::new(attached.partitioned(partitions)));
+        let kind = crate::gate::attached::system(&inventory, attach)?;
+        return attached(spec, kind, nodes, attach, &inventory.places, run);
     }
     Ok(match spec.system {
         SystemKind::Store => {

@@ -7,9 +7,10 @@ use cluster::inventory::{Attach, Places};
 
 use crate::password;
 use crate::postgres::connection::Login;
-use crate::postgres::tls::{Files, Mode, Tls};
+use crate::postgres::tls::Tls;
 use crate::servers::{Servers, at};
 use crate::system::SystemError;
+use crate::tls::{Files, Mode};
 use crate::uri::{Form, Uri};
 
 /// Its connection strings.
