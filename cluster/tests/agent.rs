@@ -7,9 +7,12 @@ mod lives;
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use agent::disk::asks::DiskAsk;
+use agent::disk::trouble::{Trouble, Troubled};
 use agent::frame;
 use agent::process;
 use agent::proto::{Answer, Ask, ClockChange, ProcessState, Request, Response, Start};
@@ -370,4 +373,50 @@ fn a_server_has_a_clock_of_its_own_until_whoever_is_left_puts_it_right() {
     kill(agent.worker(), Signal::SIGKILL).unwrap();
     until("the guardian puts it right", || near(0.0));
     assert_eq!(fs::read_to_string(&file).unwrap(), "+0.000 x1.000\n");
+}
+
+/// The mount table's lines of a folder.
+fn mounted(folder: &str) -> bool {
+    fs::read_to_string("/proc/self/mounts").unwrap().contains(&format!(" {folder} fuse"))
+}
+
+fn disk(agent: &mut Agent, about: DiskAsk) -> (String, u64) {
+    match agent.ask(Ask::Disk { about }).unwrap() {
+        Answer::Disk { said, count, .. } => (said, count),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_disk_layer_goes_with_its_agent_and_leaves_whole_files() {
+    let root = nix::unistd::geteuid().is_root();
+    if !root || !Path::new("/dev/fuse").exists() {
+        eprintln!("skipped: a disk layer needs root and /dev/fuse");
+        return;
+    }
+    let mut agent = Agent::start(60_000);
+    let folder = agent.path("data");
+    fs::create_dir(&folder).unwrap();
+    fs::write(format!("{folder}/before"), "was there").unwrap();
+    disk(&mut agent, DiskAsk::Lay { folder: folder.clone() });
+    assert!(mounted(&folder));
+    assert_eq!(fs::read_to_string(format!("{folder}/before")).unwrap(), "was there");
+
+    // Names, and content that was not synced.
+    fs::create_dir(format!("{folder}/a")).unwrap();
+    fs::write(format!("{folder}/a/new"), [7; 10_000]).unwrap();
+    fs::rename(format!("{folder}/a/new"), format!("{folder}/a/renamed")).unwrap();
+    assert_eq!(fs::read(format!("{folder}/a/renamed")).unwrap(), [7; 10_000]);
+    let full = Troubled { fault: "f1".to_owned(), trouble: Trouble::Full, files: Vec::new() };
+    let restart = agent.sleeper();
+    disk(&mut agent, DiskAsk::Trouble { folder: folder.clone(), troubled: full, restart });
+    let refused = fs::write(format!("{folder}/more"), "x").unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(nix::libc::ENOSPC));
+
+    // Worker and harness are gone: the guardian takes the layer away, and nothing is lost by it.
+    kill(Pid::from_raw(agent.child.id() as i32), Signal::SIGKILL).unwrap();
+    agent.child.wait().unwrap();
+    until("the layer is gone", || !mounted(&folder));
+    assert_eq!(fs::read(format!("{folder}/a/renamed")).unwrap(), [7; 10_000]);
+    fs::write(format!("{folder}/more"), "x").unwrap();
 }

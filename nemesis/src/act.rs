@@ -3,6 +3,7 @@
 use history::{Evidence, FaultResult};
 
 use crate::clock::ClockChange;
+use crate::disk::DiskAct;
 use crate::life::Life;
 use crate::shape::Shape;
 
@@ -75,6 +76,13 @@ pub enum Act {
         /// How long at most, should nobody heal it.
         seconds: u32,
     },
+    /// Done to the disk under a node's data.
+    Disk {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+        /// What.
+        what: DiskAct,
+    },
 }
 
 impl Act {
@@ -87,6 +95,7 @@ impl Act {
             | Act::Live { nodes, .. }
             | Act::Clock { nodes, .. }
             | Act::Remove { nodes }
+            | Act::Disk { nodes, .. }
             | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
             Act::Shape { links, .. } => {

@@ -1,6 +1,7 @@
 //! The catalogue of faults.
 
 use crate::clock;
+use crate::disk;
 use crate::life;
 use crate::parameters::{Kind, Parameter};
 use crate::shape;
@@ -106,10 +107,22 @@ pub enum Fault {
     Bandwidth,
     /// The links come and go.
     Flapping,
+    /// The system is killed and what it had not synced is gone.
+    LoseUnsynced,
+    /// The system is killed and the last bytes of its log are gone, synced or not.
+    TornTail,
+    /// One bit of a file that holds content is flipped, for good.
+    BitFlip,
+    /// No space is left under the system's data.
+    DiskFull,
+    /// Reads, writes or syncs end with an input/output error.
+    DiskError,
+    /// Syncs take longer.
+    SlowSync,
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 28] = [
+pub const ALL: [Fault; 34] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -138,6 +151,12 @@ pub const ALL: [Fault; 28] = [
     Fault::Corrupt,
     Fault::Bandwidth,
     Fault::Flapping,
+    Fault::LoseUnsynced,
+    Fault::TornTail,
+    Fault::BitFlip,
+    Fault::DiskFull,
+    Fault::DiskError,
+    Fault::SlowSync,
 ];
 
 /// How much of the time a slowed process is stopped. At nine parts in ten it answers in bursts and
@@ -205,6 +224,12 @@ impl Fault {
             Fault::Corrupt => "corrupt",
             Fault::Bandwidth => "bandwidth",
             Fault::Flapping => "flapping",
+            Fault::LoseUnsynced => "lose-unsynced",
+            Fault::TornTail => "torn-tail",
+            Fault::BitFlip => "bit-flip",
+            Fault::DiskFull => "disk-full",
+            Fault::DiskError => "disk-error",
+            Fault::SlowSync => "slow-sync",
         }
     }
 
@@ -239,6 +264,12 @@ impl Fault {
             Fault::Corrupt => "some packets have a bit flipped; their checksum finds it",
             Fault::Bandwidth => "no more than so many bits a second pass between two nodes",
             Fault::Flapping => "the links of the target come and go",
+            Fault::LoseUnsynced => "kill the process and forget what it had not synced",
+            Fault::TornTail => "kill the process and take the last bytes of its log",
+            Fault::BitFlip => "flip one bit of a data or log file, for good",
+            Fault::DiskFull => "no space left under the system's data",
+            Fault::DiskError => "reads, writes or syncs end with an input/output error",
+            Fault::SlowSync => "every sync takes longer",
         }
     }
 
@@ -272,6 +303,12 @@ impl Fault {
                 Family::Clock
             }
             Fault::Remove => Family::Membership,
+            Fault::LoseUnsynced
+            | Fault::TornTail
+            | Fault::BitFlip
+            | Fault::DiskFull
+            | Fault::DiskError
+            | Fault::SlowSync => Family::Disk,
         }
     }
 
@@ -285,9 +322,15 @@ impl Fault {
             | Fault::Stop
             | Fault::Restart
             | Fault::CrashLoop
-            | Fault::KillInStart => "leader",
+            | Fault::KillInStart
+            | Fault::LoseUnsynced
+            | Fault::TornTail
+            | Fault::DiskFull
+            | Fault::DiskError => "leader",
             Fault::RollingRestart => "all",
-            Fault::Slow | Fault::Cut | Fault::Remove => "a-follower",
+            Fault::Slow | Fault::Cut | Fault::Remove | Fault::BitFlip | Fault::SlowSync => {
+                "a-follower"
+            }
             Fault::Isolate
             | Fault::Halves
             | Fault::Bridge
@@ -333,6 +376,11 @@ impl Fault {
             Fault::Corrupt => &shape::CORRUPT,
             Fault::Bandwidth => &shape::BANDWIDTH,
             Fault::Flapping => &shape::FLAPPING,
+            Fault::LoseUnsynced => &[disk::TORN],
+            Fault::TornTail => &[disk::BYTES],
+            Fault::BitFlip => &[disk::FILES],
+            Fault::DiskError => &[disk::ON, disk::FILES],
+            Fault::SlowSync => &[disk::DELAY, disk::FILES],
             _ => &[],
         }
     }

@@ -8,6 +8,7 @@
 pub mod act;
 pub mod clock;
 pub mod cluster_view;
+pub mod disk;
 pub mod fault;
 pub mod life;
 pub mod parameters;
@@ -19,6 +20,7 @@ mod topology;
 
 pub use act::{Act, ActReport, Link};
 pub use cluster_view::ClusterView;
+pub use disk::{DiskAct, DiskOperation, FileClass};
 pub use fault::{Family, Fault};
 pub use parameters::{Kind, Parameter, ParameterError, Parameters};
 pub use planned::{PlannedFault, Resolved, Unresolved};

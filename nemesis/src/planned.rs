@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::act::{Act, ActReport};
 use crate::clock::ClockChange;
 use crate::cluster_view::ClusterView;
+use crate::disk::DiskAct;
 use crate::fault::Fault;
 use crate::life;
 use crate::parameters::Parameters;
@@ -78,13 +79,11 @@ impl PlannedFault {
         let act = match self.fault {
             Fault::Kill => Act::Kill { nodes: nodes.clone() },
             Fault::Pause => Act::Pause { nodes: nodes.clone() },
-            Fault::Slow => {
-                let stopped_percent = self.parameters.number("stopped") as u32;
-                Act::Slow { nodes: nodes.clone(), stopped_percent }
-            }
-            Fault::Isolate | Fault::LeaderAlone => {
-                Act::Drop { links: topology::around(&nodes, view.names().len()) }
-            }
+            Fault::Slow => Act::Slow {
+                nodes: nodes.clone(),
+                stopped_percent: self.parameters.number("stopped") as u32,
+            },
+            Fault::Isolate | Fault::LeaderAlone => topology::alone(&nodes, view.names().len()),
             Fault::Halves => {
                 let side = self.parameters.text("side");
                 let (minority, majority) = topology::halves(&nodes, rest, side, rng);
@@ -117,9 +116,8 @@ impl PlannedFault {
                 let nodes = life::leaders_last(nodes, view);
                 return Ok(Resolved { targets: names(&nodes), act: self.life(&nodes) });
             }
-            Fault::Stop | Fault::Restart | Fault::CrashLoop | Fault::KillInStart => {
-                self.life(&nodes)
-            }
+            Fault::Stop | Fault::Restart | Fault::CrashLoop => self.life(&nodes),
+            Fault::KillInStart => self.life(&nodes),
             Fault::ClockBump | Fault::ClockStrobe | Fault::ClockDrift | Fault::ClockJumpBack => {
                 self.clock(&nodes)?
             }
@@ -131,6 +129,12 @@ impl PlannedFault {
             | Fault::Bandwidth
             | Fault::Flapping => self.shape(&nodes, view.names().len(), rng)?,
             Fault::OneWay => topology::one_way(&nodes, &rest, self.parameters.text("direction")),
+            fault @ (Fault::LoseUnsynced
+            | Fault::TornTail
+            | Fault::BitFlip
+            | Fault::DiskFull
+            | Fault::DiskError
+            | Fault::SlowSync) => DiskAct::on(&nodes, fault, &self.parameters, rng.random()),
         };
         Ok(Resolved { targets: names(&nodes), act })
     }

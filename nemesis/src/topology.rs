@@ -65,6 +65,11 @@ pub fn majorities_ring(mut nodes: Vec<usize>, rng: &mut ChaCha8Rng) -> Act {
     Act::Drop { links }
 }
 
+/// Each of `nodes` hears no other, nor is heard.
+pub fn alone(nodes: &[usize], count: usize) -> Act {
+    Act::Drop { links: around(nodes, count) }
+}
+
 /// Both directions between each of `nodes` and every other.
 pub fn around(nodes: &[usize], count: usize) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();

@@ -13,9 +13,17 @@ pub struct Promises {
     pub not_made: BTreeMap<String, String>,
 }
 
-/// The promises of a configuration for sessions that use this client policy.
-pub fn promises(config: &CoreConfig, policy: &str) -> Promises {
+/// The promises of a configuration for sessions that use this client policy, of nodes that sync
+/// their logs or do not.
+pub fn promises(config: &CoreConfig, policy: &str, fsync: bool) -> Promises {
     let mut promises = Promises::default();
+    if !fsync {
+        for checker in ["lost-writes", "read-your-writes", "monotonic-reads", "consistent-prefix"] {
+            let missing = "store.fsync = true: without it a crash takes what was acknowledged";
+            promises.set(checker, Err(missing.to_owned()));
+        }
+        return promises;
+    }
     let keeps = keeps_acknowledged_writes(config);
     promises.set("lost-writes", keeps.clone());
     let sessions = match (policy, config.failover) {

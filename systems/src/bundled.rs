@@ -15,7 +15,7 @@ use store::node::NodeConfig;
 use store::wire::{NodeStatus, TxnReply, TxnRequest};
 
 use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
-use crate::system::{LogFile, Nodes, System, SystemError, silent};
+use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError, emptied, silent};
 
 /// Where every node listens.
 const PORT: u16 = 7000;
@@ -62,7 +62,8 @@ impl StoreSystem {
         let program = program(&self.binary);
         let (quoted, folder) = (shell_quote(&program), shell_quote(FOLDER));
         let there = host.exec(Exec::shell(format!(
-            "mkdir -p {folder} && rm -rf {folder}/data {LOG}; stat -c %s {quoted} 2>/dev/null"
+            "{} && rm -f {LOG}; stat -c %s {quoted} 2>/dev/null",
+            emptied(&folder)
         )))?;
         if there.text().trim() != self.binary.len().to_string() {
             host.upload(&self.binary, &program, 0o755)?;
@@ -165,6 +166,12 @@ impl System for StoreSystem {
         vec![LogFile { path: LOG.to_owned(), name: "store.log" }]
     }
 
+    fn disk(&self) -> Option<DiskLayout> {
+        // All that a node keeps is its log.
+        let log = &["/data/wal"];
+        Some(DiskLayout { folder: FOLDER, log, data: log })
+    }
+
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
         let sent = clock();
         let status = self.status(node);
@@ -205,7 +212,7 @@ impl System for StoreSystem {
 
 /// The record of a store, on hosts or simulated.
 pub fn store_info(settings: &StoreSettings, policy: &str) -> SystemInfo {
-    let promised = store::promises::promises(&settings.core, policy);
+    let promised = store::promises::promises(&settings.core, policy, settings.fsync);
     SystemInfo {
         name: "store".to_owned(),
         settings: settings.recorded.clone(),

@@ -24,4 +24,4 @@ pub mod uri;
 pub use bundled::{StoreSettings, StoreSystem};
 pub use client::{Asked, Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
 pub use operator::Operator;
-pub use system::{LogFile, Nodes, System, SystemError};
+pub use system::{DiskLayout, LogFile, Nodes, System, SystemError};

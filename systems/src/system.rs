@@ -62,6 +62,17 @@ pub struct LogFile {
     pub name: &'static str,
 }
 
+/// Where a system keeps its data on a host that splitbrain builds it on, for faults of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskLayout {
+    /// The folder that holds all of it; nothing else is in there.
+    pub folder: &'static str,
+    /// Parts of paths in the folder: a file whose path holds one is of the write-ahead log.
+    pub log: &'static [&'static str],
+    /// Likewise: of what the log is applied to.
+    pub data: &'static [&'static str],
+}
+
 /// A system under test. Methods block, and are called from threads of their own.
 pub trait System: Send + Sync {
     /// The nodes it runs on.
@@ -93,6 +104,11 @@ pub trait System: Send + Sync {
 
     /// Its logs on the host.
     fn logs(&self) -> Vec<LogFile>;
+
+    /// Where its data is, if that is ours to have faults.
+    fn disk(&self) -> Option<DiskLayout> {
+        None
+    }
 
     /// Asks a node how it is. `clock` gives ns since the run's start. Never takes long.
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent;
@@ -219,6 +235,12 @@ impl Nodes {
     pub fn control(&self, node: usize) -> String {
         self.hosts[node].address().address.clone()
     }
+}
+
+/// A shell command that leaves a folder there and nothing in it. The folder itself stays: a layer
+/// may be mounted over it.
+pub(crate) fn emptied(folder: &str) -> String {
+    format!("mkdir -p {folder} && find {folder} -mindepth 1 -delete")
 }
 
 /// A sample of a node that did not answer.

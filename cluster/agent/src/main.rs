@@ -1,5 +1,5 @@
 //! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn`, `keep` and
-//! `shape` for its own use.
+//! `shape` and `disk` for its own use.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use nix::fcntl::OFlag;
 use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
+use splitbrain_agent::disk;
 use splitbrain_agent::guardian::{self, Terms};
 use splitbrain_agent::host_lock::HostLock;
 use splitbrain_agent::journal::Journal;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         ["heal", dir] => heal(Path::new(dir)),
         ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
         ["shape"] => shaper::run(),
+        ["disk", folder, socket] => disk::run(folder, socket),
         ["keep", program, ..] => keep::keep(program, &arguments[2..]),
         _ => Err("usage: splitbrain-agent serve DIR LEASE_MS LIMIT_MS OWNER | heal DIR".to_owned()),
     };

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::asks::DiskAsk;
 use crate::life::{Plan, Story};
 use crate::ping::{PingPlan, Pings};
 use crate::shape::{Counters, PeerShape};
@@ -192,6 +193,11 @@ pub enum Ask {
         /// How many, and when.
         plan: PingPlan,
     },
+    /// Of a data folder's disk.
+    Disk {
+        /// What.
+        about: DiskAsk,
+    },
     /// Undoes a fault.
     Heal {
         /// Its id.
@@ -301,6 +307,15 @@ pub enum Answer {
     Pinged {
         /// In the order asked.
         outcomes: Vec<Result<Pings, String>>,
+    },
+    /// What came of a question about a disk.
+    Disk {
+        /// In words.
+        said: String,
+        /// Pages lost, or operations that met a trouble.
+        count: u64,
+        /// How long a probe's sync took, ms.
+        sync_ms: u64,
     },
     /// What was undone, in words.
     Healed {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::fake_clock;
 use crate::life::Graceful;
 use crate::packet_filter;
@@ -59,6 +60,18 @@ pub enum Undo {
         /// The boot it belonged to.
         boot: String,
     },
+    /// Take our layer away from over a folder.
+    Layer {
+        /// The folder.
+        folder: String,
+    },
+    /// End a trouble of such a layer.
+    Relief {
+        /// The folder.
+        folder: String,
+        /// The fault's id.
+        fault: String,
+    },
     /// Nothing to be done: a process that was killed and shall stay dead.
     Nothing,
 }
@@ -92,6 +105,8 @@ impl Undo {
                 }
                 Ok(said)
             }
+            Undo::Layer { folder } => disk::asks::retire(folder),
+            Undo::Relief { folder, fault } => disk::asks::relieve(folder, fault),
             Undo::Nothing => Ok("nothing to undo".to_owned()),
         }
     }
@@ -108,6 +123,7 @@ impl Undo {
                 let kill = process.as_ref().map(|process| format!("; kill -9 {}", process.pid));
                 format!("{}{}", rules::by_hand(name), kill.unwrap_or_default())
             }
+            Undo::Layer { folder } | Undo::Relief { folder, .. } => format!("umount -l {folder}"),
             Undo::Nothing => "nothing".to_owned(),
         }
     }

@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use crate::clock::boottime_ms;
+use crate::disk;
 use crate::fake_clock::FakeClock;
 use crate::frame;
 use crate::guardian::Terms;
@@ -193,6 +194,10 @@ impl Worker {
             }
             Ask::Shape { fault, peers, seed } => {
                 self.shapers.begin(&mut self.journal, &fault, peers, seed)
+            }
+            Ask::Disk { about } => {
+                let about = about.started_by(|start| self.clock.dress(start));
+                disk::asks::answer(&mut self.journal, about)
             }
             Ask::Duplicate { fault, to, share } => self.duplicate(&fault, &to, share),
             Ask::Shaped { fault } => Ok(self.shapers.status(&fault)),

@@ -3,6 +3,7 @@
 
 mod cluster_up;
 mod drive;
+mod prepare;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

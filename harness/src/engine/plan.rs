@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use history::Key;
-use nemesis::{Fault, FaultRequest, PlannedFault, Selector, Timeline, schedule};
+use nemesis::{Family, Fault, FaultRequest, PlannedFault, Selector, Timeline, schedule};
 use store::config::{CoreConfig as StoreConfig, Failover, Replication};
 use systems::{Capabilities, Model, StoreSettings};
 use workloads::generator::{Stagger, TimeLimit};
@@ -48,6 +48,18 @@ pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
             "--lab local shapes packets; the simulator delays and reorders messages as it is, and \
              has isolate, one-way and slow",
         ));
+    }
+    if fault.family() == Family::Disk && spec.lab == LabSpec::Sim {
+        let what = format!("{} is refused: simulated nodes have no disk", fault.name());
+        let hint = "without --lab sim it goes to the disks of namespaced hosts on this machine";
+        return Err(UserError::usage(what).at("fault").hint(hint));
+    }
+    if fault.family() == Family::Disk
+        && crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some())
+    {
+        let what = format!("{} is refused: the cluster's disks are not ours", fault.name());
+        let hint = "faults of the disk need a system that splitbrain builds: leave [attach] out";
+        return Err(UserError::usage(what).at("fault").hint(hint));
     }
     let ours = matches!(fault, Fault::StepDown | Fault::Remove);
     if !ours || spec.system == SystemKind::Mongodb {

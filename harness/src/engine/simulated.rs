@@ -220,12 +220,13 @@ impl Simulation<'_> {
                 true => self.world.cut(link.at, link.from),
                 false => self.world.restore(link.at, link.from),
             }),
-            // The store has no such command, and a test that wants one is refused; lives have
-            // turns of their own.
+            // The store has no such command, clock or disk, and a test that wants one is refused;
+            // lives have turns of their own.
             Act::StepDown { .. }
             | Act::Remove { .. }
             | Act::Live { .. }
             | Act::Clock { .. }
+            | Act::Disk { .. }
             | Act::Shape { .. } => {}
         }
         let evidence = self.evidence(act, inject);
@@ -254,7 +255,11 @@ impl Simulation<'_> {
         }
         if matches!(
             act,
-            Act::StepDown { .. } | Act::Remove { .. } | Act::Clock { .. } | Act::Shape { .. }
+            Act::StepDown { .. }
+                | Act::Remove { .. }
+                | Act::Clock { .. }
+                | Act::Disk { .. }
+                | Act::Shape { .. }
         ) {
             return Vec::new();
         }

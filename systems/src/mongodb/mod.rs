@@ -35,7 +35,7 @@ use tokio::runtime::Runtime;
 
 use crate::client::{Client, Model};
 use crate::promises::settings;
-use crate::system::{LogFile, Nodes, System, SystemError};
+use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError};
 use client::MongoClient;
 use connect::{Login, direct};
 use provision::{LOG, PIDFILE, ROLLBACK, Server};
@@ -204,6 +204,10 @@ impl System for MongoSystem {
 
     fn address(&self, node: usize) -> SocketAddr {
         SocketAddr::new(self.nodes.data(node), self.spec.port)
+    }
+
+    fn disk(&self) -> Option<DiskLayout> {
+        Some(DiskLayout { folder: provision::FOLDER, log: &["/journal/"], data: &[".wt"] })
     }
 
     fn logs(&self) -> Vec<LogFile> {

@@ -6,7 +6,7 @@ use agent::proto::Start;
 use cluster::{Host, shell_quote};
 
 use super::spec::MongoSpec;
-use crate::system::{Nodes, SystemError};
+use crate::system::{Nodes, SystemError, emptied};
 
 /// Where all of it is.
 pub const FOLDER: &str = "/var/lib/splitbrain-mongodb";
@@ -82,8 +82,8 @@ pub fn prepare(nodes: &Nodes, node: usize, spec: &MongoSpec, key: &str) -> Resul
          exit 28; fi; \
          if command -v ss > /dev/null && ss -Hltn 'sport = :{port}' | grep -q .; then \
          echo \"port {port} is taken: see mongodb.port\" >&2; exit 98; fi; \
-         rm -rf {FOLDER} {LOG} {ROLLBACK}; mkdir -p {FOLDER}/data; : > {LOG}; \
-         chmod 700 {FOLDER}"
+         {}; rm -f {ROLLBACK}; mkdir {FOLDER}/data; : > {LOG}; chmod 700 {FOLDER}",
+        emptied(FOLDER)
     );
     nodes.shell(node, "preparing its folder", line, Duration::from_secs(10))?;
     let host = &nodes.hosts[node];

@@ -34,7 +34,7 @@ use tokio::runtime::Runtime;
 use crate::client::{Client, Model};
 use crate::operator::Operator;
 use crate::promises::settings;
-use crate::system::{LogFile, Nodes, System, SystemError};
+use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError};
 use client::PostgresClient;
 use connection::Login;
 use operator::Runbook;
@@ -342,6 +342,10 @@ impl System for PostgresSystem {
 
     fn address(&self, node: usize) -> SocketAddr {
         self.cluster.data(node)
+    }
+
+    fn disk(&self) -> Option<DiskLayout> {
+        Some(DiskLayout { folder: provision::FOLDER, log: &["/pg_wal/"], data: &["/base/"] })
     }
 
     fn logs(&self) -> Vec<LogFile> {

@@ -15,14 +15,14 @@ pub fn promises(spec: &PostgresSpec, standbys: usize, policy: &str) -> Promises 
     let keeps = keeps_acknowledged(spec);
     promises.set("lost-writes", keeps.clone());
     let stable = match spec.failover {
-        Failover::None => Ok(()),
+        Failover::None => durable(spec),
         Failover::Patroni => Err(super::patroni::NO_WATCHDOG.to_owned()),
         Failover::Operator => keeps.map(|_| ()),
     };
     let applied_everywhere = spec.synchronous_commit == SynchronousCommit::RemoteApply
         && spec.replication != Replication::Async
         && spec.k == standbys;
-    let no_failover = spec.failover == Failover::None;
+    let no_failover = spec.failover == Failover::None && durable(spec).is_ok();
     let own = match policy {
         "leader" => stable.clone().map(|()| {
             format!("reads come from the leader, which has every acknowledged write ({ISOLATION})")
@@ -71,12 +71,18 @@ pub fn promises(spec: &PostgresSpec, standbys: usize, policy: &str) -> Promises 
     promises
 }
 
+/// Whether a leader that crashes has all that it acknowledged when it is back.
+fn durable(spec: &PostgresSpec) -> Result<(), String> {
+    if spec.fsync && spec.synchronous_commit != SynchronousCommit::Off {
+        return Ok(());
+    }
+    let what = "fsync = on and synchronous_commit = on";
+    Err(format!("{what}: a crash loses what was not flushed ({DURABLE})"))
+}
+
 /// Whether an acknowledged write survives, and why or what is missing.
 fn keeps_acknowledged(spec: &PostgresSpec) -> Result<String, String> {
-    if !spec.fsync || spec.synchronous_commit == SynchronousCommit::Off {
-        let what = "fsync = on and synchronous_commit = on";
-        return Err(format!("{what}: a crash loses what was not flushed ({DURABLE})"));
-    }
+    durable(spec)?;
     if spec.failover == Failover::None {
         return Ok(format!(
             "the leader is never replaced, and flushes before it says so ({DURABLE})"
@@ -120,6 +126,8 @@ mod tests {
         assert!(promises(&async_spec, 2, "leader").made.is_empty());
         let fixed = PostgresSpec::default();
         assert_eq!(promises(&fixed, 2, "leader").made.len(), 6, "without failover all hold");
+        let lax = PostgresSpec { fsync: false, ..PostgresSpec::default() };
+        assert!(promises(&lax, 2, "leader").made.is_empty(), "a crash would break them");
         let any = PostgresSpec { replication: Replication::Any, ..async_spec };
         assert!(promises(&any, 2, "leader").made.contains_key("lost-writes"));
         let wrong = PostgresSpec { candidate: Candidate::LeastAdvanced, ..any.clone() };

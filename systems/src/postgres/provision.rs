@@ -9,7 +9,7 @@ use agent::proto::Start;
 use cluster::{Host, shell_quote};
 
 use super::spec::PostgresSpec;
-use crate::system::{Nodes, SystemError};
+use crate::system::{Nodes, SystemError, emptied};
 
 /// Where all of it is.
 pub const FOLDER: &str = "/var/lib/splitbrain-postgres";
@@ -81,8 +81,8 @@ impl Provision<'_> {
              if [ \"$have\" -lt {SPACE_MIN_KIB} ]; then \
              echo \"only $have KiB are free under /var/lib, {SPACE_MIN_KIB} are needed\" >&2; \
              exit 28; fi; \
-             rm -rf {FOLDER} {LOG}; mkdir -p {FOLDER}; : > {LOG}; \
-             chown {USER}: {FOLDER} {LOG}; chmod 700 {FOLDER}"
+             {}; : > {LOG}; chown {USER}: {FOLDER} {LOG}; chmod 700 {FOLDER}",
+            emptied(FOLDER)
         );
         self.nodes.shell(node, "preparing its folder", line, Duration::from_secs(10))?;
         let host = &self.nodes.hosts[node];

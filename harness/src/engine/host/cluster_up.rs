@@ -13,6 +13,7 @@ use systems::mongodb::MongoSystem;
 use systems::postgres::PostgresSystem;
 use systems::{Nodes, StoreSystem, System, SystemError, mongodb, postgres};
 
+use super::prepare::{prepare, settle};
 use crate::config::{LabSpec, SystemKind, TestSpec};
 use crate::engine::clocks::{self, ClockWatch};
 use crate::engine::plan;
@@ -165,7 +166,10 @@ impl Up {
         if clocks::moved(spec) {
             clocks::prepare(&nodes)?;
         }
-        if let Err(error) = system.bring_up() {
+        let up = prepare(spec, &*system)
+            .and_then(|()| system.bring_up())
+            .and_then(|()| settle(spec, &*system));
+        if let Err(error) = up {
             system.take_down();
             return Err(error.into());
         }

@@ -6,6 +6,7 @@
 
 mod asks;
 mod clocks;
+mod disk;
 mod evidence;
 mod lives;
 mod measured;
@@ -55,6 +56,9 @@ impl HostPort {
         if let Act::Shape { links, shape, seed } = act {
             return self.shape(id, links, *shape, *seed);
         }
+        if let Act::Disk { nodes, what } = act {
+            return self.inject_disk(id, nodes, what);
+        }
         let started = Instant::now();
         let asks = self.asks(id, act);
         let answers = self.ask_all(asks);
@@ -100,6 +104,9 @@ impl HostPort {
         }
         if let Act::Shape { links, shape, .. } = act {
             return self.unshape(id, links, *shape);
+        }
+        if let Act::Disk { nodes, what } = act {
+            return self.undo_disk(id, nodes, what);
         }
         let started = Instant::now();
         let heal = |node| (node, Ask::Heal { fault: id.to_owned() });

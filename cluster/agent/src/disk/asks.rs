@@ -1,0 +1,260 @@
+//! What the harness asks about disks, and how the worker does it.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::DirBuilder;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::mount::{MntFlags, umount2};
+use serde::{Deserialize, Serialize};
+
+use super::trouble::Troubled;
+use super::{Order, give, is_mounted, probe};
+use crate::journal::Journal;
+use crate::process;
+use crate::proto::{Answer, ProcessState, Start};
+use crate::undo::Undo;
+
+/// Where sockets and logs of layers are.
+const FOLDER: &str = "/run/splitbrain";
+/// How long mounting may take.
+const MOUNT_LIMIT: Duration = Duration::from_secs(5);
+/// How long a killed process may take to be gone.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
+
+/// A question about a disk. `folder` is where the layer is mounted, always.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "disk", rename_all = "kebab-case")]
+pub enum DiskAsk {
+    /// Lays a layer over a folder that nobody uses yet, until healed.
+    Lay {
+        /// The folder.
+        folder: String,
+    },
+    /// Takes the layer away, if there is one.
+    Lift {
+        /// The folder.
+        folder: String,
+    },
+    /// Writes all down: what is there when a run begins is not what a crash may take.
+    Settle {
+        /// The folder.
+        folder: String,
+    },
+    /// Refuses or delays until healed.
+    Trouble {
+        /// The folder.
+        folder: String,
+        /// What, for which fault and which files.
+        troubled: Troubled,
+        /// How the process that may die of it is started again when healed.
+        restart: Start,
+    },
+    /// Ends a trouble; says how many operations met it.
+    Relieve {
+        /// The folder.
+        folder: String,
+        /// The fault's id.
+        fault: String,
+    },
+    /// SIGKILL to the process in a pidfile, then damage; the process is started again when healed.
+    Crash {
+        /// The folder.
+        folder: String,
+        /// The fault's id.
+        fault: String,
+        /// The file.
+        pidfile: String,
+        /// How it is started again.
+        restart: Start,
+        /// What the crash does to the disk.
+        damage: Damage,
+    },
+    /// Flips one bit of a file that holds content. It stays flipped; a process that died of it is
+    /// started again when healed.
+    Flip {
+        /// The folder.
+        folder: String,
+        /// The fault's id.
+        fault: String,
+        /// How it is started again.
+        restart: Start,
+        /// Parts of paths, one of which the file's must hold; none is any.
+        files: Vec<String>,
+        /// Decides which.
+        seed: u64,
+    },
+    /// Writes, syncs and reads a small file.
+    Probe {
+        /// The folder.
+        folder: String,
+    },
+}
+
+impl DiskAsk {
+    /// With what is started again changed.
+    pub fn started_by(mut self, change: impl Fn(Start) -> Start) -> DiskAsk {
+        if let DiskAsk::Trouble { restart, .. }
+        | DiskAsk::Crash { restart, .. }
+        | DiskAsk::Flip { restart, .. } = &mut self
+        {
+            *restart = change(restart.clone());
+        }
+        self
+    }
+}
+
+/// What a crash does to the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Damage {
+    /// What was not synced is lost; with a seed, part of it arrives nevertheless.
+    Unsynced(Option<u64>),
+    /// The last bytes of content of the file that was written last, of those that match.
+    Tail {
+        /// Parts of paths.
+        files: Vec<String>,
+        /// How many bytes.
+        bytes: u64,
+    },
+}
+
+/// Where the layer of a folder listens.
+pub fn socket(folder: &str) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    folder.hash(&mut hasher);
+    Path::new(FOLDER).join(format!("disk-{:016x}.sock", hasher.finish()))
+}
+
+/// The journal's name for a layer: it outlives the faults that use it.
+fn layer_id(folder: &str) -> String {
+    format!("disk layer of {folder}")
+}
+
+/// Does what is asked.
+pub fn answer(journal: &mut Journal, ask: DiskAsk) -> Result<Answer, String> {
+    let done = |(said, count): (String, u64)| Answer::Disk { said, count, sync_ms: 0 };
+    match ask {
+        DiskAsk::Lay { folder } => {
+            lift(journal, &folder)?;
+            note(journal, &layer_id(&folder), &Undo::Layer { folder: folder.clone() })?;
+            lay(&folder).map(|()| done((format!("over {folder}"), 0)))
+        }
+        DiskAsk::Lift { folder } => lift(journal, &folder).map(|said| done((said, 0))),
+        DiskAsk::Settle { folder } => order(&folder, &Order::Settle).map(done),
+        DiskAsk::Trouble { folder, troubled, restart } => {
+            note(journal, &troubled.fault, &Undo::Restart { start: restart })?;
+            let undo = Undo::Relief { folder: folder.clone(), fault: troubled.fault.clone() };
+            note(journal, &troubled.fault, &undo)?;
+            order(&folder, &Order::Trouble { troubled }).map(done)
+        }
+        DiskAsk::Relieve { folder, fault } => {
+            let met = order(&folder, &Order::Relief { fault: fault.clone() })?;
+            journal.undo(Some(&fault))?;
+            Ok(done(met))
+        }
+        DiskAsk::Crash { folder, fault, pidfile, restart, damage } => {
+            note(journal, &fault, &Undo::Restart { start: restart })?;
+            kill(&pidfile)?;
+            order(&folder, &damage_order(damage)).map(done)
+        }
+        DiskAsk::Flip { folder, fault, restart, files, seed } => {
+            note(journal, &fault, &Undo::Restart { start: restart })?;
+            order(&folder, &Order::Flip { files, seed }).map(done)
+        }
+        DiskAsk::Probe { folder } => {
+            let (said, sync_ms) = probe(Path::new(&folder));
+            Ok(Answer::Disk { said, count: 0, sync_ms })
+        }
+    }
+}
+
+fn damage_order(damage: Damage) -> Order {
+    match damage {
+        Damage::Unsynced(torn) => Order::Crash { torn },
+        Damage::Tail { files, bytes } => Order::Tear { files, bytes },
+    }
+}
+
+fn note(journal: &mut Journal, fault: &str, undo: &Undo) -> Result<(), String> {
+    journal.before(fault, undo).map_err(|error| format!("journal: {error}"))
+}
+
+fn order(folder: &str, order: &Order) -> Result<(String, u64), String> {
+    give(&socket(folder), order).map(|report| (report.said, report.count))
+}
+
+/// The process, and all that it started, is gone before the disk is touched.
+fn kill(pidfile: &str) -> Result<(), String> {
+    let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
+    let process = process::from_pidfile(pidfile);
+    let process = process.ok_or_else(|| format!("no process of {pidfile} runs"))?;
+    if !gone(process::state(&process)) {
+        process::signal(&process, nix::sys::signal::Signal::SIGKILL)?;
+    }
+    match process::wait(&process, KILL_LIMIT, gone) {
+        state if gone(state) => Ok(()),
+        state => Err(format!("process {} is {} after SIGKILL", process.pid, state.as_str())),
+    }
+}
+
+fn lay(folder: &str) -> Result<(), String> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(FOLDER);
+    made.map_err(|error| format!("{FOLDER}: {error}"))?;
+    let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
+    let socket = socket(folder).display().to_string();
+    let log = format!("{FOLDER}/disk.log");
+    let argv = vec![own.display().to_string(), "disk".to_owned(), folder.to_owned(), socket];
+    let pidfile = format!("{FOLDER}/disk.pid");
+    let start = Start { argv, log: log.clone(), pidfile, ..Start::default() };
+    let process = process::start(&start, 0)?;
+    let until = Instant::now() + MOUNT_LIMIT;
+    while !is_mounted(Path::new(folder)) {
+        let state = process::state(&process);
+        if until <= Instant::now() || matches!(state, ProcessState::Absent | ProcessState::Zombie) {
+            let said = process::last_lines(&log, 3).unwrap_or_default();
+            return Err(format!("no layer over {folder}: {}", said.trim()));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn lift(journal: &mut Journal, folder: &str) -> Result<String, String> {
+    let undone = journal.undo(Some(&layer_id(folder)))?;
+    match undone.is_empty() {
+        // One of an earlier agent, whose journal is elsewhere.
+        true => retire(folder),
+        false => Ok(undone.join("; ")),
+    }
+}
+
+/// Takes a layer away; a second time finds none, which is as good.
+pub fn retire(folder: &str) -> Result<String, String> {
+    let path = Path::new(folder);
+    if !is_mounted(path) {
+        return Ok(format!("no layer over {folder} is left"));
+    }
+    let asked = give(&socket(folder), &Order::Retire);
+    if is_mounted(path) {
+        // Its process is gone, or stuck.
+        umount2(path, MntFlags::MNT_DETACH)
+            .map_err(|error| format!("unmounting {folder}: {error}; the layer said {asked:?}"))?;
+    }
+    Ok(format!("unmounted {folder}"))
+}
+
+/// Ends a fault's trouble, wherever there still is a layer.
+pub fn relieve(folder: &str, fault: &str) -> Result<String, String> {
+    if !is_mounted(Path::new(folder)) {
+        return Ok(format!("no layer over {folder} is left"));
+    }
+    let fault = fault.to_owned();
+    match order(folder, &Order::Relief { fault }) {
+        Ok((said, _)) => Ok(said),
+        // A layer that does not answer is of no use: without it the folder is sound.
+        Err(_) => retire(folder),
+    }
+}
