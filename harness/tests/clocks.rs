@@ -30,6 +30,8 @@ fn faulted(name: &str, flags: &[&str]) -> (Vec<Value>, Vec<Value>) {
     }
     assert_eq!(of("evidenced").len(), of("healed").len());
     assert_ne!(judged["verdict"], "invalid", "{judged}\n{said}");
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(page.contains("svg class=\"clocks\""), "the report plots the clocks");
     (of("evidenced"), lines(&run, "telemetry.jsonl"))
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Read next: [`page`], [`findings`], [`plots`]; [`matrix`] and [`suite`] for many runs at once.
 
+mod clocks;
 mod findings;
 mod lag;
 mod lanes;

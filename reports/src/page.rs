@@ -4,6 +4,7 @@ use checkers::{Outcome, Verdict};
 use history::EventKind;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::clocks::clocks;
 use crate::findings::findings;
 use crate::lag::lag;
 use crate::plots::{Legend, OUTCOMES, QUANTILES, latency, throughput};
@@ -135,6 +136,7 @@ fn timeline(input: &ReportInput<'_>) -> Markup {
                 figcaption { "Roles over time" }
                 (lanes::roles(input))
             }
+            (clocks(input))
             (lag(input))
         }
     }
