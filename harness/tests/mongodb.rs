@@ -138,7 +138,7 @@ fn followers_show_old_values_unless_the_session_is_causal() {
     }
     // As fast as sessions go, so that a read follows its write closely.
     let any = ["--workload", "profile", "--policy", "any-follower", "--rate", "0"];
-    let any = [&any[..], &["--time-limit", "3s"]].concat();
+    let any = [&any[..], &["--time-limit", "10s"]].concat();
     let (_, stale, said) =
         judged("stale", &[&any[..], &["--set", "mongodb.write_concern=1"]].concat());
     assert_eq!(verdict(&stale, "read-your-writes"), "invalid", "{stale}\n{said}");
