@@ -17,16 +17,29 @@ fn faults(folder: &Path, name: &str, flags: &[&str]) -> Vec<(Value, Value)> {
     let text = std::fs::read_to_string(path).unwrap_or_else(|_| panic!("{}", errors(&output)));
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |phase: &'static str| lines.iter().filter(move |line| line["phase"] == phase).cloned();
-    let all: Vec<(Value, Value)> = of("evidenced").zip(of("healed")).collect();
+    let healed = |id: &Value| of("healed").find(|event| event["id"] == *id).unwrap();
+    let pair = |evidenced: Value| (evidenced.clone(), healed(&evidenced["id"]));
+    let all: Vec<(Value, Value)> = of("evidenced").map(pair).collect();
     for (evidenced, healed) in &all {
-        assert_eq!(evidenced["result"], "installed", "{evidenced}");
+        if evidenced["fault"] == "load" {
+            // Who gets little on a machine that is busy with other tests cannot be given much less.
+            assert!(evidenced["result"] == "installed" || !had_most(evidenced), "{evidenced}");
+        } else {
+            assert_eq!(evidenced["result"], "installed", "{evidenced}");
+        }
         assert_eq!(healed["result"], "installed", "{healed}");
-        assert_eq!(evidenced["id"], healed["id"]);
     }
     assert_eq!(all.len(), of("planned").count(), "{text}");
     // Whether enough was going on besides is a matter of how fast this machine is.
     assert!(matches!(output.status.code(), Some(0 | 2)), "{}", errors(&output));
     all
+}
+
+/// Whether the system got at least half of the processor time that it wanted before.
+fn had_most(load: &Value) -> bool {
+    let expected = load["evidence"][0]["expected"].as_str().unwrap();
+    let before = expected.trim_end_matches(" %").rsplit(' ').next().unwrap();
+    before.parse::<f64>().is_ok_and(|before| 50.0 <= before)
 }
 
 fn named<'a>(all: &'a [(Value, Value)], fault: &str) -> &'a (Value, Value) {
@@ -60,7 +73,11 @@ fn every_process_fault_has_its_proof_on_the_store() {
     }
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--hosts", "3", "--replication", "sync", "--time-limit", "12s"];
-    let all = faults(folder.path(), "store", &[&flags[..], &ALL].concat());
+    let all = faults(
+        folder.path(),
+        "store",
+        &[&flags[..], &ALL, &["--fault", "load@1s+1s,cores=8"]].concat(),
+    );
     let (stop, healed) = named(&all, "stop");
     assert_eq!((&stop["mechanism"], observed(stop)[0]), (&"signal".into(), "absent"));
     assert!(observed(stop)[1].starts_with("ended after "), "{stop}");
@@ -71,6 +88,8 @@ fn every_process_fault_has_its_proof_on_the_store() {
     let (in_start, _) = named(&all, "kill-in-start");
     assert!(observed(in_start)[1].starts_with("kills 2, starts 1; it "), "{in_start}");
     assert_eq!(observed(in_start)[2], "none");
+    let (load, _) = named(&all, "load");
+    assert_eq!(load["mechanism"], "busy processes");
     let (rolling, _) = named(&all, "rolling-restart");
     let back = observed(rolling).into_iter().filter(|seen| seen.starts_with("after "));
     assert_eq!(back.count(), 3, "{rolling}");

@@ -50,6 +50,13 @@ pub enum Act {
         /// How.
         change: ClockChange,
     },
+    /// Processors kept busy beside the system's processes until healed.
+    Load {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+        /// By how many processes each.
+        cores: u32,
+    },
     /// Packets dropped until healed.
     Drop {
         /// Which.
@@ -96,6 +103,7 @@ impl Act {
             | Act::Clock { nodes, .. }
             | Act::Remove { nodes }
             | Act::Disk { nodes, .. }
+            | Act::Load { nodes, .. }
             | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
             Act::Shape { links, .. } => {

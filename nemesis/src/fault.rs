@@ -83,6 +83,8 @@ pub enum Fault {
     RollingRestart,
     /// SIGKILL and a new start, over and over.
     CrashLoop,
+    /// Busy processes beside the system's, so that it gets less of the processor.
+    Load,
     /// SIGKILL, a new start, and SIGKILL in the middle of it; started again when healed.
     KillInStart,
     /// The server's clock jumps.
@@ -122,7 +124,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 34] = [
+pub const ALL: [Fault; 35] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -157,6 +159,7 @@ pub const ALL: [Fault; 34] = [
     Fault::DiskFull,
     Fault::DiskError,
     Fault::SlowSync,
+    Fault::Load,
 ];
 
 /// How much of the time a slowed process is stopped. At nine parts in ten it answers in bursts and
@@ -230,6 +233,7 @@ impl Fault {
             Fault::DiskFull => "disk-full",
             Fault::DiskError => "disk-error",
             Fault::SlowSync => "slow-sync",
+            Fault::Load => "load",
         }
     }
 
@@ -252,6 +256,7 @@ impl Fault {
             Fault::Restart => "end the process in good order and start it again at once",
             Fault::RollingRestart => "restart one node after another, each when the last is back",
             Fault::CrashLoop => "kill the process and start it again, over and over",
+            Fault::Load => "keep processors busy beside the process, so that it falls behind",
             Fault::KillInStart => "kill the process, start it, kill it again while it starts",
             Fault::ClockBump => "the server's clock jumps, and goes on from there",
             Fault::ClockStrobe => "the server's clock jumps to and fro",
@@ -283,7 +288,8 @@ impl Fault {
             | Fault::Restart
             | Fault::RollingRestart
             | Fault::CrashLoop
-            | Fault::KillInStart => Family::Process,
+            | Fault::KillInStart
+            | Fault::Load => Family::Process,
             Fault::Isolate
             | Fault::Halves
             | Fault::LeaderAlone
@@ -328,9 +334,12 @@ impl Fault {
             | Fault::DiskFull
             | Fault::DiskError => "leader",
             Fault::RollingRestart => "all",
-            Fault::Slow | Fault::Cut | Fault::Remove | Fault::BitFlip | Fault::SlowSync => {
-                "a-follower"
-            }
+            Fault::Slow
+            | Fault::Cut
+            | Fault::Load
+            | Fault::Remove
+            | Fault::BitFlip
+            | Fault::SlowSync => "a-follower",
             Fault::Isolate
             | Fault::Halves
             | Fault::Bridge
@@ -381,6 +390,7 @@ impl Fault {
             Fault::BitFlip => &[disk::FILES],
             Fault::DiskError => &[disk::ON, disk::FILES],
             Fault::SlowSync => &[disk::DELAY, disk::FILES],
+            Fault::Load => &[life::CORES],
             _ => &[],
         }
     }

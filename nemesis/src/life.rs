@@ -33,6 +33,15 @@ pub const AFTER: Parameter = Parameter {
     summary: "how long after its start it is killed again",
 };
 
+/// How many processes keep processors busy.
+pub const CORES: Parameter = Parameter {
+    name: "cores",
+    kind: Kind::Count,
+    default: "2",
+    bounds: Some(("1", "64")),
+    summary: "how many processes keep processors busy",
+};
+
 /// How long is waited between two nodes.
 pub const GAP: Parameter = Parameter {
     name: "gap",

@@ -79,10 +79,8 @@ impl PlannedFault {
         let act = match self.fault {
             Fault::Kill => Act::Kill { nodes: nodes.clone() },
             Fault::Pause => Act::Pause { nodes: nodes.clone() },
-            Fault::Slow => Act::Slow {
-                nodes: nodes.clone(),
-                stopped_percent: self.parameters.number("stopped") as u32,
-            },
+            Fault::Slow => self.slow(nodes.clone()),
+            Fault::Load => self.load(nodes.clone()),
             Fault::Isolate | Fault::LeaderAlone => topology::alone(&nodes, view.names().len()),
             Fault::Halves => {
                 let side = self.parameters.text("side");
@@ -137,6 +135,14 @@ impl PlannedFault {
             | Fault::SlowSync) => DiskAct::on(&nodes, fault, &self.parameters, rng.random()),
         };
         Ok(Resolved { targets: names(&nodes), act })
+    }
+
+    fn slow(&self, nodes: Vec<usize>) -> Act {
+        Act::Slow { nodes, stopped_percent: self.parameters.number("stopped") as u32 }
+    }
+
+    fn load(&self, nodes: Vec<usize>) -> Act {
+        Act::Load { nodes, cores: self.parameters.number("cores") as u32 }
     }
 
     fn clock(&self, nodes: &[usize]) -> Result<Act, Unresolved> {

@@ -1,13 +1,15 @@
 //! The agent: a small static binary that acts on one host.
 //!
 //! What lives here: its protocol ([`proto`], [`frame`]), what it can do to a host ([`process`],
-//! [`life`], [`external`], [`packet_filter`], [`shape`], [`fake_clock`], [`disk`], [`probe`],
+//! [`life`], [`burn`], [`external`], [`packet_filter`], [`shape`], [`fake_clock`], [`disk`],
+//! [`probe`],
 //! [`ping`]), and what makes sure that it is undone ([`journal`], [`undo`], [`guardian`],
 //! [`worker`], [`host_lock`]). What must not: anything of a particular system under test, any
 //! choice of whom to hit.
 //!
 //! Read next: [`proto`], [`worker`], [`guardian`].
 
+pub mod burn;
 pub mod clock;
 pub mod disk;
 pub mod external;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use nix::fcntl::OFlag;
 use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
+use splitbrain_agent::burn;
 use splitbrain_agent::disk;
 use splitbrain_agent::guardian::{self, Terms};
 use splitbrain_agent::host_lock::HostLock;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
         ["shape"] => shaper::run(),
         ["disk", folder, socket] => disk::run(folder, socket),
+        ["burn"] => burn::burn(),
         ["keep", program, ..] => keep::keep(program, &arguments[2..]),
         _ => Err("usage: splitbrain-agent serve DIR LEASE_MS LIMIT_MS OWNER | heal DIR".to_owned()),
     };

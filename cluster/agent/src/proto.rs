@@ -137,6 +137,20 @@ pub enum Ask {
         /// What is done.
         plan: Plan,
     },
+    /// Keeps processors busy beside the process in a pidfile until healed.
+    Burn {
+        /// The fault's id.
+        fault: String,
+        /// The file: one that does not run is not hurt.
+        pidfile: String,
+        /// By how many processes.
+        count: u32,
+    },
+    /// How long the process in a pidfile, with all its children, has run and waited to run.
+    ProcessorTimes {
+        /// The file.
+        pidfile: String,
+    },
     /// What has become of a process so far.
     LifeOf {
         /// The fault's id.
@@ -280,6 +294,13 @@ pub enum Answer {
         process: Option<ProcessId>,
         /// How it is.
         state: ProcessState,
+    },
+    /// Processor time of a process tree.
+    ProcessorTimes {
+        /// How long it has run, ns.
+        ran_ns: u64,
+        /// How long it has waited for a processor, ns.
+        waited_ns: u64,
     },
     /// What has become of a process.
     Life {

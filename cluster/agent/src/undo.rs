@@ -72,6 +72,13 @@ pub enum Undo {
         /// The fault's id.
         fault: String,
     },
+    /// End processes of our own.
+    End {
+        /// Which.
+        processes: Vec<ProcessId>,
+        /// The boot they belonged to.
+        boot: String,
+    },
     /// Nothing to be done: a process that was killed and shall stay dead.
     Nothing,
 }
@@ -107,6 +114,19 @@ impl Undo {
             }
             Undo::Layer { folder } => disk::asks::retire(folder),
             Undo::Relief { folder, fault } => disk::asks::relieve(folder, fault),
+            Undo::End { processes, boot } => {
+                let ours = |process: &&ProcessId| {
+                    *boot == process::boot_id() && !gone(process::state(process))
+                };
+                let left: Vec<&ProcessId> = processes.iter().filter(ours).collect();
+                left.iter().try_for_each(|process| {
+                    match process::signal(process, Signal::SIGKILL) {
+                        Err(error) if !gone(process::state(process)) => Err(error),
+                        _ => Ok(()),
+                    }
+                })?;
+                Ok(format!("ended {} busy processes", left.len()))
+            }
             Undo::Nothing => Ok("nothing to undo".to_owned()),
         }
     }
@@ -124,6 +144,10 @@ impl Undo {
                 format!("{}{}", rules::by_hand(name), kill.unwrap_or_default())
             }
             Undo::Layer { folder } | Undo::Relief { folder, .. } => format!("umount -l {folder}"),
+            Undo::End { processes, .. } => {
+                let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
+                format!("kill -KILL {}", pids.join(" "))
+            }
             Undo::Nothing => "nothing".to_owned(),
         }
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use crate::burn::{self, Burners};
 use crate::clock::boottime_ms;
 use crate::disk;
 use crate::fake_clock::FakeClock;
@@ -27,7 +28,7 @@ use crate::packet_filter;
 use crate::ping;
 use crate::probe;
 use crate::process;
-use crate::proto::{Answer, Ask, ProcessId, ProcessState, Request, Response, Start};
+use crate::proto::{Answer, Ask, ClockChange, ProcessId, ProcessState, Request, Response, Start};
 use crate::shape::keeper::Shapers;
 use crate::shape::rules;
 use crate::undo::Undo;
@@ -50,6 +51,7 @@ pub struct Worker {
     lives: Lives,
     clock: FakeClock,
     shapers: Shapers,
+    burners: Burners,
 }
 
 struct Slowed {
@@ -86,6 +88,7 @@ impl Worker {
             lives,
             clock,
             shapers,
+            burners: Burners::default(),
         })
     }
 
@@ -181,17 +184,20 @@ impl Worker {
                 self.slow(fault, &pidfile, stopped_percent)
             }
             Ask::Live { fault, start, plan } => self.live(fault, self.clock.dress(start), plan),
+            Ask::Burn { fault, pidfile, count } => {
+                running(&pidfile)?;
+                self.burners.begin(&mut self.journal, &fault, count).map(|()| Answer::Done)
+            }
+            Ask::ProcessorTimes { pidfile } => {
+                let (ran_ns, waited_ns) = burn::times(&running(&pidfile)?);
+                Ok(Answer::ProcessorTimes { ran_ns, waited_ns })
+            }
             Ask::LifeOf { fault } => {
                 self.lives.story(&fault).map(|story| Answer::Life { story: Box::new(story) })
             }
             Ask::Drop { fault, from } => self.drop_packets(&fault, &from),
             Ask::FakeClock { file } => self.clock.prepare(file).map(|()| Answer::Done),
-            Ask::SetClock { fault, pidfile, change } => {
-                let file = self.clock.file_for(&fault)?;
-                self.note(&fault, &Undo::Clock { file })?;
-                let set = self.clock.set(&fault, &pidfile, &change, boottime_ms());
-                set.map(|()| Answer::Done)
-            }
+            Ask::SetClock { fault, pidfile, change } => self.set_clock(&fault, &pidfile, &change),
             Ask::Shape { fault, peers, seed } => {
                 self.shapers.begin(&mut self.journal, &fault, peers, seed)
             }
@@ -221,11 +227,23 @@ impl Worker {
         }
     }
 
+    fn set_clock(
+        &mut self,
+        fault: &str,
+        pidfile: &str,
+        change: &ClockChange,
+    ) -> Result<Answer, String> {
+        let file = self.clock.file_for(fault)?;
+        self.note(fault, &Undo::Clock { file })?;
+        self.clock.set(fault, pidfile, change, boottime_ms()).map(|()| Answer::Done)
+    }
+
     /// Undoes a fault, or all.
     fn undo(&mut self, fault: Option<&str>) -> Result<Vec<String>, String> {
         self.let_go(fault);
         let undone = self.journal.undo(fault);
         self.shapers.forget(fault);
+        self.burners.forget(fault);
         undone
     }
 

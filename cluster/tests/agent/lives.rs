@@ -136,3 +136,30 @@ fn what_is_killed_in_its_start_stays_down_until_it_is_healed() {
     kill(agent.worker(), Signal::SIGKILL).unwrap();
     wait_for(&start, ProcessState::Running);
 }
+
+#[test]
+fn what_keeps_processors_busy_ends_with_its_fault_and_with_its_worker() {
+    let mut agent = Agent::start(60_000);
+    let start = agent.sleeper();
+    let worker = agent.worker();
+    let busy = || -> Vec<agent::proto::ProcessId> {
+        let of = agent::proto::ProcessId { pid: worker.as_raw(), start: 0 };
+        let tree = process::tree(&of).into_iter().skip(1);
+        let burns = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        tree.filter(|child| burns(child.pid).ends_with(b"burn\0")).collect()
+    };
+    let burn = || Ask::Burn { fault: "f1".to_owned(), pidfile: start.pidfile.clone(), count: 2 };
+    agent.ask(burn()).unwrap();
+    let first = busy();
+    assert_eq!(first.len(), 2);
+    let times = Ask::ProcessorTimes { pidfile: start.pidfile.clone() };
+    assert!(matches!(agent.ask(times), Ok(Answer::ProcessorTimes { .. })));
+    assert_eq!(agent.heal(), ["f1: ended 2 busy processes"]);
+    let gone = |process| process::state(process) != ProcessState::Running;
+    until("they are gone", || first.iter().all(gone));
+    agent.ask(burn()).unwrap();
+    let second = busy();
+    assert_eq!(second.len(), 2);
+    kill(worker, Signal::SIGKILL).unwrap();
+    until("the others are gone", || second.iter().all(gone));
+}

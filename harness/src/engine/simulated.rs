@@ -225,6 +225,7 @@ impl Simulation<'_> {
             Act::StepDown { .. }
             | Act::Remove { .. }
             | Act::Live { .. }
+            | Act::Load { .. }
             | Act::Clock { .. }
             | Act::Disk { .. }
             | Act::Shape { .. } => {}
@@ -258,6 +259,7 @@ impl Simulation<'_> {
             Act::StepDown { .. }
                 | Act::Remove { .. }
                 | Act::Clock { .. }
+                | Act::Load { .. }
                 | Act::Disk { .. }
                 | Act::Shape { .. }
         ) {

@@ -2,7 +2,7 @@
 //!
 //! | act | `allow` | `data_is_disposable` |
 //! |---|---|---|
-//! | pause, slow | process | no |
+//! | pause, slow, load | process | no |
 //! | what ends a process | process | unless an acknowledged write is on another node too |
 //! | partitions, packet loss | network | likewise: what a cut-off leader took may be lost |
 //! | clocks | clock | no |
@@ -181,6 +181,7 @@ mod tests {
         for (what, family, lossy) in [
             ("pause", "process", Loss::Never),
             ("slow", "process", Loss::Never),
+            ("load", "process", Loss::Never),
             ("kill", "process", Loss::UnlessSynchronous),
             ("stop", "process", Loss::UnlessSynchronous),
             ("restart", "process", Loss::UnlessSynchronous),

@@ -36,11 +36,12 @@ impl HostPort {
                 let ask = |(node, from)| (node, Ask::Drop { fault: fault.clone(), from });
                 from.into_iter().map(ask).collect()
             }
-            // No agent is asked, or otherwise: see the modules of `by_command`, `lives`, `clocks`,
-            // `shaping` and `disk`.
+            // No agent is asked, or otherwise: see the modules of `by_command`, `lives`, `load`,
+            // `clocks`, `shaping` and `disk`.
             Act::StepDown { .. }
             | Act::Remove { .. }
             | Act::Live { .. }
+            | Act::Load { .. }
             | Act::Clock { .. }
             | Act::Disk { .. }
             | Act::Shape { .. } => Vec::new(),

@@ -9,6 +9,7 @@ mod clocks;
 mod disk;
 mod evidence;
 mod lives;
+mod load;
 mod measured;
 pub(crate) mod rolling;
 mod shaping;
@@ -58,6 +59,9 @@ impl HostPort {
         }
         if let Act::Disk { nodes, what } = act {
             return self.inject_disk(id, nodes, what);
+        }
+        if let Act::Load { nodes, cores } = act {
+            return self.load(id, nodes, *cores);
         }
         let started = Instant::now();
         let asks = self.asks(id, act);
