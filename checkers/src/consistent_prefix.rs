@@ -23,6 +23,10 @@ const WHOLE: usize = 18;
 const PAIRS: usize = 80;
 /// Operations of a cycle that subsets are drawn from.
 const POOL: usize = 10;
+/// How often a large witness is looked at with something left out.
+const LOOKS: usize = 400;
+/// Operations that a sentence tells of.
+const SAID: usize = 5;
 
 /// See the module's doc.
 pub struct ConsistentPrefix;
@@ -123,7 +127,32 @@ fn smallest(elements: &Elements<'_>, context: &Context, graph: &Graph, knot: &[u
             best = Some(found);
         }
     }
-    best.unwrap_or(everything)
+    best.unwrap_or_else(|| {
+        let whole = |cycle: &Vec<u32>| with_evidence(elements, graph, cycle.clone());
+        let mut candidates = cycles.iter().take(TRIES).map(whole);
+        let first = candidates.find(|ops| violated(elements, context, ops));
+        fewer(first.unwrap_or(everything), &mut |ops| violated(elements, context, ops))
+    })
+}
+
+/// Leaves out what is not needed for `holds`, in ever smaller pieces; down to operations of which
+/// each is needed, if that takes no more than [`LOOKS`] looks.
+fn fewer(mut ops: Vec<u32>, holds: &mut dyn FnMut(&[u32]) -> bool) -> Vec<u32> {
+    let (mut looks, mut piece) = (0, ops.len().div_ceil(2));
+    while 0 < piece {
+        let mut at = 0;
+        while at < ops.len() && looks < LOOKS {
+            let rest = [&ops[..at], &ops[ops.len().min(at + piece)..]].concat();
+            looks += 1;
+            if !rest.is_empty() && holds(&rest) {
+                ops = rest;
+            } else {
+                at += piece;
+            }
+        }
+        piece /= 2;
+    }
+    ops
 }
 
 /// Adds the operations that show the order of the elements these operations read.
@@ -195,14 +224,19 @@ fn deciding<'a>(history: &'a History, op: &Op, ops: &[&Op]) -> Vec<&'a Mop> {
 fn knot_finding(elements: &Elements<'_>, context: &Context, ops: &[u32]) -> Finding {
     let history = elements.history;
     let ops: Vec<&Op> = ops.iter().map(|op| &history.ops[*op as usize]).collect();
-    let said: Vec<String> = ops
+    let more = ops.len().saturating_sub(SAID);
+    let mut said: Vec<String> = ops
         .iter()
+        .take(SAID)
         .map(|op| {
             let at = seconds(op.completed().unwrap_or(op.invoked()));
             let did = note(history, &deciding(history, op, &ops));
             format!("session {} {did} at {at}{}", op.session(), on_node(history, op))
         })
         .collect();
+    if 0 < more {
+        said.push(format!("and {more} more, all of them in the witness"));
+    }
     let sentence = format!("no order of the writes explains these together: {}", said.join("; "));
     let proof = ops.iter().map(|op| {
         let mops = deciding(history, op, &ops);
@@ -236,5 +270,27 @@ fn repeat_finding(elements: &Elements<'_>, context: &Context, op: u32) -> Findin
         witness: vec![witness(history, op, &mops, "saw a value twice".to_owned())],
         signature: "consistent-prefix/repeated".to_owned(),
         windows: windows(context, op.invoked(), at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_needed() {
+        // Any two of these three, and one of the others, are needed.
+        let holds = |ops: &[u32]| {
+            2 <= ops.iter().filter(|op| [3, 70, 71].contains(*op)).count() && ops.contains(&50)
+        };
+        let left = fewer((0..100).collect(), &mut |ops| holds(ops));
+        assert_eq!(left.len(), 3);
+        assert!(holds(&left), "{left:?}");
+        let mut looks = 0;
+        let left = fewer((0..100_000).collect(), &mut |ops| {
+            looks += 1;
+            ops.len() == 100_000
+        });
+        assert_eq!((left.len(), looks), (100_000, LOOKS), "it gives up in time");
     }
 }
