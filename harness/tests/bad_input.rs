@@ -42,6 +42,7 @@ fn mistakes_are_named_with_what_to_try() {
             "snapshot needs mongodb.transactions = true",
         ),
         (&["run", "--fault", "remove"][..], "remove is refused: no command takes a member out of"),
+        (&["run", "--fault", "replace"][..], "replace is refused: a node of the store that"),
         (&["run", "--fault", "step-dwn"][..], "did you mean step-down?"),
         (&["run", "--policy", "driver"][..], "the policy driver is for a MongoDB that splitbrain"),
         (

@@ -116,6 +116,32 @@ fn a_member_is_taken_out_and_added_again() {
 }
 
 #[test]
+fn a_member_that_lost_all_its_data_fetches_it_again() {
+    if !mongodb_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--system", "mongodb", "--time-limit", "6s", "--fault", "replace@2s+2s"];
+    let (_, kept, said) = support::judged(folder.path(), "out", &flags);
+    assert_eq!(verdict(&kept, "lost-writes"), "valid", "{kept}\n{said}");
+    assert!(!said.contains("did not converge"), "{said}");
+    let run = support::only_run(folder.path(), "out");
+    let [out] = &fault_lines(&run, "evidenced")[..] else { panic!("one fault was asked for") };
+    assert_eq!(out["result"], "installed", "{out}");
+    let seen = |line: &serde_json::Value, probe: &str| {
+        let all = line["evidence"].as_array().unwrap();
+        let found = all.iter().find(|seen| seen["probe"].as_str().unwrap().contains(probe));
+        found.unwrap_or_else(|| panic!("{probe}: {line}"))["observed"].as_str().unwrap().to_owned()
+    };
+    assert!(seen(out, "says of itself").starts_with("REMOVED"), "{out}");
+    assert!(seen(out, " data").ends_with(", 0 after"), "{out}");
+    let [back] = &fault_lines(&run, "healed")[..] else { panic!("and healed once") };
+    assert_eq!(back["result"], "installed", "{back}");
+    assert_eq!(seen(back, "initial syncs"), "1 completed, 0 failed", "{back}");
+    assert!(seen(back, "says of itself").starts_with("SECONDARY"), "{back}");
+}
+
+#[test]
 fn a_follower_that_is_asked_to_stand_down_changes_nothing() {
     if !mongodb_works() {
         return;

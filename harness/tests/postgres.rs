@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
@@ -129,6 +130,29 @@ fn each_isolation_level_gives_its_own_and_shows_what_it_does_not_forbid() {
     let serial = at("serializable");
     let strong = |name: &String| name.ends_with("-realtime") || name.ends_with("-process");
     assert!(serial.iter().all(strong), "{serial:?}");
+}
+
+#[test]
+fn a_standby_that_lost_all_its_data_is_copied_anew() {
+    if !postgres_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let sync = ["--set", "postgres.replication=any", "--fault", "replace@2s+2s"];
+    let flags = [&["--system", "postgres", "--time-limit", "6s"][..], &sync].concat();
+    let (_, kept, said) = support::judged(folder.path(), "out", &flags);
+    assert_eq!(kept["checkers"]["lost-writes"]["verdict"], "valid", "{kept}\n{said}");
+    assert!(!said.contains("did not converge"), "{said}");
+    let run = support::only_run(folder.path(), "out");
+    let faults = fs::read_to_string(run.join("faults.jsonl")).unwrap();
+    let lines: Vec<Value> =
+        faults.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |phase: &str| lines.iter().find(|line| line["phase"] == phase).unwrap().clone();
+    let (out, back) = (of("evidenced"), of("healed"));
+    assert_eq!((&out["result"], &back["result"]), (&"installed".into(), &"installed".into()));
+    assert!(out.to_string().contains("files before, 0 after"), "{out}");
+    assert!(back.to_string().contains("pg_basebackup from n1"), "{back}");
+    assert!(back.to_string().contains("streaming after"), "{back}");
 }
 
 #[test]

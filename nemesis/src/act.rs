@@ -67,6 +67,11 @@ pub enum Act {
         /// Nodes by number.
         nodes: Vec<usize>,
     },
+    /// Out of the cluster, killed and emptied; filled by the others and back when healed.
+    Replace {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+    },
     /// Packets shaped until healed.
     Shape {
         /// Which.
@@ -102,6 +107,7 @@ impl Act {
             | Act::Live { nodes, .. }
             | Act::Clock { nodes, .. }
             | Act::Remove { nodes }
+            | Act::Replace { nodes }
             | Act::Disk { nodes, .. }
             | Act::Load { nodes, .. }
             | Act::StepDown { nodes, .. } => nodes.clone(),

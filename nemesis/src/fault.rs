@@ -69,6 +69,8 @@ pub enum Fault {
     StepDown,
     /// A member is taken out of the cluster, by the system's own command; added again when healed.
     Remove,
+    /// A node loses its place and all its data, and gets both again from the others when healed.
+    Replace,
     /// Two halves that hear each other only by way of the target.
     Bridge,
     /// Every node hears a majority, and each another one.
@@ -124,7 +126,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 35] = [
+pub const ALL: [Fault; 36] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -134,6 +136,7 @@ pub const ALL: [Fault; 35] = [
     Fault::Cut,
     Fault::StepDown,
     Fault::Remove,
+    Fault::Replace,
     Fault::Bridge,
     Fault::MajoritiesRing,
     Fault::OneWay,
@@ -208,6 +211,7 @@ impl Fault {
             Fault::Cut => "cut",
             Fault::StepDown => "step-down",
             Fault::Remove => "remove",
+            Fault::Replace => "replace",
             Fault::Bridge => "bridge",
             Fault::MajoritiesRing => "majorities-ring",
             Fault::OneWay => "one-way",
@@ -249,6 +253,7 @@ impl Fault {
             Fault::Cut => "cut the link between a follower and the leader of one shard",
             Fault::StepDown => "ask the leader to stand down for a while (MongoDB alone)",
             Fault::Remove => "take a member out, add it again when healed (MongoDB alone)",
+            Fault::Replace => "take a node and its data away, copy them anew when healed",
             Fault::Bridge => "two halves that hear each other only by way of the target",
             Fault::MajoritiesRing => "every node hears a majority, each another one; of 4 or more",
             Fault::OneWay => "drop packets between the target and all others one way only",
@@ -308,7 +313,7 @@ impl Fault {
             Fault::ClockBump | Fault::ClockStrobe | Fault::ClockDrift | Fault::ClockJumpBack => {
                 Family::Clock
             }
-            Fault::Remove => Family::Membership,
+            Fault::Remove | Fault::Replace => Family::Membership,
             Fault::LoseUnsynced
             | Fault::TornTail
             | Fault::BitFlip
@@ -338,6 +343,7 @@ impl Fault {
             | Fault::Cut
             | Fault::Load
             | Fault::Remove
+            | Fault::Replace
             | Fault::BitFlip
             | Fault::SlowSync => "a-follower",
             Fault::Isolate

@@ -92,6 +92,7 @@ impl PlannedFault {
             }
             Fault::Cut => self.cut(&nodes, view)?,
             Fault::Remove => Act::Remove { nodes: nodes.clone() },
+            Fault::Replace => Act::Replace { nodes: nodes.clone() },
             Fault::StepDown => {
                 let seconds = self.duration.div_ceil(1_000_000_000) + STEP_DOWN_EXTRA_S;
                 let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::client::{Client, Model};
 use crate::operator::Operator;
+use crate::replacing::Replacing;
 
 /// The hosts that a system runs on, each with its agent.
 pub struct Nodes {
@@ -154,6 +155,11 @@ pub trait System: Send + Sync {
     /// Adds a node that was taken out, and waits until it serves.
     fn add_member(&self, _node: usize) -> Result<Vec<Evidence>, SystemError> {
         Err(SystemError::new("this system has no command for it"))
+    }
+
+    /// How a node is replaced by an empty one, where that can be done.
+    fn replacing(&self) -> Option<&dyn Replacing> {
+        None
     }
 
     /// Whether an acknowledged write is known to be on another node too; `None` if that is a matter

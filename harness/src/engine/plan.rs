@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use history::Key;
 use nemesis::{Family, Fault, FaultRequest, PlannedFault, Selector, Timeline, schedule};
 use store::config::{CoreConfig as StoreConfig, Failover, Replication};
+use systems::postgres::spec::ReplicationKind;
 use systems::{Capabilities, Model, StoreSettings};
 use workloads::generator::{Stagger, TimeLimit};
 use workloads::rng::{Stream, stream};
@@ -58,30 +59,53 @@ pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
         let hint = "without --lab sim it goes to the disks of namespaced hosts on this machine";
         return Err(UserError::usage(what).at("fault").hint(hint));
     }
-    if fault.family() == Family::Disk
-        && crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some())
-    {
+    let ours = matches!(fault.family(), Family::Disk | Family::Membership);
+    let attached = ours && crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some());
+    if fault.family() == Family::Disk && attached {
         let what = format!("{} is refused: the cluster's disks are not ours", fault.name());
         let hint = "faults of the disk need a system that splitbrain builds: leave [attach] out";
         return Err(UserError::usage(what).at("fault").hint(hint));
     }
-    let ours = matches!(fault, Fault::StepDown | Fault::Remove);
-    if !ours || spec.system == SystemKind::Mongodb {
-        return Ok(());
+    if fault.family() == Family::Membership && attached {
+        let what = format!("{} is refused: who belongs to it is not ours to say", fault.name());
+        let hint = "it needs a system that splitbrain builds: leave [attach] out";
+        return Err(UserError::usage(what).at("fault").hint(hint));
     }
+    commands(spec, fault)
+}
+
+/// Refuses a fault that is a command of another system's.
+fn commands(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
     let (system, name) = (spec.system.name(), fault.name());
-    if fault == Fault::Remove {
-        let what = format!("{name} is refused: no command takes a member out of {system}");
-        return Err(UserError::usage(what).at("fault").hint(
+    let (why, hint) = match (fault, spec.system) {
+        (Fault::Remove, SystemKind::Postgres | SystemKind::Store) => (
+            format!("no command takes a member out of {system}"),
             "with --system mongodb it is replSetReconfig; kill and isolate take a node from any \
              system",
-        ));
-    }
-    let what = format!("{name} is refused: no command asks a leader of {system} to stand down");
-    Err(UserError::usage(what).at("fault").hint(
-        "with --system mongodb it is replSetStepDown; leader-kill and leader-alone take the leader \
-         from any system",
-    ))
+        ),
+        (Fault::StepDown, SystemKind::Postgres | SystemKind::Store) => (
+            format!("no command asks a leader of {system} to stand down"),
+            "with --system mongodb it is replSetStepDown; leader-kill and leader-alone take the \
+             leader from any system",
+        ),
+        (Fault::Replace, SystemKind::Store) => (
+            "a node of the store that forgets its votes breaks what a majority has promised"
+                .to_owned(),
+            "postgres and mongodb can replace a node; lose-unsynced takes what was not synced",
+        ),
+        (Fault::Replace, SystemKind::Postgres)
+            if spec.postgres.replication_kind != ReplicationKind::Streaming
+                || spec.postgres.failover == systems::postgres::spec::Failover::Patroni =>
+        {
+            (
+                "only a streaming standby that splitbrain looks after can be copied anew"
+                    .to_owned(),
+                "leave out postgres.replication_kind and failover = \"patroni\"",
+            )
+        }
+        _ => return Ok(()),
+    };
+    Err(UserError::usage(format!("{name} is refused: {why}")).at("fault").hint(hint))
 }
 
 /// The faults of a test, placed on its timeline by its seed.

@@ -224,6 +224,7 @@ impl Simulation<'_> {
             // lives have turns of their own.
             Act::StepDown { .. }
             | Act::Remove { .. }
+            | Act::Replace { .. }
             | Act::Live { .. }
             | Act::Load { .. }
             | Act::Clock { .. }
@@ -258,6 +259,7 @@ impl Simulation<'_> {
             act,
             Act::StepDown { .. }
                 | Act::Remove { .. }
+                | Act::Replace { .. }
                 | Act::Clock { .. }
                 | Act::Load { .. }
                 | Act::Disk { .. }

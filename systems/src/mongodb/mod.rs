@@ -13,6 +13,7 @@ pub mod errors;
 pub mod membership;
 pub mod promises;
 pub mod provision;
+mod replaced;
 pub mod replica_set;
 pub mod rollback;
 pub mod routed;
@@ -35,6 +36,7 @@ use tokio::runtime::Runtime;
 
 use crate::client::{Client, Model};
 use crate::promises::settings;
+use crate::replacing::Replacing;
 use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError};
 use client::MongoClient;
 use connect::{Login, direct};
@@ -283,6 +285,10 @@ impl System for MongoSystem {
         let entry = config.get_array("members").ok().and_then(|all| all[node].as_document());
         let entry = entry.cloned().unwrap_or_default();
         self.runtime.block_on(membership::add(&members, node, entry))
+    }
+
+    fn replacing(&self) -> Option<&dyn Replacing> {
+        Some(self)
     }
 
     fn after_run(&self) -> Vec<String> {

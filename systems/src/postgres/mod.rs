@@ -15,6 +15,7 @@ mod patroni;
 pub mod promises;
 pub mod provision;
 pub mod recovery;
+mod replaced;
 pub mod sample;
 pub mod spec;
 pub mod sql;
@@ -34,6 +35,7 @@ use tokio::runtime::Runtime;
 use crate::client::{Client, Model};
 use crate::operator::Operator;
 use crate::promises::settings;
+use crate::replacing::Replacing;
 use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError};
 use client::PostgresClient;
 use connection::Login;
@@ -402,6 +404,11 @@ impl System for PostgresSystem {
             }
             Failover::None | Failover::Patroni => None,
         }
+    }
+
+    fn replacing(&self) -> Option<&dyn Replacing> {
+        let streams = self.cluster.spec.replication_kind == ReplicationKind::Streaming;
+        (streams && !self.patroni()).then_some(self)
     }
 
     fn after_run(&self) -> Vec<String> {

@@ -15,7 +15,7 @@ impl HostPort {
             nodes.iter().map(|node| (*node, ask(self.system.start(*node)))).collect::<Vec<_>>()
         };
         match act {
-            Act::Kill { nodes } => each(nodes, &|start| Ask::Kill {
+            Act::Kill { nodes } | Act::Replace { nodes } => each(nodes, &|start| Ask::Kill {
                 fault: fault.clone(),
                 pidfile: start.pidfile.clone(),
                 restart: Some(start),
@@ -36,7 +36,7 @@ impl HostPort {
                 let ask = |(node, from)| (node, Ask::Drop { fault: fault.clone(), from });
                 from.into_iter().map(ask).collect()
             }
-            // No agent is asked, or otherwise: see the modules of `by_command`, `lives`, `load`,
+            // No agent is asked, or otherwise: see the modules of `command`, `lives`, `load`,
             // `clocks`, `shaping` and `disk`.
             Act::StepDown { .. }
             | Act::Remove { .. }

@@ -71,7 +71,7 @@ impl HostPort {
 /// What the process table must show after an act.
 pub(super) fn of_process(probe: String, act: &Act, state: ProcessState) -> Evidence {
     let (expected, holds) = match act {
-        Act::Kill { .. } => {
+        Act::Kill { .. } | Act::Replace { .. } => {
             ("absent", matches!(state, ProcessState::Absent | ProcessState::Zombie))
         }
         _ => ("stopped", state == ProcessState::Stopped),

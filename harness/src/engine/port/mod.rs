@@ -1,11 +1,13 @@
 //! Carries faults out on hosts, through their agents, and gathers evidence.
 //!
-//! [`asks`] says an act to the agents, [`evidence`] probes what came of it, [`lives`] and
-//! [`clocks`] do both for acts that take their time, [`rolling`] for one that goes from node to
-//! node, [`shaping`] for links, whose measures [`measured`] holds against what was asked for.
+//! [`asks`] says an act to the agents, [`evidence`] probes what came of it, [`command`] asks the
+//! system itself, [`lives`] and [`clocks`] do both for acts that take their time, [`rolling`] for
+//! one that goes from node to node, [`shaping`] for links, whose measures [`measured`] holds
+//! against what was asked for.
 
 mod asks;
 mod clocks;
+mod command;
 mod disk;
 mod evidence;
 mod lives;
@@ -19,9 +21,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask};
-use history::{Evidence, FaultResult};
+use history::FaultResult;
 use nemesis::{Act, ActReport};
-use systems::{System, SystemError};
+use systems::System;
 
 use super::clocks::ClockWatch;
 
@@ -44,6 +46,9 @@ impl HostPort {
     pub fn inject(&self, id: &str, act: &Act) -> ActReport {
         if let Act::Remove { nodes } = act {
             return self.by_command(nodes, &|node| self.system.remove_member(node));
+        }
+        if let Act::Replace { nodes } = act {
+            return self.replace(id, nodes);
         }
         if let Act::StepDown { nodes, seconds } = act {
             return self.by_command(nodes, &|node| self.system.step_down(node, *seconds));
@@ -97,6 +102,9 @@ impl HostPort {
         if let Act::Remove { nodes } = act {
             return self.by_command(nodes, &|node| self.system.add_member(node));
         }
+        if let Act::Replace { nodes } = act {
+            return self.bring_back(id, nodes);
+        }
         if let Act::StepDown { nodes, .. } = act {
             return self.by_command(nodes, &|node| self.system.stand_again(node));
         }
@@ -124,29 +132,6 @@ impl HostPort {
         let mechanism = "agent".to_owned();
         let error = (!errors.is_empty()).then(|| errors.join("; "));
         ActReport { mechanism, result: ActReport::judge(&evidence), evidence, took, error }
-    }
-
-    /// An act that is a command of the system's own.
-    fn by_command(
-        &self,
-        nodes: &[usize],
-        command: &dyn Fn(usize) -> Result<Vec<Evidence>, SystemError>,
-    ) -> ActReport {
-        let started = Instant::now();
-        let (mut evidence, mut errors) = (Vec::new(), Vec::new());
-        for node in nodes {
-            match command(*node) {
-                Ok(mut probes) => evidence.append(&mut probes),
-                Err(error) => errors.push(error.what),
-            }
-        }
-        let error = (!errors.is_empty()).then(|| errors.join("; "));
-        let result = match error {
-            Some(_) => FaultResult::Indeterminate,
-            None => ActReport::judge(&evidence),
-        };
-        let took = started.elapsed().as_nanos() as i64;
-        ActReport { mechanism: "command".to_owned(), result, evidence, took, error }
     }
 
     fn name(&self, node: usize) -> &str {
