@@ -121,7 +121,7 @@ fn a_member_that_lost_all_its_data_fetches_it_again() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let flags = ["--system", "mongodb", "--time-limit", "6s", "--fault", "replace@2s+2s"];
+    let flags = ["--system", "mongodb", "--time-limit", "9s", "--fault", "replace@2s+1s"];
     let (_, kept, said) = support::judged(folder.path(), "out", &flags);
     assert_eq!(verdict(&kept, "lost-writes"), "valid", "{kept}\n{said}");
     assert!(!said.contains("did not converge"), "{said}");
