@@ -278,7 +278,8 @@ fn converged(records: &Records, info: &RunInfo) -> Option<bool> {
 /// The faults of a run as spans of its timeline.
 pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
     let mut spans: BTreeMap<&str, (usize, FaultSpan)> = BTreeMap::new();
-    for event in events {
+    // Nothing is no fault: what happens meanwhile is between others.
+    for event in events.iter().filter(|event| event.fault != Fault::Nothing.name()) {
         let order = spans.len();
         // What such a fault does shows after it: for as long as it was planned to last.
         let brief = Fault::by_name(&event.fault).is_some_and(Fault::over_at_once);

@@ -87,16 +87,117 @@ fn a_test_file_is_wrong_at_a_line() {
     let path = folder.path().join("test.toml");
     for (text, part) in [
         ("seed = 1\nworkloda = \"ledger\"\n", "test.toml:2: unknown field `workloda`"),
-        ("seed = 1\n\nhosts = \"three\"\n", "test.toml:3: invalid type"),
-        ("[store]\nfailover = \"maybe\"\n", "store.failover: unknown value \"maybe\""),
+        ("workloda = \"ledger\"\n", "help: did you mean workload?"),
+        ("seed = 1\n\nhosts = \"three\"\n", "test.toml:3: hosts: invalid type"),
+        ("seed = 1\n\nhosts = 2\n", "test.toml:3: hosts: a cluster has 3 to 9 hosts"),
+        ("\nduration = \"8\"\n", "test.toml:2: duration: \"8\" is not a duration"),
+        ("\nduration = \"8ms\"\n", "test.toml:2: duration: 8ms is not between"),
+        ("\nop_timeout = \"1ms\"\n", "test.toml:2: op_timeout: 1ms is not between"),
+        ("\nsessions = 0\n", "test.toml:2: sessions: 0 is not between 1 and 10000"),
+        ("\nsystem = \"stor\"\n", "test.toml:2: system: unknown system \"stor\""),
+        ("\nworkload = \"leger\"\n", "test.toml:2: workload: unknown workload \"leger\""),
+        ("\npolicy = \"leder\"\n", "test.toml:2: policy: unknown policy \"leder\""),
+        ("\nname = \"a b\"\n", "test.toml:2: name: a name is one word"),
+        ("[store]\nshards = 99\n", "test.toml:2: store.shards: 99 is not between 1 and 64"),
+        ("[store]\nk = 7\n", "test.toml:2: store.k: 7 followers of 3 hosts"),
+        ("[store]\nfailover = \"maybe\"\n", "test.toml:2: store.failover: unknown value"),
+        ("[store]\nfailover = \"vot\"\n", "help: did you mean vote? one of none, vote, timeout"),
+        ("[canary]\ndrop_acknowledged = \"2\"\n", "test.toml:2: canary.drop_acknowledged: \"2\""),
+        ("[postgres]\n\nfailover = \"maybe\"\n", "test.toml:3: postgres.failover: unknown variant"),
+        ("[mongodb]\nwriteconcern = 1\n", "test.toml:2: mongodb.writeconcern: unknown field"),
+        ("[mongodb]\nwriteconcern = 1\n", "help: did you mean write_concern?"),
         ("faults = [\"slow,stopped=0%\"]\n", "from 1% to 99%, not \"0%\""),
-        ("faults = [\"kill+x\"]\n", "\"x\" is not a duration"),
+        ("faults = [\n\"kill\",\n\"kill+x\"]\n", "test.toml:3: faults[1]: in fault \"kill+x\""),
+        ("faults = [\n\"kill:n7\"]\n", "test.toml:2: faults[0]: unknown selector \"n7\""),
+        ("[[fault]]\nkind = \"kil\"\n", "test.toml:2: fault[0].kind: unknown fault \"kil\""),
+        ("[[fault]]\nat = \"1s\"\n", "test.toml:1: fault[0]: kind is missing"),
+        (
+            "[[fault]]\nkind = \"kill\"\n[[fault]]\nkind = \"slow\"\nstopped = 100\n",
+            "test.toml:5: fault[1].stopped: slow: stopped is a whole percentage such as 90% from",
+        ),
+        (
+            "faults = [\"kill\"]\n[[fault]]\nkind = \"kill\"\ntarget = \"a-folower\"\n",
+            "test.toml:4: fault[0].target: unknown selector \"a-folower\"",
+        ),
+        ("[[fault]]\nkind = \"kill\"\ntarget = \"leder\"\n", "help: did you mean leader?"),
+        ("[[fault]]\nkind = \"kill\"\nfro = \"2s\"\n", "help: did you mean for?"),
+        ("[[fault]]\nkind = \"kill\"\nshard = 1\n", "test.toml:3: fault[0].shard: there is no"),
     ] {
         std::fs::write(&path, text).unwrap();
         let (code, said) = told(&["run", "--config", "test.toml"], folder.path());
         assert_eq!(code, Some(64), "{said}");
         assert!(said.contains(part), "{said}");
     }
+}
+
+/// Faults that cannot be at once, or that go past the end, and packages that cannot be.
+#[test]
+fn a_schedule_that_cannot_be_is_told_with_both_faults_and_both_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = |faults: &[&'static str]| {
+        let faults = faults.iter().flat_map(|fault| ["--fault", fault]);
+        ["run"].into_iter().chain(faults).collect::<Vec<_>>()
+    };
+    for (faults, part) in [
+        (
+            &["kill:n1@2s+3s", "pause:n1@4s+2s"][..],
+            "--fault: pause of n1 from 4s to 6s overlaps kill of n1 from 2s to 5s with seed 1: \
+             both stop, end or start the same process",
+        ),
+        (&["slow:all@2s+3s", "stop:n2@4s+2s"], "both stop, end or start the same process"),
+        (&["clock-bump:n1@1s+5s", "clock-drift:n1@2s+5s"], "a server has one clock"),
+        (&["disk-full:n1@1s+2s", "disk-full:n1@2s+2s"], "the same trouble of the same disk"),
+        (&["disk-full:n1@1s+2s", "kill:n1@2s+2s"], "both start the same process again"),
+        (&["delay:n1@1s+2s", "loss:n2@2s+2s"], "both shape the packets of the same links"),
+        (&["kill:leader@2s+1s", "pause:leader@2s+2s"], "overlaps kill of leader from 2s to 3s"),
+        (&["nothing@2s+1s", "pause:leader@2s+2s"], "nothing is to be in force meanwhile"),
+        (&["kill:n1@6s+3s"], "kill of n1 from 6s to 9s goes past the run's end at 8s"),
+        (&["kill:n1@2s+1sx9"], "from 8s to 9s goes past the run's end"),
+    ] {
+        let (code, said) = told(&flags(faults), folder.path());
+        assert_eq!(code, Some(64), "{faults:?}: {said}");
+        assert!(said.contains(part), "{faults:?}: {said}");
+    }
+    let path = folder.path().join("test.toml");
+    let table = |kind: &str, rest: &str| format!("[[fault]]\nkind = \"{kind}\"\n{rest}\n");
+    let (kill, pause) =
+        ("target = \"n1\"\nat = \"2s\"\nfor = \"2s\"", "target = \"n1\"\nat = \"3s\"");
+    for (text, part) in [
+        (
+            table("kill", kill) + &table("pause", &format!("{pause}\nfor = \"1s\"")),
+            "test.toml:6: fault[1]: pause of n1 from 3s to 4s overlaps kill of n1 from 2s to 4s",
+        ),
+        ("[package]\nfaults = []\n".to_owned(), "test.toml:2: package.faults: a package has at"),
+        (
+            "[package]\nfaults = [\"kill\",\n\"networ\"]\n".to_owned(),
+            "test.toml:3: package.faults[1]: \"networ\" is neither a family nor a fault",
+        ),
+        ("[package]\n\nevery = \"1s..x\"\n".to_owned(), "test.toml:3: package.every: \"1s..x\""),
+        ("[package]\nmax_fault = 1\n".to_owned(), "help: did you mean max_faults?"),
+        (
+            "[package]\nfaults = [\"kill:n7\"]\n".to_owned(),
+            "test.toml:2: package.faults[0]: unknown selector \"n7\"",
+        ),
+        (
+            "[package]\nfaults = [\"clock-strobe\"]\n".to_owned(),
+            "clock-strobe takes 8s to be made and proven, and faults have 4400ms",
+        ),
+        (
+            "[package]\nfaults = [\"membership\"]\n".to_owned(),
+            "test.toml:2: package.faults[0]: remove is refused: no command takes a member out",
+        ),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let (code, said) = told(&["run", "--config", "test.toml"], folder.path());
+        assert_eq!(code, Some(64), "{text}: {said}");
+        assert!(said.contains(part), "{text}: {said}");
+    }
+    let clocks = "[package]\nfaults = [\"kill\", \"clock\"]\n";
+    std::fs::write(&path, clocks).unwrap();
+    let (code, said) = told(&["run", "--config", "test.toml", "--lab", "sim"], folder.path());
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("package.faults[1]: no fault of clock is possible here"), "{said}");
+    assert!(!folder.path().join("runs").exists(), "nothing has run");
 }
 
 #[test]

@@ -95,6 +95,8 @@ pub enum Act {
         /// What.
         what: DiskAct,
     },
+    /// Nothing is done, by nobody.
+    Nothing,
 }
 
 impl Act {
@@ -112,6 +114,7 @@ impl Act {
             | Act::Load { nodes, .. }
             | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
+            Act::Nothing => Vec::new(),
             Act::Shape { links, .. } => {
                 links.iter().flat_map(|link| [link.at, link.from]).collect()
             }

@@ -21,10 +21,12 @@ pub enum Family {
     Membership,
     /// Who leads.
     Failover,
+    /// Nothing at all.
+    Nothing,
 }
 
 impl Family {
-    /// Every family.
+    /// Every family that does something.
     pub const ALL: [Family; 6] = [
         Family::Network,
         Family::Process,
@@ -33,6 +35,11 @@ impl Family {
         Family::Membership,
         Family::Failover,
     ];
+
+    /// The one called `name`, of those that do something.
+    pub fn by_name(name: &str) -> Option<Family> {
+        Family::ALL.into_iter().find(|family| family.as_str() == name)
+    }
 
     /// The word of the records.
     pub fn as_str(self) -> &'static str {
@@ -43,6 +50,7 @@ impl Family {
             Family::Disk => "disk",
             Family::Membership => "membership",
             Family::Failover => "failover",
+            Family::Nothing => "nothing",
         }
     }
 }
@@ -123,10 +131,12 @@ pub enum Fault {
     DiskError,
     /// Syncs take longer.
     SlowSync,
+    /// No fault is in force meanwhile: a baseline.
+    Nothing,
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 36] = [
+pub const ALL: [Fault; 37] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -163,6 +173,7 @@ pub const ALL: [Fault; 36] = [
     Fault::DiskError,
     Fault::SlowSync,
     Fault::Load,
+    Fault::Nothing,
 ];
 
 /// How much of the time a slowed process is stopped. At nine parts in ten it answers in bursts and
@@ -238,6 +249,7 @@ impl Fault {
             Fault::DiskError => "disk-error",
             Fault::SlowSync => "slow-sync",
             Fault::Load => "load",
+            Fault::Nothing => "nothing",
         }
     }
 
@@ -280,6 +292,7 @@ impl Fault {
             Fault::DiskFull => "no space left under the system's data",
             Fault::DiskError => "reads, writes or syncs end with an input/output error",
             Fault::SlowSync => "every sync takes longer",
+            Fault::Nothing => "no fault is in force meanwhile: a baseline among others",
         }
     }
 
@@ -320,6 +333,7 @@ impl Fault {
             | Fault::DiskFull
             | Fault::DiskError
             | Fault::SlowSync => Family::Disk,
+            Fault::Nothing => Family::Nothing,
         }
     }
 
@@ -338,7 +352,7 @@ impl Fault {
             | Fault::TornTail
             | Fault::DiskFull
             | Fault::DiskError => "leader",
-            Fault::RollingRestart => "all",
+            Fault::RollingRestart | Fault::Nothing => "all",
             Fault::Slow
             | Fault::Cut
             | Fault::Load
@@ -368,6 +382,23 @@ impl Fault {
     /// Whether it is over once it was made: nothing of it is left that ends with time.
     pub fn over_at_once(self) -> bool {
         matches!(self, Fault::Restart | Fault::RollingRestart)
+    }
+
+    /// How long it takes at least until it is made and proven, ms: what a schedule that is drawn
+    /// allows for. One that is planned for less lasts as long all the same.
+    pub fn least_ms(self) -> u64 {
+        match self {
+            Fault::ClockBump => 3_000,
+            Fault::ClockDrift => 4_500,
+            Fault::ClockJumpBack => 5_500,
+            Fault::ClockStrobe => 8_000,
+            Fault::CrashLoop => 3_000,
+            Fault::RollingRestart => 6_000,
+            Fault::Restart => 1_000,
+            Fault::Load => 2_000,
+            fault if crate::shape::is(fault) => 4_000,
+            _ => 300,
+        }
     }
 
     /// The parameters that it takes.

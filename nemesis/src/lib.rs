@@ -6,11 +6,13 @@
 //! is handed an [`Act`] and hands back an [`ActReport`].
 
 pub mod act;
+pub mod clash;
 pub mod clock;
 pub mod cluster_view;
 pub mod disk;
 pub mod fault;
 pub mod life;
+pub mod package;
 pub mod parameters;
 pub mod planned;
 pub mod schedule;
@@ -19,9 +21,11 @@ pub mod shape;
 mod topology;
 
 pub use act::{Act, ActReport, Link};
+pub use clash::Clash;
 pub use cluster_view::ClusterView;
 pub use disk::{DiskAct, DiskOperation, FileClass};
 pub use fault::{Family, Fault};
+pub use package::Package;
 pub use parameters::{Kind, Parameter, ParameterError, Parameters};
 pub use planned::{PlannedFault, Resolved, Unresolved};
 pub use schedule::{FaultRequest, Timeline, schedule};

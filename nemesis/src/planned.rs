@@ -128,6 +128,7 @@ impl PlannedFault {
             | Fault::Bandwidth
             | Fault::Flapping => self.shape(&nodes, view.names().len(), rng)?,
             Fault::OneWay => topology::one_way(&nodes, &rest, self.parameters.text("direction")),
+            Fault::Nothing => return Ok(Resolved { targets: Vec::new(), act: Act::Nothing }),
             fault @ (Fault::LoseUnsynced
             | Fault::TornTail
             | Fault::BitFlip

@@ -84,12 +84,17 @@ pub fn schedule(
             });
         }
     }
+    name(requests, &mut planned);
+    planned
+}
+
+/// Puts a schedule in order, gives each fault its name, and says whose effects the verdict needs.
+pub(crate) fn name(requests: &[FaultRequest], planned: &mut [PlannedFault]) {
     planned.sort_by_key(|fault| fault.start);
-    require_first_of_family(requests, &mut planned);
+    require_first_of_family(requests, planned);
     for (place, fault) in planned.iter_mut().enumerate() {
         fault.id = format!("f{}", place + 1);
     }
-    planned
 }
 
 fn require_first_of_family(requests: &[FaultRequest], planned: &mut [PlannedFault]) {

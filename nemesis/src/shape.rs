@@ -112,6 +112,11 @@ pub enum Shape {
     },
 }
 
+/// Whether a fault shapes packets.
+pub fn is(fault: Fault) -> bool {
+    Shape::of(fault, &Parameters::defaults(fault)).is_some()
+}
+
 impl Shape {
     /// What a fault does to packets, if it does that.
     pub fn of(fault: Fault, parameters: &Parameters) -> Option<Shape> {

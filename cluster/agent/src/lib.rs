@@ -25,6 +25,7 @@ pub mod ping;
 pub mod probe;
 pub mod process;
 pub mod proto;
+pub mod quote;
 pub mod shape;
 pub mod undo;
 pub mod worker;

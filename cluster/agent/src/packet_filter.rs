@@ -77,6 +77,14 @@ fn install_iptables(name: &str, from: &[IpAddr]) -> Result<(), String> {
     Ok(())
 }
 
+/// What a person would type to take the table or chain away.
+pub fn by_hand(name: &str) -> String {
+    format!(
+        "nft delete table inet {name} || for t in iptables ip6tables; do $t -w -D INPUT -j {name}; \
+         $t -w -F {name}; $t -w -X {name}; done"
+    )
+}
+
 /// Takes the table or chain away; a second time finds nothing, which is as good.
 pub fn remove(name: &str) -> Result<String, String> {
     let listed = run("nft", &["list", "table", "inet", name], "");

@@ -11,6 +11,7 @@ use nix::unistd::{Pid, getpid, getppid, setsid};
 
 use crate::external::{External, Starting};
 use crate::proto::{ProcessId, ProcessState, Start};
+use crate::quote::shell_quote;
 
 /// How often a tree is looked through for children that were born while it was being stopped.
 const STOP_ROUNDS: usize = 16;
@@ -207,6 +208,19 @@ pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
         return Err(format!("{program} ended at once: {}", tail(start)));
     }
     Ok(process)
+}
+
+/// What a person would type to start it so.
+pub fn start_by_hand(start: &Start) -> String {
+    let env = start.env.iter().map(|(name, value)| shell_quote(&format!("{name}={value}")));
+    let words: Vec<String> = env.chain(start.argv.iter().map(|word| shell_quote(word))).collect();
+    let log = shell_quote(&start.log);
+    format!("setsid env {} </dev/null >>{log} 2>&1 &", words.join(" "))
+}
+
+/// What a person would type to let a process and its children go on.
+pub fn continue_by_hand(pid: i32) -> String {
+    format!("kill -CONT $(pgrep -P {pid}) {pid}")
 }
 
 fn tail(start: &Start) -> String {

@@ -12,6 +12,7 @@ use crate::life::Graceful;
 use crate::packet_filter;
 use crate::process;
 use crate::proto::{ProcessId, ProcessState, Start};
+use crate::quote::shell_quote;
 use crate::shape::{keeper, rules};
 
 /// See the module's doc.
@@ -133,17 +134,17 @@ impl Undo {
     /// What a person would type.
     pub fn by_hand(&self) -> String {
         match self {
-            Undo::Filter { name } => format!("nft delete table inet {name}"),
-            Undo::Continue { process, .. } => format!("kill -CONT {}", process.pid),
-            Undo::Restart { start } | Undo::Revive { start, .. } => {
-                format!("setsid {} &", start.argv.join(" "))
-            }
-            Undo::Clock { file } => format!("echo '+0 x1.0' > {file}"),
+            Undo::Filter { name } => packet_filter::by_hand(name),
+            Undo::Continue { process, .. } => process::continue_by_hand(process.pid),
+            Undo::Restart { start } | Undo::Revive { start, .. } => process::start_by_hand(start),
+            Undo::Clock { file } => format!("echo '+0 x1.0' >{}", shell_quote(file)),
             Undo::Shape { name, process, .. } => {
                 let kill = process.as_ref().map(|process| format!("; kill -9 {}", process.pid));
                 format!("{}{}", rules::by_hand(name), kill.unwrap_or_default())
             }
-            Undo::Layer { folder } | Undo::Relief { folder, .. } => format!("umount -l {folder}"),
+            Undo::Layer { folder } | Undo::Relief { folder, .. } => {
+                format!("umount -l {}", shell_quote(folder))
+            }
             Undo::End { processes, .. } => {
                 let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
                 format!("kill -KILL {}", pids.join(" "))

@@ -14,6 +14,7 @@ mod recover;
 mod run;
 mod run_flags;
 mod suite;
+mod validate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

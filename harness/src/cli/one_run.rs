@@ -50,7 +50,10 @@ pub fn one_by(
     let ended = drive(&folder, &progress);
     progress.clear();
     let (end, error) = match ended {
-        Ok(end) => (end, None),
+        Ok(mut end) => {
+            let error = end.error.take();
+            (end, error)
+        }
         // A folder without a history holds nothing that could be read.
         Err(error) if !folder.file("history.jsonl").exists() => {
             let _ = std::fs::remove_dir_all(&folder.path);

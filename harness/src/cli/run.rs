@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::RunFlags;
 use super::one_run::{Done, one};
-use crate::config::{LabSpec, TestSpec};
-use crate::engine::StopFlag;
+use crate::config::{LabSpec, TestSpec, to_toml};
+use crate::engine::{StopFlag, package, plan};
 use crate::error::UserError;
 use crate::exit::Exit;
 
@@ -21,6 +21,11 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
         for line in super::dry_run::lines(&spec)? {
             println!("{line}");
         }
+        return Ok(Exit::Valid.code());
+    }
+    if flags.plan {
+        let planned = plan::plan_faults(&spec, &crate::gate::names(&spec)?)?;
+        print!("{}", to_toml(&package::fixed(&spec, &planned)));
         return Ok(Exit::Valid.code());
     }
     if let Some(status) = enter_lab(&spec)? {

@@ -3,20 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use nemesis::{Fault, Selector};
-use workloads::{policy, workload};
 
 use super::RunsDir;
+use super::validate::{Sources, in_file, validate, validate_plans};
 use crate::config::{
-    LabSpec, SystemKind, TestFile, TestSpec, duration_text, join_parameters, parse_fault,
-    unknown_system,
+    LabSpec, SystemKind, TestFile, TestSpec, join_parameters, parse_fault, unknown_system,
 };
-use crate::engine::plan;
 use crate::error::UserError;
-use crate::names::nearest;
-
-/// Longest name of a run, bytes.
-const NAME_MAX: usize = 100;
 
 /// See the module's doc. Flags win over the file, the file over defaults.
 #[derive(Clone, Debug, Default, Args)]
@@ -100,6 +93,9 @@ pub struct RunFlags {
     /// Print what would be done to which host and when, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Print the test file that repeats the seed's plan, and do nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    pub plan: bool,
     /// Lie on purpose, so that the lie is found: drop-writes, or drop-writes:1/200
     #[arg(long, value_name = "CANARY")]
     pub canary: Option<String>,
@@ -121,12 +117,11 @@ impl RunFlags {
     /// The test that file and flags come to, checked.
     pub fn spec(&self) -> Result<TestSpec, UserError> {
         let mut spec = TestSpec::default();
+        let mut sources = Sources::of(self);
         if let Some(path) = &self.config {
-            let file = TestFile::load(path)?;
-            file.apply(&mut spec).map_err(|error| {
-                let field = error.place.clone().unwrap_or_default();
-                error.at(format!("{}: {field}", path.display()))
-            })?;
+            let (file, lines) = TestFile::load(path)?;
+            file.apply(&mut spec).map_err(|error| in_file(error, &lines))?;
+            sources.file = Some((file.faults.map_or(0, |faults| faults.len()), lines));
         }
         if let Some(name) = &self.system {
             spec.system = SystemKind::by_name(name).ok_or_else(|| unknown_system(name))?;
@@ -134,7 +129,10 @@ impl RunFlags {
         if let Some(path) = &self.hosts_file {
             self.attach(&path.display().to_string(), &mut spec)?;
         }
-        self.as_file(spec.system)?.apply(&mut spec)?;
+        self.as_file(spec.system)?.apply(&mut spec).map_err(|error| match &error.place {
+            Some(place) if place.starts_with("faults[") => error.at("faults"),
+            _ => error,
+        })?;
         for text in &self.set {
             let file = crate::config::setting(text)?;
             file.apply(&mut spec).map_err(|error| {
@@ -163,8 +161,9 @@ impl RunFlags {
                 return Err(UserError::usage(what).at("--max-duration"));
             }
         }
-        validate(&spec)?;
+        validate(&spec).map_err(|error| sources.point(error))?;
         crate::gate::check(&spec)?;
+        validate_plans(&spec, &self.seeds(&spec)?).map_err(|error| sources.point(error))?;
         Ok(spec)
     }
 
@@ -304,131 +303,6 @@ impl RunFlags {
         }
         Ok((spec.seed..spec.seed.saturating_add(count)).collect())
     }
-}
-
-/// Everything that can be said before anything runs.
-fn validate(spec: &TestSpec) -> Result<(), UserError> {
-    let attached = crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some());
-    let least = if attached { 1 } else { 3 };
-    if !(least..=9).contains(&spec.hosts) {
-        let what = format!("a cluster has 3 to 9 hosts, not {}", spec.hosts);
-        return Err(UserError::usage(what).at("hosts"));
-    }
-    if spec.system == SystemKind::Postgres {
-        let names = crate::gate::names(spec)?;
-        let check = spec.postgres.check(&names);
-        check.map_err(|(field, what)| UserError::usage(what).at(field))?;
-        let policy = spec.postgres.check_policy(&spec.workload.policy);
-        policy.map_err(|what| UserError::usage(what).at("--policy"))?;
-        if spec.lab == LabSpec::Sim {
-            let hint = "the simulator runs the bundled store alone: leave --lab sim out";
-            return Err(UserError::usage("PostgreSQL runs on hosts").at("--lab").hint(hint));
-        }
-    }
-    if spec.system == SystemKind::Mongodb {
-        let names = crate::gate::names(spec)?;
-        let check = spec.mongodb.check(&names);
-        let check = check.and_then(|()| spec.mongodb.check_policy(&spec.workload.policy));
-        check.map_err(|(field, what)| UserError::usage(what).at(field))?;
-        if spec.lab == LabSpec::Sim {
-            let hint = "the simulator runs the bundled store alone: leave --lab sim out";
-            return Err(UserError::usage("MongoDB runs on hosts").at("--lab").hint(hint));
-        }
-    }
-    if spec.system == SystemKind::Store
-        && let crate::config::ReplicationSpec::Sync { k } = spec.store.replication
-        && !(1..spec.hosts).contains(&k)
-    {
-        let what = format!("{k} followers of {} hosts cannot confirm a write", spec.hosts);
-        let hint = format!("k is 1 to {}: the leader is not counted", spec.hosts - 1);
-        return Err(UserError::usage(what).at("replication").hint(hint));
-    }
-    let limits = [
-        ("--shards", u64::from(spec.shards()), 1, 64),
-        ("--sessions", spec.workload.sessions as u64, 1, 10_000),
-        ("--time-limit", spec.duration_ms, 500, 24 * 3_600_000),
-        ("--op-timeout", spec.workload.op_timeout_ms, 10, 600_000),
-    ];
-    for (field, value, least, most) in limits {
-        if !(least..=most).contains(&value) {
-            let what = match field.strip_prefix("--") {
-                Some("time-limit" | "op-timeout") => format!(
-                    "{} is not between {} and {}",
-                    duration_text(value),
-                    duration_text(least),
-                    duration_text(most)
-                ),
-                _ => format!("{value} is not between {least} and {most}"),
-            };
-            return Err(UserError::usage(what).at(field));
-        }
-    }
-    let workloads: Vec<&str> = workload::all().iter().map(|workload| workload.name).collect();
-    known("workload", &spec.workload.name, &workloads)?;
-    check_policy(spec, attached)?;
-    let workload = plan::workload_of(spec)?;
-    plan::check_needs(workload, &plan::capabilities(spec), spec.shards())?;
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let named = (1..=NAME_MAX).contains(&spec.name.len()) && spec.name.chars().all(plain);
-    if !named || spec.name.starts_with('.') {
-        let what = "a name is one word of letters, digits, - and _";
-        let hint = format!("at most {NAME_MAX} of them: it names a folder");
-        return Err(UserError::usage(what).at("--name").hint(hint));
-    }
-    validate_faults(spec)
-}
-
-fn check_policy(spec: &TestSpec, attached: bool) -> Result<(), UserError> {
-    known("policy", &spec.workload.policy, &policy::NAMES.map(|(name, _)| name))?;
-    if spec.workload.policy == "driver" && (spec.system != SystemKind::Mongodb || attached) {
-        let what = "the policy driver is for a MongoDB that splitbrain builds";
-        let hint = "no other client chooses nodes by itself";
-        return Err(UserError::usage(what).at("--policy").hint(hint));
-    }
-    Ok(())
-}
-
-fn validate_faults(spec: &TestSpec) -> Result<(), UserError> {
-    let names = crate::gate::names(spec)?;
-    for fault in &spec.faults {
-        let least = Fault::by_name(&fault.fault).map_or(0, Fault::least_nodes);
-        if names.len() < least {
-            let what = format!("{} needs {least} nodes, not {}", fault.fault, names.len());
-            return Err(UserError::usage(what).at("fault").hint(format!("--hosts {least}")));
-        }
-        Selector::parse(&fault.selector, &names).map_err(|error| {
-            let hint = format!("nodes are {}", names.join(", "));
-            UserError::usage(error.to_string()).at("--fault").hint(hint)
-        })?;
-        if let Some(kind) = Fault::by_name(&fault.fault) {
-            plan::check_fault(spec, kind)?;
-        }
-        if spec.shards() <= fault.shard {
-            let what = format!("there is no shard {}: they count from 0", fault.shard);
-            return Err(UserError::usage(what).at("fault"));
-        }
-        if fault.start_ms.is_some_and(|start| spec.duration_ms <= start) {
-            let what = format!("{} would start after the run's end", fault.fault);
-            return Err(UserError::usage(what)
-                .at("fault")
-                .hint(format!("the main phase lasts {} ms: see --time-limit", spec.duration_ms)));
-        }
-        if !(1..=1_000).contains(&fault.count) {
-            return Err(UserError::usage("a fault comes 1 to 1000 times").at("fault"));
-        }
-    }
-    Ok(())
-}
-
-fn known(field: &str, name: &str, names: &[&str]) -> Result<(), UserError> {
-    if names.contains(&name) {
-        return Ok(());
-    }
-    let near = nearest(name, names);
-    let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
-    Err(UserError::usage(format!("unknown {field} \"{name}\""))
-        .at(format!("--{field}"))
-        .hint(format!("{near}valid are {}", names.join(", "))))
 }
 
 /// A fault written by us.

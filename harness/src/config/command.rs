@@ -86,6 +86,12 @@ pub fn command(spec: &TestSpec) -> String {
     if let Some(canary) = spec.canary {
         flag("canary", format!("drop-writes:{}", canary.share()));
     }
+    if let Some(package) = &spec.package {
+        // A plain table of plain values always has a text.
+        for (name, value) in toml::Table::try_from(package.file()).unwrap_or_default() {
+            flag("set", format!("package.{name}={value}"));
+        }
+    }
     for fault in &spec.faults {
         flag("fault", fault_text(fault));
     }
@@ -100,7 +106,7 @@ mod tests {
     use systems::mongodb::spec::{ReadConcern, WriteConcern};
 
     use super::*;
-    use crate::config::setting;
+    use crate::config::{PackageSpec, setting};
 
     #[test]
     fn every_setting_reads_back_from_its_flag() {
@@ -120,7 +126,16 @@ mod tests {
         }
         assert_eq!(read.mongodb, mongodb, "{flags:?}");
         let spec = TestSpec { system: SystemKind::Mongodb, mongodb, ..TestSpec::default() };
+        let faults = vec!["network".to_owned(), "slow,stopped=50%".to_owned()];
+        let package = PackageSpec { faults, max_faults: 2, ..PackageSpec::default() };
+        let spec = TestSpec { package: Some(package), ..spec };
+        let mut read = TestSpec::default();
+        for (name, value) in toml::Table::try_from(spec.package.clone().unwrap().file()).unwrap() {
+            setting(&format!("package.{name}={value}")).unwrap().apply(&mut read).unwrap();
+        }
+        assert_eq!(read.package, spec.package);
         let line = command(&spec);
+        assert!(line.contains("--set package.max_faults=2"), "{line}");
         assert!(line.contains("--set 'mongodb.binary=/opt/mongo db/mongod'"), "{line}");
     }
 }

@@ -121,7 +121,7 @@ fn find(name: &str) -> Option<(Fault, Option<String>)> {
     Some((fault, Some(whom.to_owned())))
 }
 
-fn unknown(name: &str) -> UserError {
+pub(super) fn unknown(name: &str) -> UserError {
     let names: Vec<&str> = ALL.iter().map(|fault| fault.name()).collect();
     let mut hint = format!("faults are {}", names.join(", "));
     // `leader-kil` is as near to `leader-kill` as `kil` is to `kill`.

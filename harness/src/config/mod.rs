@@ -2,13 +2,19 @@
 
 mod canary;
 mod command;
+mod fault_table;
 mod fault_text;
+mod lines;
+mod package;
 pub mod spec;
 mod toml_file;
 
 pub use canary::{CanaryFile, CanarySpec, parse_canary};
 pub use command::command;
-pub use fault_text::{duration_text, join_parameters, parameters_of, parse_fault};
+pub use fault_table::{fault_table, read_table};
+pub use fault_text::{duration_text, fault_text, join_parameters, parameters_of, parse_fault};
+pub use lines::Lines;
+pub use package::{PackageFile, PackageSpec};
 pub use spec::{
     CoverageSpec, FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind,
     TestSpec, WorkloadSpec,

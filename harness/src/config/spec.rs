@@ -10,6 +10,7 @@ use systems::mongodb::MongoSpec;
 use systems::postgres::PostgresSpec;
 
 use super::canary::CanarySpec;
+use super::package::PackageSpec;
 
 /// Where hosts come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,6 +181,9 @@ pub struct TestSpec {
     pub workload: WorkloadSpec,
     /// What is broken.
     pub faults: Vec<FaultSpec>,
+    /// What is broken besides, when the seed says.
+    #[serde(default)]
+    pub package: Option<PackageSpec>,
     /// Length of the main phase, ms: calm, faults, calm.
     pub duration_ms: u64,
     /// Longest wait for convergence after healing, ms.
@@ -201,6 +205,13 @@ impl TestSpec {
             SystemKind::Mongodb => self.mongodb.data_members(count),
             SystemKind::Store | SystemKind::Postgres => count,
         }
+    }
+
+    /// Every fault that may come of the test, by its schedule or by its package.
+    pub fn all_faults(&self) -> Vec<FaultSpec> {
+        // An entry that cannot be read was refused when the test was.
+        let package = self.package.as_ref().and_then(|package| package.entries().ok());
+        self.faults.iter().cloned().chain(package.into_iter().flatten().flatten()).collect()
     }
 
     /// Independent logs of the system.
@@ -240,6 +251,7 @@ impl Default for TestSpec {
                 op_timeout_ms: 1_000,
             },
             faults: Vec::new(),
+            package: None,
             duration_ms: 8_000,
             recovery_ms: 10_000,
             sample_ms: 100,

@@ -5,7 +5,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::canary::CanaryFile;
-use super::fault_text::{duration_text, fault_text, parse_duration, parse_fault};
+use super::fault_table::{fault_table, read_table};
+use super::fault_text::{duration_text, parse_duration, parse_fault};
+use super::lines::{Lines, spoken};
+use super::package::{PackageFile, PackageSpec};
 use super::spec::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec};
 use crate::error::UserError;
 
@@ -37,6 +40,10 @@ pub struct TestFile {
     pub recovery: Option<String>,
     /// Faults as text.
     pub faults: Option<Vec<String>>,
+    /// Faults as tables; they come after those that are text.
+    pub fault: Option<Vec<toml::Table>>,
+    /// Faults that are drawn from the seed.
+    pub package: Option<PackageFile>,
     /// The store's settings.
     pub store: Option<StoreFile>,
     /// PostgreSQL's settings; those of [`systems::postgres::PostgresSpec`].
@@ -84,15 +91,16 @@ pub struct CoverageFile {
 }
 
 impl TestFile {
-    /// Reads a file; an error points at its line.
-    pub fn load(path: &Path) -> Result<TestFile, UserError> {
+    /// Reads a file, and where its fields are; an error points at its line.
+    pub fn load(path: &Path) -> Result<(TestFile, Lines), UserError> {
         let place = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|error| UserError::usage(error.to_string()).at(place.clone()))?;
-        toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            UserError::usage(error.message().to_owned()).at(format!("{place}:{line}"))
-        })
+        let lines = Lines::of(&place, &text);
+        match toml::from_str(&text) {
+            Ok(file) => Ok((file, lines)),
+            Err(error) => Err(lines.wrong(&text, &error)),
+        }
     }
 
     /// Puts what the file says over `spec`.
@@ -122,9 +130,9 @@ impl TestFile {
                 *to = duration(field, text)?;
             }
         }
-        if let Some(faults) = &self.faults {
-            let parse = |text: &String| parse_fault(text).map_err(|error| error.at("faults"));
-            spec.faults = faults.iter().map(parse).collect::<Result<_, _>>()?;
+        self.apply_faults(spec)?;
+        if let Some(package) = &self.package {
+            package.apply(spec)?;
         }
         if let Some(coverage) = &self.coverage {
             let to = &mut spec.coverage;
@@ -144,6 +152,28 @@ impl TestFile {
             Some(store) => store.apply(spec),
             None => Ok(()),
         }
+    }
+}
+
+impl TestFile {
+    fn apply_faults(&self, spec: &mut TestSpec) -> Result<(), UserError> {
+        if self.faults.is_none() && self.fault.is_none() {
+            return Ok(());
+        }
+        let mut faults = Vec::new();
+        for (place, text) in self.faults.iter().flatten().enumerate() {
+            let fault = parse_fault(text);
+            faults.push(fault.map_err(|error| error.at(format!("faults[{place}]")))?);
+        }
+        for (place, table) in self.fault.iter().flatten().enumerate() {
+            let fault = read_table(table).map_err(|error| {
+                let key = error.place.as_ref().map_or(String::new(), |key| format!(".{key}"));
+                error.at(format!("fault[{place}]{key}"))
+            });
+            faults.push(fault?);
+        }
+        spec.faults = faults;
+        Ok(())
     }
 }
 
@@ -202,18 +232,38 @@ fn overlay<T: Serialize + serde::de::DeserializeOwned>(
     table: &toml::Table,
 ) -> Result<(), UserError> {
     let fail = |error: String| UserError::usage(error).at(at);
-    let mut all = toml::Table::try_from(&*settings).map_err(|error| fail(error.to_string()))?;
+    let all = toml::Table::try_from(&*settings).map_err(|error| fail(error.to_string()))?;
+    let mut over = all.clone();
     for (name, value) in table {
-        match (all.get_mut(name), value) {
-            // One node's entry leaves the others' as they are.
-            (Some(toml::Value::Table(known)), toml::Value::Table(more)) => {
-                known.extend(more.clone());
-            }
-            _ => drop(all.insert(name.clone(), value.clone())),
+        put(&mut over, name, value);
+    }
+    let read = |table: toml::Table| table.try_into::<T>();
+    match read(over) {
+        Ok(read) => *settings = read,
+        Err(error) => {
+            // Each field is tried alone, to say which one it is.
+            let wrong = table.iter().find_map(|(name, value)| {
+                let mut one = all.clone();
+                put(&mut one, name, value);
+                read(one).err().map(|error| (name, error))
+            });
+            let (place, error) = match wrong {
+                Some((name, error)) => (format!("{at}.{name}"), error),
+                None => (at.to_owned(), error),
+            };
+            return Err(spoken(&error).at(place));
         }
     }
-    *settings = all.try_into().map_err(|error: toml::de::Error| fail(error.message().into()))?;
     Ok(())
+}
+
+/// One field's value over what is there.
+fn put(all: &mut toml::Table, name: &str, value: &toml::Value) {
+    match (all.get_mut(name), value) {
+        // One node's entry leaves the others' as they are.
+        (Some(toml::Value::Table(known)), toml::Value::Table(more)) => known.extend(more.clone()),
+        _ => drop(all.insert(name.to_owned(), value.clone())),
+    }
 }
 
 /// A `--set NAME=VALUE`: a line of the file, whose quotes may be left out.
@@ -241,7 +291,10 @@ pub fn duration(field: &str, text: &str) -> Result<u64, UserError> {
 }
 
 fn one_of(field: &str, given: &str, valid: &str) -> UserError {
-    UserError::usage(format!("unknown value \"{given}\"")).at(field).hint(format!("one of {valid}"))
+    let near = crate::names::nearest(given, &valid.split(", ").collect::<Vec<_>>());
+    let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+    let said = UserError::usage(format!("unknown value \"{given}\"")).at(field);
+    said.hint(format!("{near}one of {valid}"))
 }
 
 /// The file that comes to this test.
@@ -272,7 +325,9 @@ pub fn to_toml(spec: &TestSpec) -> String {
         op_timeout: Some(duration_text(spec.workload.op_timeout_ms)),
         duration: Some(duration_text(spec.duration_ms)),
         recovery: Some(duration_text(spec.recovery_ms)),
-        faults: Some(spec.faults.iter().map(fault_text).collect()),
+        faults: None,
+        fault: (!spec.faults.is_empty()).then(|| spec.faults.iter().map(fault_table).collect()),
+        package: spec.package.as_ref().map(PackageSpec::file),
         store: (spec.system == SystemKind::Store).then(|| StoreFile {
             replication: Some(replication.to_owned()),
             k,
@@ -303,6 +358,8 @@ mod tests {
         let mut spec = TestSpec { seed: 9, hosts: 5, ..TestSpec::default() };
         spec.store.replication = ReplicationSpec::Sync { k: 2 };
         spec.faults = vec![parse_fault("kill:leader@3s+2s").unwrap()];
+        let faults = vec!["network".to_owned(), "slow,stopped=50%".to_owned()];
+        spec.package = Some(PackageSpec { faults, max_faults: 2, ..PackageSpec::default() });
         let file: TestFile = toml::from_str(&to_toml(&spec)).unwrap();
         let mut read = TestSpec::default();
         file.apply(&mut read).unwrap();

@@ -76,6 +76,7 @@ pub fn run(runs_dir: &Path, sessions: usize, ops: u64) -> Result<String, UserErr
         recovery_ns: 1_000_000_000,
         schedule: Vec::new(),
         max_hurt: None,
+        max_faults: None,
         generator: Box::new(CountLimit { inner: (mixed.generator)(&settings), left: ops }),
         policy,
         final_reads: false,

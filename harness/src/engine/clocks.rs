@@ -16,7 +16,7 @@ use crate::config::{LabSpec, SystemKind, TestSpec};
 use crate::error::UserError;
 
 /// What moves the clock of a host's servers; every user may read it.
-const FILE: &str = "/run/splitbrain-clock/time";
+pub const FILE: &str = "/run/splitbrain-clock/time";
 /// How long an agent may take to prepare it.
 const LIMIT: Duration = Duration::from_secs(5);
 /// What telemetry calls a server's offset.
@@ -25,7 +25,7 @@ pub const DETAIL: &str = "clock_offset_ms";
 /// Whether a test moves clocks.
 pub fn moved(spec: &TestSpec) -> bool {
     let family = |name: &str| Fault::by_name(name).map(Fault::family);
-    spec.faults.iter().any(|fault| family(&fault.fault) == Some(Family::Clock))
+    spec.all_faults().iter().any(|fault| family(&fault.fault) == Some(Family::Clock))
 }
 
 /// Refuses a clock fault that the test's lab or system has no means for, or that nobody could see.

@@ -49,12 +49,15 @@ pub fn run_on(
     progress: &dyn Progress,
 ) -> Result<EngineEnd, UserError> {
     let schedule = plan::plan_faults(spec, up.names())?;
+    plan::check_plan(spec, &schedule)?;
     let canary = Canary::of(spec);
     let mut facts = up.facts();
     facts.extend(canary.as_ref().map(|canary| ("canary".to_owned(), canary.fact())));
     let system = up.system.info(&spec.workload.policy);
     let info = run_info::build(spec, folder, up.names(), facts, system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
+    let plan = crate::config::to_toml(&super::package::fixed(spec, &schedule));
+    folder.write("plan.toml", plan.as_bytes())?;
     let mut client: Arc<dyn Client> = up.system.client(plan::model(spec)?);
     if let Some(canary) = &canary {
         client = Arc::new(CanaryClient { inner: client, canary: Arc::clone(canary) });

@@ -7,6 +7,7 @@ pub mod canary;
 pub mod clocks;
 pub mod core;
 pub mod host;
+pub mod package;
 pub mod plan;
 pub mod port;
 pub mod recorder;
@@ -46,6 +47,8 @@ pub struct EngineEnd {
     pub interrupted: bool,
     /// Remarks for people.
     pub notes: Vec<String>,
+    /// What cut it short though its record stands: a fault that could not be healed.
+    pub error: Option<UserError>,
 }
 
 /// Runs a test into its folder.

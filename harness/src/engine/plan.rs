@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use history::Key;
+use nemesis::selector::NAMES;
 use nemesis::{Family, Fault, FaultRequest, PlannedFault, Selector, Timeline, schedule};
 use store::config::{CoreConfig as StoreConfig, Failover, Replication};
 use systems::postgres::spec::ReplicationKind;
@@ -13,8 +14,12 @@ use workloads::workload::Settings;
 use workloads::{View, Workload, policy, workload};
 
 use super::core::CoreConfig;
-use crate::config::{FailoverSpec, LabSpec, ReplicationSpec, SystemKind, TestSpec, parameters_of};
+use super::package::package_of;
+use crate::config::{
+    FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, SystemKind, TestSpec, parameters_of,
+};
 use crate::error::UserError;
+use crate::names::nearest;
 
 /// ms to ns.
 pub fn ns(ms: u64) -> u64 {
@@ -110,28 +115,104 @@ fn commands(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
 
 /// The faults of a test, placed on its timeline by its seed.
 pub fn plan_faults(spec: &TestSpec, names: &[String]) -> Result<Vec<PlannedFault>, UserError> {
-    let mut requests = Vec::new();
-    for fault in &spec.faults {
-        let kind = Fault::by_name(&fault.fault)
-            .ok_or_else(|| UserError::usage(format!("unknown fault {}", fault.fault)))?;
-        check_fault(spec, kind)?;
-        let parameters = parameters_of(kind, &fault.parameters)?;
-        super::clocks::check(spec, kind, &parameters)?;
-        let selector = Selector::parse(&fault.selector, names)
-            .map_err(|error| UserError::usage(error.to_string()))?;
-        requests.push(FaultRequest {
-            fault: kind,
-            selector,
-            shard: fault.shard,
-            start: fault.start_ms.map(ns),
-            duration: fault.duration_ms.map(ns),
-            count: fault.count,
-            required: fault.required,
-            parameters,
-        });
-    }
+    let requests = spec.faults.iter().map(|fault| request(spec, fault, names));
+    let requests = requests.collect::<Result<Vec<_>, _>>()?;
     let timeline = Timeline::of(ns(spec.duration_ms));
-    Ok(schedule(&requests, timeline, &mut stream(spec.seed, Stream::Schedule)))
+    let mut rng = stream(spec.seed, Stream::Schedule);
+    let mut planned = schedule(&requests, timeline, &mut rng);
+    if let Some(package) = &spec.package {
+        package_of(spec, package, names)?.draw(&requests, &mut planned, &mut rng);
+    }
+    Ok(planned)
+}
+
+/// A fault as a schedule takes it, if the test has means for it.
+pub(crate) fn request(
+    spec: &TestSpec,
+    fault: &FaultSpec,
+    names: &[String],
+) -> Result<FaultRequest, UserError> {
+    let kind = Fault::by_name(&fault.fault)
+        .ok_or_else(|| UserError::usage(format!("unknown fault {}", fault.fault)).at("kind"))?;
+    let least = kind.least_nodes();
+    if names.len() < least {
+        let what = format!("{} needs {least} nodes, not {}", fault.fault, names.len());
+        return Err(UserError::usage(what).at("kind").hint(format!("--hosts {least}")));
+    }
+    check_fault(spec, kind)?;
+    let parameters = parameters_of(kind, &fault.parameters)?;
+    super::clocks::check(spec, kind, &parameters)?;
+    if spec.shards() <= fault.shard {
+        let what = format!("there is no shard {}: they count from 0", fault.shard);
+        return Err(UserError::usage(what).at("shard"));
+    }
+    Ok(FaultRequest {
+        fault: kind,
+        selector: selector(&fault.selector, names)?,
+        shard: fault.shard,
+        start: fault.start_ms.map(ns),
+        duration: fault.duration_ms.map(ns),
+        count: fault.count,
+        required: fault.required,
+        parameters,
+    })
+}
+
+/// Whom a fault hits; a name that is neither a role's nor a node's is told with the near one.
+fn selector(text: &str, names: &[String]) -> Result<Selector, UserError> {
+    Selector::parse(text, names).map_err(|error| {
+        let words: Vec<&str> = NAMES.into_iter().chain(names.iter().map(String::as_str)).collect();
+        let near = nearest(text, &words);
+        let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+        let hint = format!("{near}nodes are {}", names.join(", "));
+        UserError::usage(error.to_string()).at("target").hint(hint)
+    })
+}
+
+/// Refuses a plan with faults that cannot be in force at once, or that goes past the run's end.
+/// An error's place is the number of the fault in the test: `fault[1]`.
+pub fn check_plan(spec: &TestSpec, planned: &[PlannedFault]) -> Result<(), UserError> {
+    let of = |fault: &PlannedFault| {
+        let same = |given: &FaultSpec| {
+            given.fault == fault.fault.name()
+                && given.selector == fault.selector.to_string()
+                && given.start_ms.is_none_or(|start| ns(start) <= fault.start)
+        };
+        let place = spec.faults.iter().rposition(same);
+        place.map_or("package".to_owned(), |place| format!("fault[{place}]"))
+    };
+    for (place, later) in planned.iter().enumerate() {
+        if ns(spec.duration_ms) < later.end() {
+            let what = format!("{} goes past the run's end at {}", span(later), of_ms(spec));
+            let hint = "a longer duration (--time-limit), an earlier start or a shorter fault";
+            return Err(UserError::usage(what).at(of(later)).hint(hint));
+        }
+        for earlier in &planned[..place] {
+            let Some(clash) = nemesis::clash::certain(earlier, later) else {
+                continue;
+            };
+            let what = format!(
+                "{} overlaps {} with seed {}: {clash}",
+                span(later),
+                span(earlier),
+                spec.seed
+            );
+            let hint = "give them times that do not overlap, or other nodes";
+            return Err(UserError::usage(what).at(of(later)).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+fn of_ms(spec: &TestSpec) -> String {
+    crate::config::duration_text(spec.duration_ms)
+}
+
+/// A planned fault with its times.
+fn span(fault: &PlannedFault) -> String {
+    let ms = |ns: u64| crate::config::duration_text(ns / 1_000_000);
+    let (name, whom) = (fault.fault.name(), &fault.selector);
+    format!("{name} of {whom} from {} to {}", ms(fault.start), ms(fault.end()))
 }
 
 /// The store's settings, as its nodes want them.
@@ -196,6 +277,7 @@ pub fn core_config(
         recovery_ns: ns(spec.recovery_ms),
         schedule,
         max_hurt: crate::gate::hurt_limit(spec)?,
+        max_faults: spec.package.as_ref().map(|package| package.max_faults),
         generator: Box::new(generator),
         policy,
         final_reads: true,

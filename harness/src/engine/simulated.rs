@@ -5,7 +5,7 @@ mod lives;
 use std::collections::{BTreeMap, BTreeSet};
 
 use history::{Evidence, TelemetryEvent};
-use nemesis::{Act, ActReport};
+use nemesis::{Act, ActReport, Link};
 use store::sim::World;
 use store::wire::TxnRequest;
 use systems::StepReply;
@@ -14,6 +14,7 @@ use systems::bundled::translate;
 use super::canary::Canary;
 use super::core::{Core, Input, Output};
 use super::plan;
+use super::port::free;
 use super::recorder::{Line, Recorder};
 use super::{EngineEnd, Progress};
 use crate::config::TestSpec;
@@ -33,12 +34,15 @@ pub fn run(
 ) -> Result<EngineEnd, UserError> {
     let names = plan::node_names(spec.hosts);
     let schedule = plan::plan_faults(spec, &names)?;
+    plan::check_plan(spec, &schedule)?;
     let settings = plan::store_settings(spec, &names);
     let system = systems::bundled::store_info(&settings, &spec.workload.policy);
     let canary = Canary::of(spec);
     let facts = canary.iter().map(|canary| ("canary".to_owned(), canary.fact())).collect();
     let info = run_info::build(spec, folder, &names, facts, system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
+    let plan = crate::config::to_toml(&super::package::fixed(spec, &schedule));
+    folder.write("plan.toml", plan.as_bytes())?;
     let disk = |error: std::io::Error| {
         UserError::environment(format!("the run cannot be recorded: {error}"))
     };
@@ -71,7 +75,7 @@ pub fn run(
     notes.extend(canary.as_ref().map(|canary| canary.note()));
     recorder.finish().map_err(disk)?;
     ended?;
-    Ok(EngineEnd { interrupted: false, notes })
+    Ok(EngineEnd { interrupted: false, notes, error: None })
 }
 
 struct Simulation<'a> {
@@ -180,21 +184,22 @@ impl Simulation<'_> {
                     let txn = TxnRequest { ops: request.mops, leader: request.leader };
                     self.world.submit(node, id, txn);
                 }
-                Output::Inject { id, act } => {
+                Output::Inject { id, act, held } => {
                     let report = match &act {
                         Act::Live { nodes, life } => self.live(&id, nodes, *life),
-                        _ => Some(self.act(&act, true)),
+                        _ => Some(self.act(&act, true, &held)),
                     };
                     if let Some(report) = report {
                         self.core.step(self.now, Input::Acted { id, report }, &mut more);
                     }
                 }
-                Output::Undo { id, act } => {
+                Output::Undo { id, act, held } => {
                     let report = match &act {
                         Act::Live { nodes, .. } => self.revive(&id, nodes),
-                        _ => self.act(&act, false),
+                        _ => self.act(&act, false, &held),
                     };
-                    self.core.step(self.now, Input::Undone { id, report }, &mut more);
+                    let undone = Input::Undone { id, report, by_hand: Vec::new() };
+                    self.core.step(self.now, undone, &mut more);
                 }
             }
             queue.extend(more);
@@ -202,7 +207,7 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    fn act(&mut self, act: &Act, inject: bool) -> ActReport {
+    fn act(&mut self, act: &Act, inject: bool, held: &[Link]) -> ActReport {
         match act {
             Act::Kill { nodes } => nodes.iter().for_each(|node| match inject {
                 true => self.world.kill(*node),
@@ -222,7 +227,8 @@ impl Simulation<'_> {
             }),
             // The store has no such command, clock or disk, and a test that wants one is refused;
             // lives have turns of their own.
-            Act::StepDown { .. }
+            Act::Nothing
+            | Act::StepDown { .. }
             | Act::Remove { .. }
             | Act::Replace { .. }
             | Act::Live { .. }
@@ -231,14 +237,14 @@ impl Simulation<'_> {
             | Act::Disk { .. }
             | Act::Shape { .. } => {}
         }
-        let evidence = self.evidence(act, inject);
+        let evidence = self.evidence(act, inject, held);
         let result = ActReport::judge(&evidence);
         let mechanism = "simulated".to_owned();
         ActReport { mechanism, result, evidence, took: 0, error: None }
     }
 
     /// Looks at the world, as probes do on hosts.
-    fn evidence(&self, act: &Act, inject: bool) -> Vec<Evidence> {
+    fn evidence(&self, act: &Act, inject: bool, held: &[Link]) -> Vec<Evidence> {
         let evidence = |probe: String, expected: &str, observed: &str| Evidence {
             probe,
             expected: expected.to_owned(),
@@ -253,11 +259,12 @@ impl Simulation<'_> {
                 let probe = format!("{} -> {}", self.names[link.from], self.names[link.at]);
                 evidence(probe, expected, seen)
             };
-            return links.iter().map(link).collect();
+            return free(links, held).iter().map(link).collect();
         }
         if matches!(
             act,
-            Act::StepDown { .. }
+            Act::Nothing
+                | Act::StepDown { .. }
                 | Act::Remove { .. }
                 | Act::Replace { .. }
                 | Act::Clock { .. }

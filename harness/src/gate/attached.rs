@@ -40,7 +40,7 @@ pub(super) fn check(spec: &TestSpec, inventory: &Inventory) -> Result<(), UserEr
             format!("failover = \"operator\" is refused: the endpoint {endpoint} has no SSH");
         return Err(UserError::usage(what).at("postgres.failover"));
     }
-    spec.faults.iter().try_for_each(|fault| endpoints(fault, inventory))
+    spec.all_faults().iter().try_for_each(|fault| endpoints(fault, inventory))
 }
 
 /// Refuses what is allowed, and for which the inventory does not say how.
@@ -51,7 +51,7 @@ pub(super) fn check_means(spec: &TestSpec, inventory: &Inventory) -> Result<(), 
     if operates(spec) && spec.postgres.fence {
         attach.nodes.iter().try_for_each(|node| fence(node, inventory))?;
     }
-    for fault in &spec.faults {
+    for fault in &spec.all_faults() {
         let kind = Fault::by_name(&fault.fault);
         let process = kind.is_some_and(|kind| kind.family().as_str() == "process");
         let named = attach.nodes.iter().any(|node| node.name == fault.selector);

@@ -83,8 +83,8 @@ fn loss(family: &str, fault: &str) -> Loss {
 
 /// All that a test wants to do to hosts.
 pub fn needs(spec: &TestSpec) -> Vec<Need> {
-    let faults = spec.faults.iter().filter_map(|fault| {
-        let kind = Fault::by_name(&fault.fault)?;
+    let faults = spec.all_faults().into_iter().filter_map(|fault| {
+        let kind = Fault::by_name(&fault.fault).filter(|kind| *kind != Fault::Nothing)?;
         let family = kind.family().as_str();
         let what = kind.name().to_owned();
         Some(Need { loss: loss(family, &what), what, family })

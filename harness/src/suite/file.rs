@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Expectation;
 use crate::cli::RunFlags;
-use crate::config::duration;
+use crate::config::{Lines, duration, fault_text, read_table};
 use crate::error::UserError;
 use crate::judge::{Selection, checkers_of};
 
@@ -51,6 +51,11 @@ pub struct Case {
     /// Faults as text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+    /// Faults as tables, as in a test file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fault: Vec<toml::Table>,
+    /// Faults that are drawn from the seed, as in a test file.
+    pub package: Option<toml::Table>,
     /// `1..3`; without it seed 1.
     pub seeds: Option<String>,
     /// `local`, `sim`, or the name of a kept lab.
@@ -92,36 +97,45 @@ impl SuiteFile {
         let place = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|error| UserError::usage(error.to_string()).at(place.clone()))?;
-        let file: SuiteFile = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            UserError::usage(error.message().to_owned()).at(format!("{place}:{line}"))
-        })?;
-        file.check().map_err(|error| {
-            let inner = error.place.clone().unwrap_or_default();
-            error.at(format!("{place}: {inner}"))
-        })?;
+        let lines = Lines::of(&place, &text);
+        let file: SuiteFile = toml::from_str(&text).map_err(|error| lines.wrong(&text, &error))?;
+        file.check(&place, &lines)?;
         Ok(file)
     }
 
-    fn check(&self) -> Result<(), UserError> {
-        plain_word(&self.name).map_err(|error| error.at("name"))?;
+    fn check(&self, file: &str, lines: &Lines) -> Result<(), UserError> {
+        plain_word(&self.name).map_err(|error| error.at(lines.place("name")))?;
         if self.cases.is_empty() {
-            return Err(UserError::usage("a suite has at least one [[case]]").at("case"));
+            let what = "a suite has at least one [[case]]";
+            return Err(UserError::usage(what).at(format!("{file}: case")));
         }
         let mut names = BTreeSet::new();
-        for case in &self.cases {
+        for (place, case) in self.cases.iter().enumerate() {
             let at = |error: UserError| {
                 let inner = error.place.clone().unwrap_or_default();
-                error.at(format!("case {}: {inner}", case.name))
+                let field = case_field(&inner);
+                let line = lines.line_of(&format!("case[{place}].{field}")).unwrap_or(1);
+                error.at(format!("{file}:{line}: case {}: {inner}", case.name))
             };
             plain_word(&case.name).map_err(at)?;
             if !names.insert(&case.name) {
-                let what = "two cases have this name".to_owned();
-                return Err(UserError::usage(what).at(format!("case {}", case.name)));
+                return Err(at(UserError::usage("two cases have this name").at("name")));
             }
             case.check().map_err(at)?;
         }
         Ok(())
+    }
+}
+
+/// The field of a case that a place in its test speaks of: `--time-limit`, or
+/// `--set store.k=2: store.k`.
+fn case_field(place: &str) -> String {
+    let inner = place.rsplit(": ").next().unwrap_or(place);
+    match inner.trim_start_matches("--") {
+        "fault" => "faults".to_owned(),
+        "replication" => "store.replication".to_owned(),
+        "shards" => "store.shards".to_owned(),
+        other => other.replace('-', "_"),
     }
 }
 
@@ -137,6 +151,12 @@ fn plain_word(name: &str) -> Result<(), UserError> {
 impl Case {
     /// Everything that can be said of it before it runs.
     fn check(&self) -> Result<(), UserError> {
+        for (place, table) in self.fault.iter().enumerate() {
+            read_table(table).map_err(|error| {
+                let key = error.place.as_ref().map_or(String::new(), |key| format!(".{key}"));
+                error.at(format!("fault[{place}]{key}"))
+            })?;
+        }
         let spec = self.flags().spec()?;
         let seeds = self.flags().seeds(&spec)?.len();
         self.timeout_ms()?;
@@ -219,10 +239,15 @@ impl Case {
             time_limit: self.time_limit.clone(),
             recovery: self.recovery.clone(),
             op_timeout: self.op_timeout.clone(),
-            faults: self.faults.clone(),
+            faults: self.faults.iter().cloned().chain(self.tables_as_text()).collect(),
             canary: self.canary.clone(),
             ..RunFlags::default()
         }
+    }
+
+    fn tables_as_text(&self) -> impl Iterator<Item = String> {
+        // What cannot be read was told by `check`.
+        self.fault.iter().filter_map(|table| read_table(table).ok()).map(|f| fault_text(&f))
     }
 
     /// `set`, and its tables as `set` would have them.
@@ -232,6 +257,7 @@ impl Case {
             ("postgres", &self.postgres),
             ("mongodb", &self.mongodb),
             ("coverage", &self.coverage),
+            ("package", &self.package),
         ];
         let mut settings = Vec::new();
         for (name, table) in tables {

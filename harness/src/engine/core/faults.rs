@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use history::{FaultPhase, FaultResult};
-use nemesis::{Act, ActReport, Fault, PlannedFault};
+use history::{Evidence, FaultPhase, FaultResult};
+use nemesis::{Act, ActReport, Fault, Link, PlannedFault, Resolved, clash};
 
 use super::{Core, Output};
 
-/// How long until a selector that matched nothing is tried again, ns.
+/// How long until a fault that cannot be made now is tried again, ns.
 const RETRY_NS: u64 = 25_000_000;
 
 /// A fault of the schedule and where in its life it is.
@@ -48,7 +48,8 @@ impl FaultState {
     pub(super) fn active_label(&self) -> Option<String> {
         match self.life {
             Life::Injecting(_) | Life::Active(_) | Life::Healing => {
-                Some(format!("{} {}", self.planned.fault.name(), self.targets.join(",")))
+                let label = format!("{} {}", self.planned.fault.name(), self.targets.join(","));
+                Some(label.trim_end().to_owned())
             }
             Life::Due(_) | Life::Over => None,
         }
@@ -97,20 +98,9 @@ impl Core {
     fn inject(&mut self, place: usize, out: &mut Vec<Output>) {
         let planned = &self.faults[place].planned;
         let resolved = planned.resolve(&self.cluster, &mut self.selector_rng);
-        let resolved = resolved.map_err(|error| error.to_string()).and_then(|resolved| {
-            let hurt = match planned.fault {
-                // One at a time, whichever that is.
-                Fault::RollingRestart => self.hurt_with(&[]) + 1,
-                _ => self.hurt_with(&resolved.targets),
-            };
-            match self.max_hurt.filter(|max| *max < hurt) {
-                Some(max) => Err(format!(
-                    "with {} it would hurt {hurt} nodes at once: max_hurt = {max}",
-                    resolved.targets.join(", ")
-                )),
-                None => Ok(resolved),
-            }
-        });
+        let resolved = resolved
+            .map_err(|error| error.to_string())
+            .and_then(|resolved| self.check_now(place, &resolved).map(|()| resolved));
         let fault = &mut self.faults[place];
         match resolved {
             Ok(resolved) => {
@@ -121,13 +111,75 @@ impl Core {
                 out.push(Output::RecordFault(event));
                 let id = fault.planned.id.clone();
                 fault.act = Some(resolved.act.clone());
-                out.push(Output::Inject { id, act: resolved.act });
+                if resolved.act == Act::Nothing {
+                    let report = self.quiet(place);
+                    return self.on_acted(&id, report, out);
+                }
+                let held = self.held(place);
+                out.push(Output::Inject { id, act: resolved.act, held });
             }
             Err(_) if self.now + RETRY_NS < fault.planned.end() => {
                 fault.life = Life::Due(self.now + RETRY_NS);
             }
             Err(why) => self.skip(place, &why, out),
         }
+    }
+
+    /// Whether a fault may be made now, beside those that are in force.
+    fn check_now(&self, place: usize, resolved: &Resolved) -> Result<(), String> {
+        let planned = &self.faults[place].planned;
+        for other in self.in_force(place) {
+            let Some(act) = &other.act else { continue };
+            let pair = ((planned.fault, &resolved.act), (other.planned.fault, act));
+            if let Some(clash) = clash::of_acts(pair.0, pair.1) {
+                let (id, targets) = (&other.planned.id, other.targets.join(", "));
+                let what = format!("{id} ({} of {targets})", other.planned.fault.name());
+                return Err(format!("{what} is in force: {clash}"));
+            }
+        }
+        let at_once = self.in_force(place).count() + 1;
+        if let Some(max) = self.max_faults.filter(|max| *max < at_once) {
+            return Err(format!("it would make {at_once} faults at once: max_faults = {max}"));
+        }
+        let hurt = match planned.fault {
+            // One at a time, whichever that is.
+            Fault::RollingRestart => self.hurt_with(&[]) + 1,
+            _ => self.hurt_with(&resolved.targets),
+        };
+        match self.max_hurt.filter(|max| *max < hurt) {
+            Some(max) => Err(format!(
+                "with {} it would hurt {hurt} nodes at once: max_hurt = {max}",
+                resolved.targets.join(", ")
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The other faults that are being made, in force or being undone.
+    fn in_force(&self, place: usize) -> impl Iterator<Item = &FaultState> {
+        let others = self.faults.iter().enumerate().filter(move |(other, _)| *other != place);
+        others.map(|(_, fault)| fault).filter(|fault| fault.active_label().is_some())
+    }
+
+    /// The links that other faults in force cut.
+    fn held(&self, place: usize) -> Vec<Link> {
+        let acts = self.in_force(place).filter_map(|fault| fault.act.as_ref());
+        acts.flat_map(clash::dropped).copied().collect()
+    }
+
+    /// What there is to say of nothing: that nothing else is in force.
+    fn quiet(&self, place: usize) -> ActReport {
+        let others: Vec<String> =
+            self.in_force(place).filter_map(FaultState::active_label).collect();
+        let observed = if others.is_empty() { "none".to_owned() } else { others.join("; ") };
+        let evidence = vec![Evidence {
+            probe: "faults in force".to_owned(),
+            expected: "none".to_owned(),
+            observed,
+            holds: others.is_empty(),
+        }];
+        let (mechanism, result) = ("none".to_owned(), ActReport::judge(&evidence));
+        ActReport { mechanism, result, evidence, took: 0, error: None }
     }
 
     fn skip(&mut self, place: usize, why: &str, out: &mut Vec<Output>) {
@@ -145,7 +197,13 @@ impl Core {
         let fault = &mut self.faults[place];
         fault.life = Life::Healing;
         let act = fault.act.clone().expect("a fault in force was injected with an act");
-        out.push(Output::Undo { id: fault.planned.id.clone(), act });
+        let id = fault.planned.id.clone();
+        if act == Act::Nothing {
+            let report = self.quiet(place);
+            return self.on_undone(&id, report, out);
+        }
+        let held = self.held(place);
+        out.push(Output::Undo { id, act, held });
     }
 
     pub(super) fn on_acted(&mut self, id: &str, report: ActReport, out: &mut Vec<Output>) {
@@ -165,6 +223,18 @@ impl Core {
         let targets = &fault.targets;
         let event = fault.planned.report(self.now, FaultPhase::Evidenced, targets, report);
         out.push(Output::RecordFault(event));
+    }
+
+    /// A fault that stays in force ends the run: nothing that comes after it would mean anything.
+    pub(super) fn on_unhealed(&mut self, id: &str, by_hand: Vec<String>) {
+        let fault = self.faults.iter().find(|fault| fault.planned.id == id);
+        let Some(fault) = fault.filter(|_| !by_hand.is_empty()) else {
+            return;
+        };
+        let name = fault.planned.fault.name();
+        let what = format!("fault {id} ({name} of {})", fault.targets.join(", "));
+        self.unhealed.extend(by_hand.into_iter().map(|line| (what.clone(), line)));
+        self.stopped = true;
     }
 
     pub(super) fn on_undone(&mut self, id: &str, report: ActReport, out: &mut Vec<Output>) {

@@ -12,7 +12,7 @@ mod phases;
 use std::collections::BTreeSet;
 
 use history::{Event, FaultEvent, Key, TelemetryEvent};
-use nemesis::{Act, ActReport, ClusterView, PlannedFault};
+use nemesis::{Act, ActReport, ClusterView, Link, PlannedFault};
 use rand_chacha::ChaCha8Rng;
 use systems::{StepReply, StepRequest};
 use workloads::rng::{Stream, stream};
@@ -40,6 +40,8 @@ pub struct CoreConfig {
     pub schedule: Vec<PlannedFault>,
     /// How many nodes may be hurt at once; `None` is no limit.
     pub max_hurt: Option<usize>,
+    /// How many faults may be in force at once; `None` is no limit.
+    pub max_faults: Option<usize>,
     /// The main phase's operations, limited in rate and time.
     pub generator: Box<dyn Generator>,
     /// Where sessions send them.
@@ -77,6 +79,8 @@ pub enum Input {
         id: String,
         /// What was done and seen.
         report: ActReport,
+        /// What a person would type to undo what is left of it, a line each.
+        by_hand: Vec<String>,
     },
     /// The user wants the run to end: heal, read, finish.
     Stop,
@@ -110,6 +114,8 @@ pub enum Output {
         id: String,
         /// What.
         act: Act,
+        /// Links that another fault in force has cut already: they prove nothing.
+        held: Vec<Link>,
     },
     /// Undo a fault.
     Undo {
@@ -117,6 +123,8 @@ pub enum Output {
         id: String,
         /// What was done.
         act: Act,
+        /// Links that another fault in force still cuts: they stay cut.
+        held: Vec<Link>,
     },
 }
 
@@ -146,6 +154,7 @@ pub struct Core {
     free: Vec<usize>,
     faults: Vec<FaultState>,
     max_hurt: Option<usize>,
+    max_faults: Option<usize>,
     cluster: ClusterView,
     /// Per node, when its latest sample was asked for.
     sampled: Vec<i64>,
@@ -160,6 +169,8 @@ pub struct Core {
     /// When the generator wants to be asked again; `None` means at the next completion.
     generator_wake: Option<u64>,
     notes: Vec<String>,
+    /// Faults that stay in force, each with what a person would type.
+    unhealed: Vec<(String, String)>,
 }
 
 impl Core {
@@ -172,6 +183,7 @@ impl Core {
             sampled: vec![i64::MIN; nodes],
             nodes: config.nodes,
             max_hurt: config.max_hurt,
+            max_faults: config.max_faults,
             view: config.view,
             op_timeout_ns: config.op_timeout_ns,
             recovery_ns: config.recovery_ns,
@@ -192,6 +204,7 @@ impl Core {
             next_op: 0,
             generator_wake: Some(0),
             notes: Vec::new(),
+            unhealed: Vec::new(),
         }
     }
 
@@ -205,7 +218,10 @@ impl Core {
             Input::Reply { session, op, reply } => self.on_reply(session, op, reply, out),
             Input::Telemetry(event) => self.on_telemetry(event, out),
             Input::Acted { id, report } => self.on_acted(&id, report, out),
-            Input::Undone { id, report } => self.on_undone(&id, report, out),
+            Input::Undone { id, report, by_hand } => {
+                self.on_undone(&id, report, out);
+                self.on_unhealed(&id, by_hand);
+            }
             Input::Stop => self.stopped = true,
         }
         self.advance(out);
@@ -246,6 +262,11 @@ impl Core {
     /// Remarks for people: what was skipped, what did not converge.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Faults that could not be undone, each with a line that a person would type.
+    pub fn unhealed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.unhealed.iter().map(|(fault, line)| (fault.as_str(), line.as_str()))
     }
 
     fn on_telemetry(&mut self, event: TelemetryEvent, out: &mut Vec<Output>) {

@@ -203,7 +203,7 @@ impl Up {
     /// What carries faults out.
     pub fn port(&self) -> HostPort {
         let (system, clocks) = (Arc::clone(&self.system), Arc::clone(&self.clocks));
-        HostPort { system, clocks, baselines: Arc::default() }
+        HostPort { system, clocks, baselines: Arc::default(), stopped: Arc::default() }
     }
 
     /// What samples a node, on the clock that started then.

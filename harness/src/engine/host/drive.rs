@@ -97,13 +97,14 @@ impl Driver {
             let _ = thread.join();
         }
         let notes = turn.core.notes().to_vec();
+        let error = unhealed(&turn.core);
         drop(turn);
         runtime.shutdown_timeout(Duration::from_millis(100));
         // What was recorded is written out even if the run ended badly.
         let written = self.recorder.finish().map_err(disk);
         driven?;
         written?;
-        Ok(EngineEnd { interrupted: stop.stopped(), notes })
+        Ok(EngineEnd { interrupted: stop.stopped(), notes, error })
     }
 
     fn start_samplers(
@@ -153,6 +154,17 @@ impl Driver {
             }
         }))
     }
+}
+
+/// What stays in force, with what to type where.
+fn unhealed(core: &Core) -> Option<UserError> {
+    let (faults, lines): (Vec<&str>, Vec<&str>) = core.unhealed().unzip();
+    let mut faults: Vec<&str> = faults;
+    faults.dedup();
+    (!lines.is_empty()).then(|| {
+        let what = format!("{} could not be healed: the run was stopped", faults.join("; "));
+        UserError::environment(what).hint(format!("type, as root\n  {}", lines.join("\n  ")))
+    })
 }
 
 fn disk(error: std::io::Error) -> UserError {
@@ -254,13 +266,13 @@ impl Loop<'_> {
                     // A session's task lives as long as the runtime, which outlives this loop.
                     let _ = self.sessions[session].send(Order { op, node, request, limit });
                 }
-                Output::Inject { id, act } => self.act(move |port| {
-                    let report = port.inject(&id, &act);
+                Output::Inject { id, act, held } => self.act(move |port| {
+                    let report = port.inject(&id, &act, &held);
                     Input::Acted { id, report }
                 }),
-                Output::Undo { id, act } => self.act(move |port| {
-                    let report = port.undo(&id, &act);
-                    Input::Undone { id, report }
+                Output::Undo { id, act, held } => self.act(move |port| {
+                    let (report, by_hand) = port.undo(&id, &act, &held);
+                    Input::Undone { id, report, by_hand }
                 }),
             }
         }

@@ -14,8 +14,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Whether a test has faults of this family.
 fn plans(spec: &TestSpec, family: Family) -> bool {
-    let mut faults = spec.faults.iter().filter_map(|fault| Fault::by_name(&fault.fault));
-    faults.any(|fault| fault.family() == family)
+    let faults = spec.all_faults();
+    let mut kinds = faults.iter().filter_map(|fault| Fault::by_name(&fault.fault));
+    kinds.any(|fault| fault.family() == family)
 }
 
 /// Prepares the hosts, each at once.

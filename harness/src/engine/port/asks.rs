@@ -38,7 +38,8 @@ impl HostPort {
             }
             // No agent is asked, or otherwise: see the modules of `command`, `lives`, `load`,
             // `clocks`, `shaping` and `disk`.
-            Act::StepDown { .. }
+            Act::Nothing
+            | Act::StepDown { .. }
             | Act::Remove { .. }
             | Act::Live { .. }
             | Act::Load { .. }

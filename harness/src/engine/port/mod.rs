@@ -6,6 +6,7 @@
 //! against what was asked for.
 
 mod asks;
+mod by_hand;
 mod clocks;
 mod command;
 mod disk;
@@ -16,19 +17,25 @@ mod measured;
 pub(crate) mod rolling;
 mod shaping;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask};
 use history::FaultResult;
-use nemesis::{Act, ActReport};
+use nemesis::{Act, ActReport, Link};
 use systems::System;
 
 use super::clocks::ClockWatch;
 
 /// How long an agent may take: longer than it waits for a server's own start command.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// Links without those that another fault cuts.
+pub(crate) fn free(links: &[Link], held: &[Link]) -> Vec<Link> {
+    links.iter().filter(|link| !held.contains(link)).copied().collect()
+}
 
 /// See the module's doc.
 #[derive(Clone)]
@@ -39,11 +46,14 @@ pub struct HostPort {
     pub clocks: Arc<ClockWatch>,
     /// How links were before they were shaped.
     pub baselines: shaping::Baselines,
+    /// Which process each fault has stopped on each node.
+    pub stopped: Arc<Mutex<BTreeMap<(String, usize), i32>>>,
 }
 
 impl HostPort {
-    /// Carries an act out on all its nodes at once, then probes.
-    pub fn inject(&self, id: &str, act: &Act) -> ActReport {
+    /// Carries an act out on all its nodes at once, then probes; links that are `held` by another
+    /// fault prove nothing of this one.
+    pub fn inject(&self, id: &str, act: &Act, held: &[Link]) -> ActReport {
         if let Act::Remove { nodes } = act {
             return self.by_command(nodes, &|node| self.system.remove_member(node));
         }
@@ -79,6 +89,7 @@ impl HostPort {
                 Ok(Answer::Dropping { mechanism: by }) => mechanism = by,
                 Ok(Answer::Process { process, state }) => {
                     let pid = process.map_or(0, |process| process.pid);
+                    self.remember_process(id, node, pid);
                     let probe = format!("{} process {pid}", self.name(node));
                     evidence.push(evidence::of_process(probe, act, state));
                 }
@@ -87,7 +98,7 @@ impl HostPort {
             }
         }
         if let Act::Drop { links } = act {
-            evidence = self.reachability(links, "unreachable");
+            evidence = self.reachability(&free(links, held), "unreachable");
         }
         let error = (!errors.is_empty()).then(|| errors.join("; "));
         let result = match error {
@@ -97,8 +108,15 @@ impl HostPort {
         ActReport { mechanism, result, evidence, took, error }
     }
 
-    /// Undoes an act on all its nodes at once, then probes.
-    pub fn undo(&self, id: &str, act: &Act) -> ActReport {
+    /// Undoes an act on all its nodes at once, then probes. What cannot be undone by the agents is
+    /// undone over SSH; what neither can is told as what a person would type, a line each.
+    pub fn undo(&self, id: &str, act: &Act, held: &[Link]) -> (ActReport, Vec<String>) {
+        let mut report = self.undo_by_agents(id, act, held);
+        let typed = self.heal_otherwise(id, act, &mut report);
+        (report, typed)
+    }
+
+    fn undo_by_agents(&self, id: &str, act: &Act, held: &[Link]) -> ActReport {
         if let Act::Remove { nodes } = act {
             return self.by_command(nodes, &|node| self.system.add_member(node));
         }
@@ -126,7 +144,7 @@ impl HostPort {
         let took = started.elapsed().as_nanos() as i64;
         let errors: Vec<String> = answers.into_iter().filter_map(|(_, a)| a.err()).collect();
         let evidence = match act {
-            Act::Drop { links } => self.reachability(links, "reachable"),
+            Act::Drop { links } => self.reachability(&free(links, held), "reachable"),
             _ => self.running(&act.nodes()),
         };
         let mechanism = "agent".to_owned();

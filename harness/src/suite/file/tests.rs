@@ -41,6 +41,10 @@ fn mistakes_are_told_with_their_case_and_what_to_try() {
         ("expect = \"valid\"\nworkload = \"leger\"", "case a: --workload", "unknown workload"),
         ("expect = \"valid\"\nseeds = \"3..1\"", "case a: --seeds", "is not a range"),
         ("expect = \"valid\"\ntimeout = \"soon\"", "case a: timeout", "not a duration"),
+        ("expect = \"valid\"\ntimeout = \"soon\"", "suite.toml:5: case", "not a duration"),
+        ("expect = \"valid\"\ntime_limit = \"1ms\"", "suite.toml:5: case a: --time", "between"),
+        ("expect = \"valid\"\n[case.store]\nshards = 99", "suite.toml:6: case a", "between"),
+        ("expect = \"valid\"\n[case.store]\nk = 9", "suite.toml:5: case a", "9 followers"),
         ("expect = \"valid\"\nfaults = [\"kil\"]", "case a: faults", "unknown fault"),
         ("finds = [\"lost-writes\"]\nat_least = 2", "case a: at_least", "there are 1 seeds"),
         ("expekt = \"valid\"", "suite.toml:4", "unknown field `expekt`"),
@@ -54,6 +58,18 @@ fn mistakes_are_told_with_their_case_and_what_to_try() {
         assert!(error.what.contains(part), "{rest:?}: {}", error.what);
     }
     assert!(read("name = \"s\"\n").unwrap_err().what.contains("at least one"));
+}
+
+#[test]
+fn faults_of_a_case_may_be_tables() {
+    let table = "expect = \"valid\"\nfaults = [\"pause\"]\n[[case.fault]]\nkind = \"slow\"\n\
+                 at = \"2s\"\nfor = \"1s\"\nstopped = 50\n";
+    let suite = read(&format!("{HEAD}{table}")).unwrap();
+    assert_eq!(suite.cases[0].flags().faults, ["pause", "slow:a-follower@2s+1s,stopped=50"]);
+    let wrong = table.replace("stopped = 50", "stoped = 50");
+    let error = read(&format!("{HEAD}{wrong}")).unwrap_err();
+    let place = error.place.unwrap_or_default();
+    assert!(place.ends_with("suite.toml:10: case a: fault[0].stoped"), "{place}");
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! Faults of several families at once: a plan is drawn from its seed and replays, and faults in
+//! force at once are undone each by itself.
+
+#![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+use support::{errors, only_run, run};
+
+const PACKAGE: &str = "name = \"mixed\"\nworkload = \"ledger\"\nduration = \"12s\"\n\
+    [store]\nreplication = \"sync\"\nfailover = \"vote\"\nread = \"committed\"\n\
+    [package]\nfaults = [\"network\", \"process\", \"kill:n1\", \"pause:n2\", \"nothing\"]\n\
+    every = \"200ms..1s\"\nfor = \"300ms..1500ms\"\nmax_faults = 2\n";
+
+fn lines(run: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run.join("faults.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Faults that were made: when, until when, which, whom.
+fn spans(lines: &[Value]) -> Vec<(i64, i64, String, BTreeSet<String>)> {
+    let of = |phase: &'static str| lines.iter().filter(move |line| line["phase"] == phase);
+    let span = |line: &Value| {
+        let healed = of("healed").find(|healed| healed["id"] == line["id"]);
+        let healed = healed.unwrap_or_else(|| panic!("{line} was not healed"));
+        assert!(healed["error"].is_null(), "{healed}");
+        let targets = line["targets"].as_array().into_iter().flatten();
+        let targets = targets.map(|node| node.as_str().unwrap().to_owned()).collect();
+        let at = |line: &Value| line["time"].as_i64().unwrap();
+        (at(line), at(healed), line["fault"].as_str().unwrap().to_owned(), targets)
+    };
+    of("injected").map(span).collect()
+}
+
+/// At most two at once, nothing beside nothing, and one fault on one process.
+fn keeps_to_its_package(lines: &[Value]) {
+    let spans = spans(lines);
+    let on_process = |name: &str| {
+        ["kill", "pause", "slow", "stop", "restart", "crash-loop", "kill-in-start"].contains(&name)
+            || name == "rolling-restart"
+    };
+    for (place, (from, until, name, nodes)) in spans.iter().enumerate() {
+        let begun = spans[..place].iter().filter(|(_, end, ..)| from < end);
+        assert!(begun.clone().count() < 2, "three at once: {spans:?}");
+        for (_, _, other, others) in begun {
+            assert!(name != "nothing" && other != "nothing", "{from} to {until}: {spans:?}");
+            let one = on_process(name) && on_process(other) && !nodes.is_disjoint(others);
+            assert!(!one, "{name} and {other} on one process: {spans:?}");
+        }
+    }
+}
+
+#[test]
+fn a_package_is_drawn_from_the_seed_and_its_plan_replays() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("test.toml"), PACKAGE).unwrap();
+    let (mut families, mut nothing) = (BTreeSet::new(), false);
+    for seed in 1..=12 {
+        let seed = seed.to_string();
+        let runs = |runs: &str, config: &str| {
+            let flags = ["run", "--lab", "sim", "--config", config, "--runs-dir", runs];
+            let output = run(&[&flags[..], &["--seed", &seed]].concat(), folder.path());
+            let said = errors(&output);
+            assert!(output.status.code().is_some_and(|code| code == 0 || code == 2), "{said}");
+            let of_name = folder.path().join(runs).join("mixed");
+            std::fs::read_dir(of_name).unwrap().next().unwrap().unwrap().path()
+        };
+        let drawn = runs(&format!("drawn-{seed}"), "test.toml");
+        let plan = drawn.join("plan.toml");
+        let again = runs(&format!("again-{seed}"), plan.to_str().unwrap());
+        for name in ["history.jsonl", "faults.jsonl", "telemetry.jsonl", "plan.toml"] {
+            let read = |run: &Path| std::fs::read(run.join(name)).unwrap();
+            assert!(read(&drawn) == read(&again), "seed {seed}: {name} differs");
+        }
+        let flags = ["run", "--lab", "sim", "--config", "test.toml", "--plan", "--seed", &seed];
+        let printed = run(&flags, folder.path()).stdout;
+        assert_eq!(printed, std::fs::read(&plan).unwrap(), "it can be printed before");
+        let lines = lines(&drawn);
+        keeps_to_its_package(&lines);
+        families.extend(lines.iter().map(|line| line["family"].as_str().unwrap().to_owned()));
+        nothing |= lines.iter().any(|line| line["fault"] == "nothing" && line["phase"] == "healed");
+    }
+    assert_eq!(families.into_iter().collect::<Vec<_>>(), ["network", "nothing", "process"]);
+    assert!(nothing, "a baseline was there");
+}
+
+/// Every two families that may be in force at once, on the same nodes, are proven and undone each
+/// by itself, whichever ends first.
+fn pairs_are_undone_each_by_itself(lab: &str, faults: &[&str], limit: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut flags = vec!["run", "--lab", lab, "--name", "pairs", "--replication", "sync"];
+    flags.extend(["--time-limit", limit, "--rate", "200"]);
+    flags.extend(faults.iter().flat_map(|fault| ["--fault", *fault]));
+    let output = run(&flags, folder.path());
+    let said = errors(&output);
+    assert!(output.status.code().is_some_and(|code| code == 0 || code == 2), "{said}");
+    let lines = lines(&only_run(folder.path(), "pairs"));
+    let made = spans(&lines);
+    assert_eq!(made.len(), faults.len(), "{said}");
+    for line in lines.iter().filter(|line| line["phase"] == "evidenced") {
+        assert_eq!(line["result"], "installed", "{line}");
+    }
+    for line in lines.iter().filter(|line| line["phase"] == "healed") {
+        for probe in line["evidence"].as_array().unwrap() {
+            assert_eq!(probe["holds"], true, "{line}");
+        }
+    }
+}
+
+#[test]
+fn in_the_simulator_faults_at_once_are_undone_each_by_itself() {
+    // Partitions that share a link, in both orders; one around a killed node; a process that is
+    // paused within a partition.
+    let faults = [
+        "isolate:n2@1s+1500ms",
+        "isolate:n3@2s+1s",
+        "isolate:n3@4s+2s",
+        "isolate:n2@4500ms+500ms",
+        "kill:n2@7s+1s",
+        "isolate:n2@7500ms+1s",
+        "isolate:n3@10s+2s",
+        "pause:n3@10500ms+500ms",
+    ];
+    pairs_are_undone_each_by_itself("sim", &faults, "16s");
+    let folder = tempfile::tempdir().unwrap();
+    // Which node a role is, is known only when it strikes: with one leader for good, the same.
+    let one = ["--failover", "none", "--seed", "1"];
+    let faults = ["slow:leader@2050ms+2s,stopped=10%", "kill:leader@2500ms+400ms"];
+    let flags = ["run", "--lab", "sim", "--fault", faults[0], "--fault", faults[1]];
+    let output = run(&[&flags[..], &one, &["--name", "late"]].concat(), folder.path());
+    assert!(output.status.code().is_some_and(|code| code == 0 || code == 2));
+    let lines = lines(&only_run(folder.path(), "late"));
+    let kill = lines.iter().find(|l| l["fault"] == "kill" && l["phase"] == "evidenced").unwrap();
+    assert_eq!(kill["result"], "skipped", "{kill}");
+    let why = kill["error"].as_str().unwrap();
+    assert!(why.starts_with("f1 (slow of n"), "{why}");
+    assert!(why.ends_with("is in force: both stop, end or start the same process"), "{why}");
+}
