@@ -22,6 +22,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
 /// InvalidReplicaSetConfig: what a member says that is in its configuration no longer.
 const NO_MEMBER: i32 = 93;
+/// NewReplicaSetConfigurationIncompatible: the primary refuses, and would again. Without one of its
+/// members a set with an arbiter has another implicit write concern, which is such a reason.
+const INCOMPATIBLE: i32 = 103;
 
 /// Takes the member at `node` out. An error is what could not be told.
 pub async fn remove(members: &[Member<'_>], node: usize) -> Result<Vec<Evidence>, SystemError> {
@@ -73,25 +76,43 @@ async fn change(
                 }]);
             }
             // Not before the last change is on a majority, or another leads now: asked again.
-            Err(error) => why = error,
+            Err(Refused { why: said, passes }) => {
+                why = said;
+                if !passes {
+                    break;
+                }
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }
     Err(SystemError::new(format!("replSetReconfig for {name}: {why}")))
 }
 
+/// Why the configuration was not changed.
+struct Refused {
+    why: String,
+    /// Whether it may be asked for again.
+    passes: bool,
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Refused {
+        Refused { why, passes: true }
+    }
+}
+
 /// Changes the configuration at the primary: its versions before and after, or `None` if it is so
-/// already. An error may pass.
+/// already.
 async fn reconfigure(
     members: &[Member<'_>],
     node: usize,
     entry: Option<&Document>,
-) -> Result<Option<(i32, i32)>, String> {
-    let primary = primary(members).await.ok_or("no member leads")?;
+) -> Result<Option<(i32, i32)>, Refused> {
+    let primary = primary(members).await.ok_or_else(|| "no member leads".to_owned())?;
     let before = configuration(primary).await?;
     let Some(config) = changed(&before, node, entry) else { return Ok(None) };
     let asked = ask(primary, doc! { "replSetReconfig": config }, COMMAND_LIMIT).await;
-    asked.map_err(|error| error.text())?;
+    asked.map_err(|error| Refused { passes: !is(&error, INCOMPATIBLE), why: error.text() })?;
     let after = configuration(primary).await?;
     Ok(Some((version(&before), version(&after))))
 }
@@ -160,6 +181,11 @@ async fn heard(member: &Member<'_>, adds: bool) -> Evidence {
     }
 }
 
+/// Whether a server said no with this code.
+fn is(error: &Unanswered, code: i32) -> bool {
+    matches!(error, Unanswered::Said(error) if told(error).said == Said::Command(code))
+}
+
 fn state(said: Result<Document, Unanswered>) -> String {
     match said {
         Ok(status) => {
@@ -169,9 +195,7 @@ fn state(said: Result<Document, Unanswered>) -> String {
                 .find(|member| member.get_bool("self").unwrap_or(false));
             own.and_then(|own| own.get_str("stateStr").ok()).unwrap_or("UNKNOWN").to_owned()
         }
-        Err(Unanswered::Said(error)) if told(&error).said == Said::Command(NO_MEMBER) => {
-            "REMOVED".to_owned()
-        }
+        Err(error) if is(&error, NO_MEMBER) => "REMOVED".to_owned(),
         Err(error) => error.text(),
     }
 }
