@@ -89,16 +89,21 @@ impl Agent {
         Pid::from_raw(self.child.id() as i32)
     }
 
-    /// The other process that serves this agent's folder.
-    fn guardian(&self) -> Pid {
+    /// One of the other processes that serve this agent's folder.
+    fn other(&self, name: &str) -> Pid {
         let mark = self.path("agent");
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let numbers = entries.filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
         let mut ours = numbers.filter(|pid| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            *pid != self.worker().as_raw() && String::from_utf8_lossy(&line).contains(&mark)
+            let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            comm.trim() == name && String::from_utf8_lossy(&line).contains(&mark)
         });
         Pid::from_raw(ours.next().unwrap())
+    }
+
+    fn guardian(&self) -> Pid {
+        self.other("sb-guardian")
     }
 }
 
@@ -169,6 +174,24 @@ fn the_guardian_heals_for_a_worker_that_is_stuck() {
     agent.pause(&start);
     kill(agent.worker(), Signal::SIGSTOP).unwrap();
     wait_for(&start, ProcessState::Running);
+}
+
+#[test]
+fn the_sentry_heals_after_both() {
+    let mut agent = Agent::start(60_000);
+    let start = agent.sleeper();
+    agent.pause(&start);
+    let sentry = agent.other("sb-sentry");
+    // The guardian first stopped, so that it cannot be the one.
+    kill(agent.guardian(), Signal::SIGSTOP).unwrap();
+    kill(agent.worker(), Signal::SIGKILL).unwrap();
+    kill(agent.guardian(), Signal::SIGKILL).unwrap();
+    wait_for(&start, ProcessState::Running);
+    let gone = || fs::read(format!("/proc/{sentry}/cmdline")).is_ok_and(|line| line.is_empty());
+    let until = Instant::now() + GONE;
+    while !gone() && Path::new(&format!("/proc/{sentry}")).exists() {
+        assert!(Instant::now() < until, "the sentry ends when it has undone");
+    }
 }
 
 #[test]

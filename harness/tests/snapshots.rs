@@ -13,7 +13,7 @@ fn help_texts() {
     let mut text = String::new();
     for command in [
         "", "demo", "run", "matrix", "suite", "merge", "check", "report", "lab", "doctor", "list",
-        "heal", "recover",
+        "heal", "recover", "drill",
     ] {
         let arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).collect();
         let output = run(&[&arguments[..], &["--help"]].concat(), folder.path());
@@ -40,6 +40,9 @@ fn error_texts() {
         "run --workload leger",
         "run --fault kil",
         "run --fault halves,side=mayority",
+        "drill --only kil",
+        "drill --only remove",
+        "drill --lab sim",
         "run --replication sync:9",
         "run --hosts-file none.toml",
         "check nowhere",

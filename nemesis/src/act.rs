@@ -141,7 +141,7 @@ impl Act {
 /// What came of an act, or of undoing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActReport {
-    /// How it was made: `nft`, `iptables`, `signal`, `libfaketime`, `command`, `simulated`.
+    /// How it was made: `nf_tables`, `iptables`, `signal`, `libfaketime`, `command`, `simulated`.
     pub mechanism: String,
     /// Whether it had its effect.
     pub result: FaultResult,

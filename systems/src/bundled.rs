@@ -37,6 +37,8 @@ pub struct StoreSystem {
     settings: StoreSettings,
     addresses: Vec<SocketAddr>,
     binary: Vec<u8>,
+    /// Where that is on every host. To name it takes as long as to read it.
+    program: String,
 }
 
 /// What a store is set to.
@@ -54,19 +56,19 @@ impl StoreSystem {
     /// The store on these nodes, with this node binary.
     pub fn new(nodes: Arc<Nodes>, settings: StoreSettings, binary: Vec<u8>) -> StoreSystem {
         let addresses = nodes.hosts.iter().map(|host| SocketAddr::new(host.data_address(), PORT));
-        StoreSystem { addresses: addresses.collect(), nodes, settings, binary }
+        let program = program(&binary);
+        StoreSystem { addresses: addresses.collect(), nodes, settings, binary, program }
     }
 
     /// Puts binary and configuration on a host, with an empty log.
     fn provision(&self, node: usize, host: &SshHost) -> Result<(), HostError> {
-        let program = program(&self.binary);
-        let (quoted, folder) = (shell_quote(&program), shell_quote(FOLDER));
+        let (quoted, folder) = (shell_quote(&self.program), shell_quote(FOLDER));
         let there = host.exec(Exec::shell(format!(
             "{} && rm -f {LOG}; stat -c %s {quoted} 2>/dev/null",
             emptied(&folder)
         )))?;
         if there.text().trim() != self.binary.len().to_string() {
-            host.upload(&self.binary, &program, 0o755)?;
+            host.upload(&self.binary, &self.program, 0o755)?;
         }
         let config = NodeConfig {
             core: CoreConfig { node, ..self.settings.core.clone() },
@@ -150,7 +152,7 @@ impl System for StoreSystem {
     fn start(&self, _node: usize) -> Start {
         let config = format!("{FOLDER}/node.json");
         Start {
-            argv: vec![program(&self.binary), "--config".to_owned(), config],
+            argv: vec![self.program.clone(), "--config".to_owned(), config],
             log: LOG.to_owned(),
             pidfile: PIDFILE.to_owned(),
             preload: true,

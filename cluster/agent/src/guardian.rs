@@ -4,11 +4,14 @@
 //! pipe ends (the worker is gone, however it went) or stays silent for longer than the lease
 //! (the worker is stuck). The worker in turn sees the guardian's end by a pipe of its own.
 //!
+//! A third one, the sentry, does nothing but wait until both are gone, and then undoes what neither
+//! could.
+//!
 //! When the run's longest duration is over, the worker is ended and everything undone, even if the
 //! harness goes on renewing.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -75,6 +78,15 @@ pub fn watch(dir: &Path, renewals: OwnedFd, alive: OwnedFd, terms: Terms) {
     }
     undo(dir);
     drop(alive);
+}
+
+/// The sentry: waits until nobody is left who holds the other end, then undoes.
+pub fn stand_by(dir: &Path, both: OwnedFd) {
+    let mut pipe = File::from(both);
+    // Nobody writes to it. An error is as good as its end: undoing too early is better than never.
+    let mut bytes = [0; 1];
+    while matches!(pipe.read(&mut bytes), Err(error) if error.kind() == ErrorKind::Interrupted) {}
+    undo(dir);
 }
 
 fn undo(dir: &Path) {

@@ -1,15 +1,18 @@
 //! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn`, `keep` and
 //! `shape` and `disk` for its own use.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 
 use nix::fcntl::OFlag;
+use nix::sys::prctl::set_name;
 use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 use splitbrain_agent::burn;
 use splitbrain_agent::disk;
 use splitbrain_agent::guardian::{self, Terms};
+use splitbrain_agent::hold;
 use splitbrain_agent::host_lock::HostLock;
 use splitbrain_agent::journal::Journal;
 use splitbrain_agent::keep;
@@ -56,28 +59,48 @@ fn serve(dir: &Path, lease_ms: u64, limit_ms: u64, owner: &str) -> Result<(), St
     // worker's death would go unseen.
     let (renewals_read, renewals_write) = pipe2(OFlag::O_CLOEXEC).map_err(text)?;
     let (alive_read, alive_write) = pipe2(OFlag::O_CLOEXEC).map_err(text)?;
+    let (both_read, both_write) = pipe2(OFlag::O_CLOEXEC).map_err(text)?;
     // SAFETY: no thread has been started yet, so the child may do anything.
+    if let ForkResult::Child = unsafe { fork() }.map_err(text)? {
+        drop((renewals_read, renewals_write, alive_read, alive_write, both_write));
+        detach(c"sb-sentry")?;
+        guardian::stand_by(dir, both_read);
+        drop(lock);
+        return Ok(());
+    }
+    drop(both_read);
+    // SAFETY: likewise.
     match unsafe { fork() }.map_err(text)? {
         ForkResult::Child => {
             drop((renewals_write, alive_read));
-            // Out of the channel's session: sshd ends that one when the connection is lost.
-            setsid().map_err(text)?;
-            // Nor may it hold the channel open, or speak on it.
-            let null = File::options().read(true).write(true).open("/dev/null");
-            let null = null.map_err(|error| error.to_string())?;
-            dup2_stdin(&null).map_err(text)?;
-            dup2_stdout(&null).map_err(text)?;
+            detach(c"sb-guardian")?;
+            hold::by(&[&both_write]);
             guardian::watch(dir, renewals_read, alive_write, terms);
             drop(lock);
             Ok(())
         }
         ForkResult::Parent { .. } => {
             drop((renewals_read, alive_write));
+            hold::by(&[&renewals_write, &both_write]);
             let mut worker = Worker::new(dir, renewals_write, terms, (lock, note))
                 .map_err(|error| error.to_string())?;
             worker.serve(&alive_read)
         }
     }
+}
+
+/// Away from the channel that the worker speaks on.
+fn detach(name: &CStr) -> Result<(), String> {
+    let text = |error: nix::Error| error.to_string();
+    // Named for who looks at the host; nothing depends on it.
+    let _ = set_name(name);
+    // Out of the channel's session: sshd ends that one when the connection is lost.
+    setsid().map_err(text)?;
+    // Nor may it hold the channel open, or speak on it.
+    let null = File::options().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|error| error.to_string())?;
+    dup2_stdin(&null).map_err(text)?;
+    dup2_stdout(&null).map_err(text)
 }
 
 fn heal(dir: &Path) -> Result<(), String> {

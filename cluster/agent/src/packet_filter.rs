@@ -5,6 +5,9 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
+use crate::hold;
+use crate::nf_tables::{self, Fate, Match};
+
 /// The name of a fault's table; only letters, digits and underscores, whatever the fault's id.
 pub fn name(fault: &str) -> String {
     let safe = fault.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' });
@@ -15,29 +18,16 @@ pub fn name(fault: &str) -> String {
 ///
 /// Loopback and the connection that this agent is spoken to by are never touched.
 pub fn install(name: &str, from: &[IpAddr]) -> Result<String, String> {
-    let mut script = format!(
-        "add table inet {name}\ndelete table inet {name}\nadd table inet {name}\n\
-         add chain inet {name} input {{ type filter hook input priority -150; policy accept; }}\n\
-         add rule inet {name} input iifname \"lo\" accept\n"
-    );
+    let mut rules = vec![(vec![Match::Interface("lo")], Fate::Accept)];
     if let Some((client, port)) = own_connection() {
-        let family = if client.is_ipv4() { "ip" } else { "ip6" };
-        writeln!(
-            script,
-            "add rule inet {name} input {family} saddr {client} tcp dport {port} accept"
-        )
-        .map_err(|error| error.to_string())?;
+        rules.push((vec![Match::From(client), Match::ToPort(port)], Fate::Accept));
     }
-    for address in from {
-        let family = if address.is_ipv4() { "ip" } else { "ip6" };
-        writeln!(script, "add rule inet {name} input {family} saddr {address} drop")
-            .map_err(|error| error.to_string())?;
-    }
-    match run("nft", &["-f", "-"], &script) {
-        Ok(_) => Ok("nft".to_owned()),
-        Err(nft) => match install_iptables(name, from) {
+    rules.extend(from.iter().map(|address| (vec![Match::From(*address)], Fate::Drop)));
+    match nf_tables::install(name, &rules) {
+        Ok(()) => Ok("nf_tables".to_owned()),
+        Err(tables) => match install_iptables(name, from) {
             Ok(()) => Ok("iptables".to_owned()),
-            Err(iptables) => Err(format!("nft: {nft}; iptables: {iptables}")),
+            Err(iptables) => Err(format!("nf_tables: {tables}; iptables: {iptables}")),
         },
     }
 }
@@ -87,9 +77,8 @@ pub fn by_hand(name: &str) -> String {
 
 /// Takes the table or chain away; a second time finds nothing, which is as good.
 pub fn remove(name: &str) -> Result<String, String> {
-    let listed = run("nft", &["list", "table", "inet", name], "");
-    if listed.is_ok() {
-        run("nft", &["delete", "table", "inet", name], "")?;
+    let deleted = nf_tables::delete(name);
+    if deleted.map_err(|error| format!("deleting table inet {name}: {error}"))? {
         return Ok(format!("deleted table inet {name}"));
     }
     let mut removed = false;
@@ -113,6 +102,7 @@ pub(crate) fn run(program: &str, arguments: &[&str], stdin: &str) -> Result<Stri
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // sshd gives a short PATH to commands; the filters live in sbin.
     command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    hold::while_it_acts(&mut command);
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     if let Some(mut pipe) = child.stdin.take() {
         // A program that ended early says why on its standard error.

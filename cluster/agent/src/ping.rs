@@ -17,8 +17,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 use serde::{Deserialize, Serialize};
 
-use crate::frame;
-use crate::proto::{Answer, Response};
+use crate::proto::Answer;
 
 /// Most requests of a plan: their numbers have 16 bits.
 const MOST: u32 = 60_000;
@@ -61,15 +60,6 @@ pub struct Pings {
     pub span_us: u64,
     /// Bytes of a request or an answer, with the IP header.
     pub bytes: u64,
-}
-
-/// Measures, on a thread that answers by itself.
-pub fn answer_later(id: u64, targets: Vec<IpAddr>, plan: PingPlan) {
-    thread::spawn(move || {
-        let response = Response { id, body: Ok(answer(&targets, plan)) };
-        // A channel that is gone ends the worker; there is nobody to tell.
-        drop(frame::write(&mut std::io::stdout().lock(), &response));
-    });
 }
 
 /// Measures all targets at once.

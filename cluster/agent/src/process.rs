@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpid, getppid, setsid};
 
 use crate::external::{External, Starting};
+use crate::hold;
 use crate::proto::{ProcessId, ProcessState, Start};
 use crate::quote::shell_quote;
 
@@ -199,6 +200,7 @@ pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
     let mut command = Command::new(own);
     command.arg("spawn").arg(&start.pidfile).arg(program).args(arguments).envs(&start.env);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
+    hold::while_it_acts(&mut command);
     let status = command.status().map_err(|error| format!("{program}: {error}"))?;
     let process = from_pidfile(&start.pidfile).filter(|_| status.success());
     let process = process.ok_or_else(|| format!("{program} did not start: {}", tail(start)))?;
@@ -239,6 +241,7 @@ pub fn last_lines(path: &str, lines: usize) -> Result<String, String> {
 /// `splitbrain-agent spawn PIDFILE PROGRAM ARGS...`: the process in between.
 pub fn spawn(pidfile: &str, program: &str, arguments: &[String]) -> Result<(), String> {
     setsid().map_err(|error| format!("setsid: {error}"))?;
+    hold::nothing();
     let mut command = Command::new(program);
     // A group of its own, so that a signal reaches all of it and nothing else.
     command.args(arguments).process_group(0);

@@ -309,7 +309,7 @@ pub enum Answer {
     },
     /// Packets are dropped, by this mechanism.
     Dropping {
-        /// `nft` or `iptables`.
+        /// `nf_tables` or `iptables`.
         mechanism: String,
     },
     /// Packets are shaped, by this mechanism.

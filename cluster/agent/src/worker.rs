@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -148,8 +149,8 @@ impl Worker {
             self.renewed = now;
             // A guardian that is gone is seen by the pipe that it held.
             drop(self.renewals.write_all(b"."));
-            if let Ask::Ping { targets, plan } = request.body {
-                ping::answer_later(request.id, targets, plan);
+            if is_measure(&request.body) {
+                answer_later(request);
                 continue;
             }
             let body = self.answer(request.body);
@@ -207,20 +208,11 @@ impl Worker {
             }
             Ask::Duplicate { fault, to, share } => self.duplicate(&fault, &to, share),
             Ask::Shaped { fault } => Ok(self.shapers.status(&fault)),
-            // Answered by a thread of its own: see `answer_all`.
-            Ask::Ping { targets, plan } => Ok(ping::answer(&targets, plan)),
+            // Answered by threads of their own: see `answer_all`.
+            Ask::Ping { .. } | Ask::HttpGet { .. } | Ask::Reach { .. } => measure(ask),
             Ask::Heal { fault } => self.undo(Some(&fault)).map(|undone| Answer::Healed { undone }),
             Ask::HealAll => self.undo(None).map(|undone| Answer::Healed { undone }),
             Ask::Stop { pidfile, grace_ms } => stop(&pidfile, grace_ms),
-            Ask::HttpGet { address, path, timeout_ms } => {
-                let (status, body) =
-                    probe::http_get(address, &path, Duration::from_millis(timeout_ms))?;
-                Ok(Answer::Http { status, body })
-            }
-            Ask::Reach { targets, timeout_ms } => {
-                let outcomes = probe::reach(&targets, Duration::from_millis(timeout_ms));
-                Ok(Answer::Reached { outcomes })
-            }
             Ask::Tail { path, lines } => {
                 process::last_lines(&path, lines).map(|text| Answer::Text { text })
             }
@@ -346,6 +338,37 @@ impl Worker {
             slowed.stopped = !slowed.stopped;
             slowed.turn_at = now + next.max(1);
         }
+    }
+}
+
+/// Whether it only looks, and may wait long for something that does not come: nothing that acts,
+/// least of all healing, stands in line behind it.
+fn is_measure(ask: &Ask) -> bool {
+    matches!(ask, Ask::Ping { .. } | Ask::HttpGet { .. } | Ask::Reach { .. })
+}
+
+/// Measures, on a thread that answers by itself.
+fn answer_later(request: Request) {
+    thread::spawn(move || {
+        let response = Response { id: request.id, body: measure(request.body) };
+        // A channel that is gone ends the worker; there is nobody to tell.
+        drop(frame::write(&mut io::stdout().lock(), &response));
+    });
+}
+
+fn measure(ask: Ask) -> Result<Answer, String> {
+    match ask {
+        Ask::Ping { targets, plan } => Ok(ping::answer(&targets, plan)),
+        Ask::HttpGet { address, path, timeout_ms } => {
+            let (status, body) =
+                probe::http_get(address, &path, Duration::from_millis(timeout_ms))?;
+            Ok(Answer::Http { status, body })
+        }
+        Ask::Reach { targets, timeout_ms } => {
+            let outcomes = probe::reach(&targets, Duration::from_millis(timeout_ms));
+            Ok(Answer::Reached { outcomes })
+        }
+        _ => Err("this is no measure".to_owned()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod drill;
 mod dry_run;
 mod heal;
 mod lab;
@@ -56,6 +57,9 @@ enum Command {
     Check(check::CheckFlags),
     /// Rebuilds a run's report from its folder
     Report(check::ReportFlags),
+    /// Makes every fault on a cluster that serves; says what proved it and what it took
+    #[command(after_help = drill::HELP)]
+    Drill(drill::DrillFlags),
     /// Deletes everything, restores the state just before, and measures RTO and RPO
     #[command(after_help = exit::HELP)]
     Recover(recover::RecoverFlags),
@@ -113,6 +117,7 @@ impl Command {
             Command::Run(flags) => flags.json,
             Command::Check(flags) => flags.json,
             Command::Recover(flags) => flags.json,
+            Command::Drill(flags) => flags.format == crate::drill::Format::Json,
             Command::Doctor(flags) => flags.json,
             _ => false,
         }
@@ -127,6 +132,7 @@ impl Command {
             Command::Merge(flags) => suite::merge(&flags),
             Command::Check(flags) => check::check(&flags).map(Exit::code),
             Command::Report(flags) => check::report(&flags).map(Exit::code),
+            Command::Drill(flags) => drill::drill(&flags),
             Command::Recover(flags) => recover::recover(&flags),
             Command::Lab(command) => lab::lab(command),
             Command::Doctor(flags) => machine::doctor(&flags).map(Exit::code),

@@ -11,7 +11,7 @@ pub mod package;
 pub mod plan;
 pub mod port;
 pub mod recorder;
-mod rejoin;
+pub mod rejoin;
 pub mod simulated;
 pub mod stop;
 

@@ -25,17 +25,25 @@ impl HostPort {
         let shares = self.at_once(nodes, &|node| {
             let before = self.share(node)?;
             let pidfile = self.system.start(node).pidfile;
+            let began = Instant::now();
             self.ask_one(node, Ask::Burn { fault: id.to_owned(), pidfile, count: cores })?;
-            Ok((before, self.share(node)?))
+            let took = began.elapsed();
+            Ok((before, took, self.share(node)?))
         });
-        let (mut evidence, mut errors) = (Vec::new(), Vec::new());
+        let (mut evidence, mut errors, mut longest) = (Vec::new(), Vec::new(), Duration::ZERO);
         for (node, shares) in shares {
             match shares {
-                Ok((before, now)) => evidence.push(of_load(self.name(node), before, now)),
+                Ok((before, took, now)) => {
+                    longest = longest.max(took);
+                    evidence.push(of_load(self.name(node), before, now));
+                }
                 Err(error) => errors.push(error),
             }
         }
-        report("busy processes".to_owned(), started, evidence, errors)
+        // Measuring takes longer than the act.
+        let took = longest.as_nanos() as i64;
+        let report = report("busy processes".to_owned(), started, evidence, errors);
+        ActReport { took, ..report }
     }
 
     fn share(&self, node: usize) -> Result<Share, String> {
