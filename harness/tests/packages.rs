@@ -7,9 +7,11 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
-use support::{errors, only_run, run};
+use support::{errors, lab_works, only_run, run, splitbrain, wait_until};
 
 const PACKAGE: &str = "name = \"mixed\"\nworkload = \"ledger\"\nduration = \"12s\"\n\
     [store]\nreplication = \"sync\"\nfailover = \"vote\"\nread = \"committed\"\n\
@@ -139,4 +141,57 @@ fn in_the_simulator_faults_at_once_are_undone_each_by_itself() {
     let why = kill["error"].as_str().unwrap();
     assert!(why.starts_with("f1 (slow of n"), "{why}");
     assert!(why.ends_with("is in force: both stop, end or start the same process"), "{why}");
+}
+
+/// Both of a host's agents are killed at once and their program is removed, while a server is
+/// paused: what is typed as the run says lets it go on.
+#[test]
+fn a_fault_that_cannot_be_healed_ends_the_run_with_what_to_type() {
+    if !lab_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("unhealed-{}", std::process::id());
+    let up = ["lab", "up", "--hosts", "3", "--name", &name, "--ttl", "2m"];
+    let up = run(&up, folder.path());
+    assert!(up.status.success(), "{}", errors(&up));
+    let on_n2 = |line: &str| {
+        let exec = ["lab", "exec", "n2", "--name", &name, "--", "sh", "-c", line];
+        let output = run(&exec, folder.path());
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let flags = ["run", "--lab", &name, "--name", "left", "--fault", "pause:n2@1s+3s"];
+    let more = ["--time-limit", "20s", "--recovery", "500ms", "--replication", "sync"];
+    let child = splitbrain()
+        .args(flags.iter().chain(&more))
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let installed = || {
+        let runs = std::fs::read_dir(folder.path().join("runs/left")).into_iter().flatten();
+        let mut faults = runs.flatten().map(|run| run.path().join("faults.jsonl"));
+        faults.any(|path| std::fs::read_to_string(path).is_ok_and(|f| f.contains("installed")))
+    };
+    wait_until("the fault is in force", Duration::from_secs(30), installed);
+    // Stopped first, so that neither sees the other's end.
+    let (killed, _) =
+        on_n2("pkill -STOP agent- && pkill -KILL agent- && rm /run/splitbrain/agent-*");
+    assert!(killed, "there were agents");
+    let output = child.wait_with_output().unwrap();
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    assert!(said.contains("fault f1 (pause of n2) could not be healed: the run was st"), "{said}");
+    let line = said.lines().find(|line| line.contains("on n2 (root@")).unwrap_or_else(|| {
+        panic!("nothing to type: {said}");
+    });
+    let typed = line.split_once("): ").unwrap().1;
+    let pid = typed.rsplit(' ').next().unwrap();
+    assert_eq!(typed, format!("kill -CONT $(pgrep -P {pid}) {pid}"));
+    let state = format!("awk '/^State/ {{print $2}}' /proc/{pid}/status");
+    assert_eq!(on_n2(&state).1, "T", "it is stopped still: {said}");
+    on_n2(typed);
+    assert_ne!(on_n2(&state).1, "T", "what was typed let it go on");
+    assert!(run(&["lab", "down", &name], folder.path()).status.success());
 }
