@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use agent::frame;
 use agent::proto::{Answer, Ask, Request, Response};
 
+use crate::command_log::{Begun, CommandLog};
 use crate::host::{Exec, Host, HostError, shell_quote};
 use crate::ssh::{SshHost, StreamInput};
 
@@ -64,6 +65,7 @@ pub struct AgentLink {
     shared: Waiters,
     stop_renewing: Sender<()>,
     threads: Vec<JoinHandle<()>>,
+    log: Option<Arc<CommandLog>>,
 }
 
 impl AgentLink {
@@ -100,6 +102,7 @@ impl AgentLink {
         let (stream, output) = host.stream(&line)?;
         let name = host.name().to_owned();
         let mut link = AgentLink::over(name, stream, output, terms.lease);
+        link.log = host.log().cloned();
         let host = link.host.clone();
         match link.ask(Ask::Hello, HELLO)? {
             Ok(Answer::Welcome { note }) => link.note = note,
@@ -146,11 +149,20 @@ impl AgentLink {
             shared,
             stop_renewing,
             threads: vec![reader, renewer],
+            log: None,
         }
     }
 
     /// Asks, and waits for the answer. The inner error is the agent's own.
     pub fn ask(&self, ask: Ask, limit: Duration) -> Result<Result<Answer, String>, HostError> {
+        let Some(log) = &self.log else { return self.ask_now(ask, limit) };
+        let begun = Begun::now();
+        let result = self.ask_now(ask.clone(), limit);
+        log.asked((&self.host, &ask), &begun, &result);
+        result
+    }
+
+    fn ask_now(&self, ask: Ask, limit: Duration) -> Result<Result<Answer, String>, HostError> {
         let doing = "asking the agent".to_owned();
         let host = self.host.clone();
         let Some(answer) = send(&self.stream, &self.shared, ask) else {

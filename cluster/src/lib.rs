@@ -7,6 +7,7 @@
 //! Read next: [`host`], [`ssh`], [`agent_link`], [`lab`].
 
 pub mod agent_link;
+pub mod command_log;
 pub mod doctor;
 pub mod host;
 pub mod inventory;
@@ -14,6 +15,7 @@ pub mod lab;
 pub mod ssh;
 
 pub use agent_link::AgentLink;
+pub use command_log::CommandLog;
 pub use host::{Exec, ExecResult, Host, HostAddress, HostError, shell_quote};
 pub use inventory::Inventory;
 pub use ssh::SshHost;

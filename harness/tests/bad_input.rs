@@ -184,7 +184,7 @@ fn a_schedule_that_cannot_be_is_told_with_both_faults_and_both_times() {
         ),
         (
             "[package]\nfaults = [\"membership\"]\n".to_owned(),
-            "test.toml:2: package.faults[0]: remove is refused: no command takes a member out",
+            "no fault of membership is possible here: remove is refused: no command takes a member",
         ),
     ] {
         std::fs::write(&path, &text).unwrap();

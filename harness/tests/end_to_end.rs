@@ -13,13 +13,31 @@ fn judged(name: &str, flags: &[&str]) -> (Option<i32>, serde_json::Value) {
     (code, value)
 }
 
+/// Every host's agent was put there and started, each fault was made by one, and all say how they
+/// ended.
+fn every_command_is_written_down(run: &std::path::Path) {
+    let text = std::fs::read_to_string(run.join("commands.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |by: &str, part: &str| {
+        let said = |line: &&serde_json::Value| line["what"].as_str().unwrap().contains(part);
+        lines.iter().filter(|line| line["by"] == by).filter(said).collect::<Vec<_>>()
+    };
+    assert_eq!(of("stream", " serve ").len(), 3, "{text}");
+    assert_eq!(of("agent", "\"kill\"").len(), 3, "{text}");
+    let commands = of("command", "");
+    assert!(!commands.is_empty() && commands.iter().all(|line| line["status"].is_i64()), "{text}");
+}
+
 #[test]
 fn an_asynchronous_leader_loses_and_a_majority_keeps() {
     if !lab_works() {
         return;
     }
     let flags = ["--fault", "kill:leaderx3", "--rate", "800", "--time-limit", "10s"];
-    let (code, lossy) = judged("async", &flags);
+    let folder = tempfile::tempdir().unwrap();
+    let (code, lossy, _) = support::judged(folder.path(), "async", &flags);
+    every_command_is_written_down(&support::only_run(folder.path(), "async"));
     assert_eq!(verdict(&lossy, "lost-writes"), "invalid", "{lossy}");
     assert_eq!(code, Some(1));
     let lost = &lossy["checkers"]["lost-writes"];

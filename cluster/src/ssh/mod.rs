@@ -10,14 +10,15 @@ mod jump;
 mod worker;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::command_log::{Begun, CommandLog};
 use crate::host::{Exec, ExecResult, Host, HostAddress, HostError, upload_command};
 use worker::{Command, Worker};
 
@@ -31,6 +32,7 @@ pub struct SshHost {
     wake: Arc<EventFd>,
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    log: OnceLock<Arc<CommandLog>>,
 }
 
 /// The way into a long-lived channel; what its command writes comes out of a receiver.
@@ -76,7 +78,14 @@ impl SshHost {
                 }
             })
             .map_err(|error| local(format!("thread: {error}")))?;
-        let host = SshHost { address, commands, wake, closing, thread: Some(thread) };
+        let host = SshHost {
+            address,
+            commands,
+            wake,
+            closing,
+            thread: Some(thread),
+            log: OnceLock::new(),
+        };
         let limit = CONNECT_LIMIT + Duration::from_millis(500);
         match connected.recv_timeout(limit) {
             Ok(Ok(())) => Ok(host),
@@ -85,8 +94,28 @@ impl SshHost {
         }
     }
 
+    /// Has all that is done there from now on written down. Only the first log counts.
+    pub fn log_to(&self, log: Arc<CommandLog>) {
+        let _ = self.log.set(log);
+    }
+
+    /// Where that is.
+    pub(crate) fn log(&self) -> Option<&Arc<CommandLog>> {
+        self.log.get()
+    }
+
     /// Runs a command whose standard streams stay open.
     pub fn stream(&self, command: &str) -> Result<(StreamInput, Receiver<Vec<u8>>), HostError> {
+        let begun = Begun::now();
+        let opened = self.open_stream(command);
+        if let Some(log) = self.log() {
+            let error = opened.as_ref().err().map(ToString::to_string);
+            log.done(("stream", self.name(), command), &begun, error);
+        }
+        opened
+    }
+
+    fn open_stream(&self, command: &str) -> Result<(StreamInput, Receiver<Vec<u8>>), HostError> {
         let (input, to_command) = channel();
         let (from_command, output) = channel();
         let (reply, started) = channel();
@@ -129,6 +158,40 @@ impl Host for SshHost {
     }
 
     fn exec(&self, exec: Exec) -> Result<ExecResult, HostError> {
+        let Some(log) = self.log() else { return self.run(exec) };
+        let (begun, command) = (Begun::now(), exec.command.clone());
+        let result = self.run(exec);
+        log.command((self.name(), &command), &begun, &result);
+        result
+    }
+
+    /// Over a session of its own, so that a long transfer does not hold up the others.
+    fn upload(&self, bytes: &[u8], path: &str, mode: u32) -> Result<(), HostError> {
+        let begun = Begun::now();
+        let result = self.put(bytes, path, mode);
+        if let Some(log) = self.log() {
+            let what = format!("{path}, {} bytes, mode {mode:o}", bytes.len());
+            let error = result.as_ref().err().map(ToString::to_string);
+            log.done(("upload", self.name(), &what), &begun, error);
+        }
+        result
+    }
+
+    fn download(&self, path: &str) -> Result<Vec<u8>, HostError> {
+        let exec = Exec::argv(&["cat", path]).timeout(Duration::from_secs(60));
+        let result = self.exec(exec)?;
+        match result.status {
+            0 => Ok(result.stdout),
+            _ => Err(HostError::Local {
+                host: self.address.name.clone(),
+                why: String::from_utf8_lossy(&result.stderr).trim().to_owned(),
+            }),
+        }
+    }
+}
+
+impl SshHost {
+    fn run(&self, exec: Exec) -> Result<ExecResult, HostError> {
         let limit = exec.timeout;
         let doing = format!("running {}", abridged(&exec.command));
         let exec = Exec { command: self.address.line(&exec.command), ..exec };
@@ -141,8 +204,7 @@ impl Host for SshHost {
         }
     }
 
-    /// Over a session of its own, so that a long transfer does not hold up the others.
-    fn upload(&self, bytes: &[u8], path: &str, mode: u32) -> Result<(), HostError> {
+    fn put(&self, bytes: &[u8], path: &str, mode: u32) -> Result<(), HostError> {
         let doing = format!("uploading {path}");
         let broken = |why: String| HostError::Broken {
             host: self.address.name.clone(),
@@ -157,18 +219,6 @@ impl Host for SshHost {
         match status {
             0 => Ok(()),
             status => Err(broken(format!("the host's shell ended with status {status}"))),
-        }
-    }
-
-    fn download(&self, path: &str) -> Result<Vec<u8>, HostError> {
-        let exec = Exec::argv(&["cat", path]).timeout(Duration::from_secs(60));
-        let result = self.exec(exec)?;
-        match result.status {
-            0 => Ok(result.stdout),
-            _ => Err(HostError::Local {
-                host: self.address.name.clone(),
-                why: String::from_utf8_lossy(&result.stderr).trim().to_owned(),
-            }),
         }
     }
 }

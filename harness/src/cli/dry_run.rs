@@ -4,7 +4,7 @@ use agent::proto::Start;
 use cluster::Inventory;
 use cluster::agent_link;
 use cluster::inventory::{Attach, Service};
-use nemesis::{Fault, PlannedFault};
+use nemesis::{Family, Fault, PlannedFault};
 use systems::mongodb::attached::database;
 use systems::postgres::attached::schema;
 use systems::postgres::spec::Failover;
@@ -46,6 +46,13 @@ pub fn lines(spec: &TestSpec) -> Result<Vec<String>, UserError> {
     }
     for fault in &schedule {
         lines.push(act(fault, inventory.as_ref()));
+        let attached = inventory.as_ref().is_some_and(|inventory| inventory.attach.is_some());
+        // Of a server that exists the inventory's own commands were printed.
+        let told = attached && fault.fault.family() == Family::Process;
+        if inventory.is_some() && !told {
+            let means = super::means::lines(&fault.id, fault.fault);
+            lines.extend(means.iter().map(|line| format!("    on each host that it hits: {line}")));
+        }
     }
     if let Some(attach) = inventory.as_ref().and_then(|inventory| inventory.attach.as_ref()) {
         operator(spec, attach, &mut lines);

@@ -9,6 +9,7 @@ mod lab;
 mod list;
 mod machine;
 mod matrix;
+mod means;
 pub mod one_run;
 mod output;
 mod recover;

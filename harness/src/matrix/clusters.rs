@@ -42,7 +42,7 @@ impl Clusters {
             self.clocks = clocks::moved(spec);
             let nodes = match self.nodes.take().filter(|nodes| nodes.count() == spec.hosts) {
                 Some(nodes) => nodes,
-                None => Up::connect(spec, run)?,
+                None => Up::connect(spec, run, None)?,
             };
             // On failure the connections go too: who knows what state their hosts are in.
             let up = Up::build(spec, Arc::clone(&nodes), run)?;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use cluster::agent_link::Terms;
 use cluster::inventory::{Attach, Places};
-use cluster::{AgentLink, Host, HostAddress, SshHost, lab};
+use cluster::{AgentLink, CommandLog, Host, HostAddress, SshHost, lab};
 use history::TelemetryEvent;
 use systems::mongodb::MongoSystem;
 use systems::postgres::PostgresSystem;
@@ -136,14 +136,33 @@ impl Up {
     /// Connects, uploads, starts, waits until it serves. What was started is ended on failure,
     /// because the agents undo and the lab goes.
     pub fn bring(spec: &TestSpec, run: &str) -> Result<Up, UserError> {
-        Up::build(spec, Up::connect(spec, run)?, run)
+        Up::build(spec, Up::connect(spec, run, None)?, run)
+    }
+
+    /// Likewise, with all that is done on hosts written down in the run's folder.
+    pub fn bring_for(spec: &TestSpec, folder: &RunFolder) -> Result<Up, UserError> {
+        let path = folder.file("commands.jsonl");
+        let log = CommandLog::create(&path).map_err(|error| {
+            UserError::environment(error.to_string()).at(path.display().to_string())
+        })?;
+        let run = folder.id();
+        Up::build(spec, Up::connect(spec, &run, Some(&Arc::new(log)))?, &run)
     }
 
     /// Connects to the hosts and starts an agent on each; `run` names their folders.
-    pub fn connect(spec: &TestSpec, run: &str) -> Result<Arc<Nodes>, UserError> {
+    pub fn connect(
+        spec: &TestSpec,
+        run: &str,
+        log: Option<&Arc<CommandLog>>,
+    ) -> Result<Arc<Nodes>, UserError> {
         let addresses = hosts_of(spec)?;
-        let hosts =
-            parallel(&addresses, |address| SshHost::connect(address.clone()).map(Arc::new))?;
+        let hosts = parallel(&addresses, |address| {
+            let host = SshHost::connect(address.clone())?;
+            if let Some(log) = log {
+                host.log_to(Arc::clone(log));
+            }
+            Ok(Arc::new(host))
+        })?;
         crate::gate::check_markers(spec, &hosts)?;
         let folder = run.replace('/', "-");
         let limit = match crate::gate::inventory(spec)? {
