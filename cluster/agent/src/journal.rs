@@ -4,10 +4,12 @@
 //! `{"undone":..}` after all acts of a fault were undone. A line that was torn by a crash belongs
 //! to an act that was not begun.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +79,18 @@ impl Journal {
         fault: Option<&str>,
         carry_out: &mut dyn FnMut(&Undo) -> Result<String, String>,
     ) -> Result<Vec<String>, String> {
+        lock(&self.file);
+        let undone = self.undo_alone(fault, carry_out);
+        // Whoever does not hold it lets nobody go by that.
+        let _ = self.file.unlock();
+        undone
+    }
+
+    fn undo_alone(
+        &mut self,
+        fault: Option<&str>,
+        carry_out: &mut dyn FnMut(&Undo) -> Result<String, String>,
+    ) -> Result<Vec<String>, String> {
         let mut open = self.open_entries().map_err(|error| format!("journal: {error}"))?;
         open.retain(|(id, _)| fault.is_none_or(|fault| fault == id));
         let (mut undone, mut errors) = (Vec::new(), Vec::new());
@@ -97,6 +111,21 @@ impl Journal {
             }
         }
         if errors.is_empty() { Ok(undone) } else { Err(errors.join("; ")) }
+    }
+}
+
+/// How often, and with what pause, another that undoes is waited for: it may be stuck, and then
+/// undoing twice is better than not at all.
+const TRIES: u32 = 150;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Undoing alone: two at once would both find a server dead, and both start it.
+fn lock(file: &File) {
+    for _ in 0..TRIES {
+        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return;
+        }
+        thread::sleep(PAUSE);
     }
 }
 
@@ -161,6 +190,27 @@ mod tests {
             assert!(said.unwrap_err().contains("by hand: nft delete table"));
             assert_eq!(open(&journal), [filter("c"), filter("a")]);
         }
+    }
+
+    #[test]
+    fn two_who_undo_at_once_do_not_do_the_same_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = (journal(dir.path()), Journal::open(dir.path()).unwrap());
+        let (did, seen) = std::sync::mpsc::channel();
+        let mut second = Some(move || {
+            other.undo_by(None, &mut |_| {
+                did.send(()).unwrap();
+                Ok("undone".to_owned())
+            })
+        });
+        let mut waiting = None;
+        let undone = one.undo_by(None, &mut |_| {
+            waiting = second.take().map(thread::spawn).or(waiting.take());
+            assert!(seen.recv_timeout(Duration::from_millis(50)).is_err(), "the other waits");
+            Ok("undone".to_owned())
+        });
+        assert_eq!(undone.unwrap().len(), 3);
+        assert_eq!(waiting.unwrap().join().unwrap().unwrap(), [""; 0]);
     }
 
     #[test]

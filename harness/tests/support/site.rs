@@ -64,6 +64,11 @@ impl Site {
         site
     }
 
+    /// The lab's name.
+    pub fn name(&self) -> &str {
+        &self.lab
+    }
+
     /// Runs a command on a host as root; gives its output.
     pub fn on(&self, host: &str, line: &str) -> String {
         let words = ["lab", "exec", host, "--name", &self.lab, "--", "sh", "-c", line];
@@ -125,6 +130,14 @@ impl Site {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.within(env!("CARGO_BIN_EXE_splitbrain"));
         command.args(arguments).env_remove("SPLITBRAIN_LAB").env_remove("PGPASSWORD");
+        command
+    }
+
+    /// Any program in the lab's network alone, so that it finds itself, and what it was built with.
+    pub fn networked(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.supervisor, "-n", "--wd=."]).arg(program);
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
 

@@ -233,16 +233,20 @@ fn lift(journal: &mut Journal, folder: &str) -> Result<String, String> {
 
 /// Takes a layer away; a second time finds none, which is as good.
 pub fn retire(folder: &str) -> Result<String, String> {
-    let path = Path::new(folder);
+    let (path, socket) = (Path::new(folder), socket(folder));
     if !is_mounted(path) {
+        // Whoever was cut short before may have left it.
+        drop(std::fs::remove_file(&socket));
         return Ok(format!("no layer over {folder} is left"));
     }
-    let asked = give(&socket(folder), &Order::Retire);
+    let asked = give(&socket, &Order::Retire);
     if is_mounted(path) {
         // Its process is gone, or stuck.
         umount2(path, MntFlags::MNT_DETACH)
             .map_err(|error| format!("unmounting {folder}: {error}; the layer said {asked:?}"))?;
     }
+    // Nobody gives it orders any more. Its process ends when nobody has a file of it open.
+    drop(std::fs::remove_file(&socket));
     Ok(format!("unmounted {folder}"))
 }
 
