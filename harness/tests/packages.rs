@@ -61,7 +61,7 @@ fn a_package_is_drawn_from_the_seed_and_its_plan_replays() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("test.toml"), PACKAGE).unwrap();
     let (mut families, mut nothing) = (BTreeSet::new(), false);
-    for seed in 1..=12 {
+    for seed in 1..=4 {
         let seed = seed.to_string();
         let runs = |runs: &str, config: &str| {
             let flags = ["run", "--lab", "sim", "--config", config, "--runs-dir", runs];
@@ -141,6 +141,23 @@ fn in_the_simulator_faults_at_once_are_undone_each_by_itself() {
     let why = kill["error"].as_str().unwrap();
     assert!(why.starts_with("f1 (slow of n"), "{why}");
     assert!(why.ends_with("is in force: both stop, end or start the same process"), "{why}");
+}
+
+#[test]
+fn on_hosts_faults_at_once_are_undone_each_by_itself() {
+    if !lab_works() {
+        return;
+    }
+    let faults = [
+        "isolate:n2@1s+1500ms",
+        "isolate:n3@1500ms+2s",
+        "kill:n3@1800ms+700ms",
+        "clock-bump:n1@1s+6s",
+        "slow-sync:n2@4s+2s,delay=20ms",
+        "pause:n2@4500ms+500ms",
+        "isolate:n3@5500ms+1500ms",
+    ];
+    pairs_are_undone_each_by_itself("local", &faults, "8500ms");
 }
 
 /// Both of a host's agents are killed at once and their program is removed, while a server is
