@@ -28,6 +28,8 @@ use support::{errors, lab_works};
 const LEASE: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(4);
 const LONG: Duration = Duration::from_secs(40);
+/// How often agents are looked for.
+const SCAN_EVERY: Duration = Duration::from_millis(100);
 const HOSTS: [&str; 3] = ["n1", "n2", "n3"];
 
 /// A family, and faults of it.
@@ -218,12 +220,14 @@ impl Torture {
     /// Waits until a host's journal has the fault: from then on it is under way.
     fn wait_for_act(&self, name: &str, harness: &mut Child, what: &str) {
         let until = Instant::now() + LONG;
-        let mut journals: Vec<String> = Vec::new();
+        let (mut journals, mut scanned): (Vec<String>, Instant) = (Vec::new(), Instant::now());
         while journals.len() < HOSTS.len() || !journals.iter().any(|path| begun(path)) {
             let said = || fs::read_to_string(self.site.folder.path().join("said"));
             assert!(Instant::now() < until, "no act: {what}: {:?}", said());
             assert_eq!(harness.try_wait().unwrap(), None, "{what}: {:?}", said());
-            if journals.len() < HOSTS.len() {
+            // Looked for again now and then: an agent that has just forked counts twice.
+            if journals.len() < HOSTS.len() || SCAN_EVERY <= scanned.elapsed() {
+                scanned = Instant::now();
                 journals = agents(name, "agent-").into_iter().map(journal).collect();
             }
             std::thread::yield_now();
