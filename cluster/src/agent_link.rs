@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use agent::frame;
+use agent::means::Lack;
 use agent::proto::{Answer, Ask, Request, Response};
 
 use crate::command_log::{Begun, CommandLog};
@@ -78,22 +79,9 @@ impl AgentLink {
 
     /// Likewise, on terms. A host that another harness is at work on is refused with both names.
     pub fn start_with(host: &SshHost, run: &str, terms: &Terms) -> Result<AgentLink, HostError> {
-        let (base, binary) = (FOLDER, AgentLink::program());
-        let quoted = shell_quote(&binary);
-        // The size is checked with the name: a torn upload never gets the name at all.
-        let there = host.exec(Exec::shell(format!(
-            "umask 077; mkdir -p {base} && chmod 700 {base} || exit 9; \
-             stat -c %s {quoted} 2>/dev/null || true"
-        )))?;
-        if there.status != 0 {
-            let why = String::from_utf8_lossy(&there.stderr).trim().to_owned();
-            let why = format!("{base} cannot be made there: {why}");
-            return Err(HostError::Local { host: host.name().to_owned(), why });
-        }
-        if there.text().trim() != AGENT.len().to_string() {
-            host.upload(AGENT, &binary, 0o700)?;
-        }
-        let folder = shell_quote(&format!("{base}/{run}"));
+        AgentLink::put(host)?;
+        let quoted = shell_quote(&AgentLink::program());
+        let folder = shell_quote(&format!("{FOLDER}/{run}"));
         let lease_ms = terms.lease.as_millis();
         // Less than a millisecond would be no limit at all.
         let limit_ms = terms.limit.map_or(0, |limit| limit.as_millis().max(1));
@@ -113,6 +101,38 @@ impl AgentLink {
             Err(why) => return Err(HostError::Locked { host, why }),
         }
         Ok(link)
+    }
+
+    /// Uploads the agent's program if this very one is not there yet.
+    fn put(host: &SshHost) -> Result<(), HostError> {
+        let (base, binary) = (FOLDER, AgentLink::program());
+        let quoted = shell_quote(&binary);
+        // The size is checked with the name: a torn upload never gets the name at all.
+        let there = host.exec(Exec::shell(format!(
+            "umask 077; mkdir -p {base} && chmod 700 {base} || exit 9; \
+             stat -c %s {quoted} 2>/dev/null || true"
+        )))?;
+        if there.status != 0 {
+            let why = String::from_utf8_lossy(&there.stderr).trim().to_owned();
+            let why = format!("{base} cannot be made there: {why}");
+            return Err(HostError::Local { host: host.name().to_owned(), why });
+        }
+        if there.text().trim() != AGENT.len().to_string() {
+            host.upload(AGENT, &binary, 0o700)?;
+        }
+        Ok(())
+    }
+
+    /// What a host does not have of all that acts may need. No lock is taken and no agent started.
+    pub fn lacking(host: &SshHost) -> Result<Vec<Lack>, HostError> {
+        AgentLink::put(host)?;
+        let said = host.exec(Exec::argv(&[&AgentLink::program(), "means"]))?;
+        let fail = |why: String| HostError::Local { host: host.name().to_owned(), why };
+        if said.status != 0 {
+            return Err(fail(String::from_utf8_lossy(&said.stderr).trim().to_owned()));
+        }
+        serde_json::from_str(said.text().trim())
+            .map_err(|error| fail(format!("what it can do was not understood: {error}")))
     }
 
     /// What the host's lock had to say: that a dead agent had it.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use agent::means::Means;
 use serde::Serialize;
 
 /// How it is with a capability.
@@ -55,7 +56,8 @@ pub fn capabilities() -> Vec<Capability> {
     let file = |paths: &[&str]| paths.iter().any(|path| Path::new(path).exists());
     let missing = |package| Status::Missing { package };
     let without = |instead| Status::Unavailable { instead };
-    let queue = "iptables -A INPUT -j NFQUEUE --queue-num 7 --queue-bypass";
+    // As an agent finds it out on a host.
+    let has = |means: Means| means.lack().is_none();
     let overlay = "mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/r && \
                    mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/r";
     let mut found = vec![
@@ -73,9 +75,11 @@ pub fn capabilities() -> Vec<Capability> {
     let chromium = missing("chromium (only for the tests of reports)");
     found.extend([
         here("netem", false, trial(netem), without("packets are shaped from NFQUEUE")),
-        here("NFQUEUE", false, trial(queue), without("partitions only: no loss, no delay")),
-        here("FUSE", false, file(&["/dev/fuse"]), without("no disk faults")),
-        here("faketime", false, agent::fake_clock::library().is_some(), faketime),
+        here("NFQUEUE", false, has(Means::Queue), without("partitions only: no loss, no delay")),
+        here("TEE", false, has(Means::Duplicate), without("no duplicates")),
+        here("FUSE", false, has(Means::Disk), without("no disk faults")),
+        here("faketime", false, has(Means::Clock), faketime),
+        here("setpriv", false, has(Means::Users), missing("util-linux")),
         here("postgres", false, has_postgres(), missing("postgresql-15")),
         here("patroni", false, in_path("patroni"), missing("patroni")),
         here("etcd", false, in_path("etcd"), missing("etcd-server")),

@@ -62,6 +62,11 @@ pub enum Act {
         /// Which.
         links: Vec<Link>,
     },
+    /// What clients send is dropped where it arrives; what peers send is not.
+    CutClients {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+    },
     /// Taken out of the cluster by the system's own command; added again when healed.
     Remove {
         /// Nodes by number.
@@ -108,6 +113,7 @@ impl Act {
             | Act::Slow { nodes, .. }
             | Act::Live { nodes, .. }
             | Act::Clock { nodes, .. }
+            | Act::CutClients { nodes }
             | Act::Remove { nodes }
             | Act::Replace { nodes }
             | Act::Disk { nodes, .. }

@@ -85,6 +85,8 @@ pub enum Fault {
     MajoritiesRing,
     /// Packets are dropped in one direction only.
     OneWay,
+    /// Clients do not reach the node; its peers do.
+    ClientsCut,
     /// Asked to end in good order; started again when healed.
     Stop,
     /// Asked to end in good order, and started again at once.
@@ -136,7 +138,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 37] = [
+pub const ALL: [Fault; 38] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -150,6 +152,7 @@ pub const ALL: [Fault; 37] = [
     Fault::Bridge,
     Fault::MajoritiesRing,
     Fault::OneWay,
+    Fault::ClientsCut,
     Fault::Stop,
     Fault::Restart,
     Fault::RollingRestart,
@@ -226,6 +229,7 @@ impl Fault {
             Fault::Bridge => "bridge",
             Fault::MajoritiesRing => "majorities-ring",
             Fault::OneWay => "one-way",
+            Fault::ClientsCut => "clients-cut",
             Fault::Stop => "stop",
             Fault::Restart => "restart",
             Fault::RollingRestart => "rolling-restart",
@@ -269,6 +273,7 @@ impl Fault {
             Fault::Bridge => "two halves that hear each other only by way of the target",
             Fault::MajoritiesRing => "every node hears a majority, each another one; of 4 or more",
             Fault::OneWay => "drop packets between the target and all others one way only",
+            Fault::ClientsCut => "clients do not reach the node; its peers do",
             Fault::Stop => "end the process in good order, start it again when healed",
             Fault::Restart => "end the process in good order and start it again at once",
             Fault::RollingRestart => "restart one node after another, each when the last is back",
@@ -315,6 +320,7 @@ impl Fault {
             | Fault::Bridge
             | Fault::MajoritiesRing
             | Fault::OneWay
+            | Fault::ClientsCut
             | Fault::Delay
             | Fault::Loss
             | Fault::Reorder
@@ -343,6 +349,7 @@ impl Fault {
             Fault::Kill
             | Fault::Pause
             | Fault::LeaderAlone
+            | Fault::ClientsCut
             | Fault::StepDown
             | Fault::Stop
             | Fault::Restart

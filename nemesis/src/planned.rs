@@ -91,6 +91,7 @@ impl PlannedFault {
                 });
             }
             Fault::Cut => self.cut(&nodes, view)?,
+            Fault::ClientsCut => Act::CutClients { nodes: nodes.clone() },
             Fault::Remove => Act::Remove { nodes: nodes.clone() },
             Fault::Replace => Act::Replace { nodes: nodes.clone() },
             Fault::StepDown => {

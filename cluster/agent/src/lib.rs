@@ -2,13 +2,14 @@
 //!
 //! What lives here: its protocol ([`proto`], [`frame`]), what it can do to a host ([`process`],
 //! [`life`], [`burn`], [`external`], [`packet_filter`], [`shape`], [`fake_clock`], [`disk`],
-//! [`probe`],
-//! [`ping`]), and what makes sure that it is undone ([`journal`], [`undo`], [`guardian`],
+//! [`probe`], [`ping`], [`addresses`]), what that needs ([`means`]), and what makes sure that it is
+//! undone ([`journal`], [`undo`], [`guardian`],
 //! [`worker`], [`host_lock`]). What must not: anything of a particular system under test, any
 //! choice of whom to hit.
 //!
 //! Read next: [`proto`], [`worker`], [`guardian`].
 
+pub mod addresses;
 pub mod burn;
 pub mod clock;
 pub mod disk;
@@ -21,6 +22,7 @@ pub mod host_lock;
 pub mod journal;
 pub mod keep;
 pub mod life;
+pub mod means;
 pub mod nf_tables;
 pub mod packet_filter;
 pub mod ping;

@@ -1,4 +1,4 @@
-//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, and `spawn`, `keep` and
+//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, `means`, and `spawn`, `keep` and
 //! `shape` and `disk` for its own use.
 
 use std::ffi::CStr;
@@ -16,6 +16,7 @@ use splitbrain_agent::hold;
 use splitbrain_agent::host_lock::HostLock;
 use splitbrain_agent::journal::Journal;
 use splitbrain_agent::keep;
+use splitbrain_agent::means;
 use splitbrain_agent::process;
 use splitbrain_agent::shape::shaper;
 use splitbrain_agent::worker::{self, Worker};
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             _ => Err(format!("\"{lease}\" or \"{limit}\" is not a time in ms")),
         },
         ["heal", dir] => heal(Path::new(dir)),
+        ["means"] => print_means(),
         ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
         ["shape"] => shaper::run(),
         ["disk", folder, socket] => disk::run(folder, socket),
@@ -112,5 +114,12 @@ fn heal(dir: &Path) -> Result<(), String> {
     if undone.is_empty() {
         println!("nothing to heal");
     }
+    Ok(())
+}
+
+/// What acts may need and this host does not have: a JSON array on one line, for `doctor`.
+fn print_means() -> Result<(), String> {
+    let lacking = serde_json::to_string(&means::lacking(&means::ALL));
+    println!("{}", lacking.map_err(|error| error.to_string())?);
     Ok(())
 }

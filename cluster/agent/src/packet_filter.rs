@@ -14,18 +14,26 @@ pub fn name(fault: &str) -> String {
     format!("splitbrain_{}", safe.collect::<String>())
 }
 
-/// Drops what comes from these addresses. Says by what mechanism.
+/// Drops what comes from these addresses; if ports are given, only what goes to those by TCP. Says
+/// by what mechanism.
 ///
 /// Loopback and the connection that this agent is spoken to by are never touched.
-pub fn install(name: &str, from: &[IpAddr]) -> Result<String, String> {
+pub fn install(name: &str, from: &[IpAddr], ports: &[u16]) -> Result<String, String> {
     let mut rules = vec![(vec![Match::Interface("lo")], Fate::Accept)];
     if let Some((client, port)) = own_connection() {
         rules.push((vec![Match::From(client), Match::ToPort(port)], Fate::Accept));
     }
-    rules.extend(from.iter().map(|address| (vec![Match::From(*address)], Fate::Drop)));
+    for address in from {
+        let from = Match::From(*address);
+        match ports {
+            [] => rules.push((vec![from], Fate::Drop)),
+            ports => rules
+                .extend(ports.iter().map(|port| (vec![from, Match::ToPort(*port)], Fate::Drop))),
+        }
+    }
     match nf_tables::install(name, &rules) {
         Ok(()) => Ok("nf_tables".to_owned()),
-        Err(tables) => match install_iptables(name, from) {
+        Err(tables) => match install_iptables(name, from, ports) {
             Ok(()) => Ok("iptables".to_owned()),
             Err(iptables) => Err(format!("nf_tables: {tables}; iptables: {iptables}")),
         },
@@ -43,7 +51,18 @@ pub(crate) fn own_connection() -> Option<(IpAddr, u16)> {
     Some((client.parse().ok()?, port.parse().ok()?))
 }
 
-fn install_iptables(name: &str, from: &[IpAddr]) -> Result<(), String> {
+/// The address of this host that the harness's connection came to.
+pub(crate) fn own_address() -> Option<IpAddr> {
+    let text = std::env::var("SSH_CONNECTION").ok()?;
+    text.split(' ').nth(2)?.parse().ok()
+}
+
+/// A rule's part for each port; if there are none, one rule for all.
+fn narrowed(ports: &[u16], part: &dyn Fn(&u16) -> String) -> Vec<String> {
+    if ports.is_empty() { vec![String::new()] } else { ports.iter().map(part).collect() }
+}
+
+fn install_iptables(name: &str, from: &[IpAddr], ports: &[u16]) -> Result<(), String> {
     for (program, v4) in [("iptables-restore", true), ("ip6tables-restore", false)] {
         let addresses = from.iter().filter(|address| address.is_ipv4() == v4);
         let mut script = format!("*filter\n:{name} - [0:0]\n-I INPUT 1 -j {name}\n");
@@ -56,8 +75,10 @@ fn install_iptables(name: &str, from: &[IpAddr]) -> Result<(), String> {
         let mut any = false;
         for address in addresses {
             any = true;
-            let added = writeln!(script, "-A {name} -s {address} -j DROP");
-            added.map_err(|error| error.to_string())?;
+            for port in narrowed(ports, &|port| format!(" -p tcp --dport {port}")) {
+                let added = writeln!(script, "-A {name} -s {address}{port} -j DROP");
+                added.map_err(|error| error.to_string())?;
+            }
         }
         script.push_str("COMMIT\n");
         if any {

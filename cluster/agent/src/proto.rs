@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::addresses::Interface;
 use crate::disk::asks::DiskAsk;
 use crate::life::{Plan, Story};
+use crate::means::{Lack, Means};
 use crate::ping::{PingPlan, Pings};
 use crate::shape::{Counters, PeerShape};
 
@@ -89,6 +91,13 @@ pub enum Ask {
     Renew,
     /// Asked first: whether the host is ours, and what is worth knowing about that.
     Hello,
+    /// Asked before anything is built: which of these the host does not have.
+    Means {
+        /// What acts will need.
+        needed: Vec<Means>,
+    },
+    /// By what this host can be spoken to.
+    Addresses,
     /// Asked last: undoes everything and lets the host's lock go.
     Release,
     /// Starts a process in a session of its own, as a child of the host's init.
@@ -162,6 +171,15 @@ pub enum Ask {
         fault: String,
         /// Whose packets.
         from: Vec<IpAddr>,
+    },
+    /// Drops what clients send to these ports until healed.
+    DropClients {
+        /// The fault's id.
+        fault: String,
+        /// Where clients are.
+        from: Vec<IpAddr>,
+        /// The system's ports: nothing else is dropped.
+        ports: Vec<u16>,
     },
     /// Asked before servers are started, for clock faults: each gets a clock that this file moves.
     FakeClock {
@@ -287,6 +305,18 @@ pub enum Answer {
     Welcome {
         /// A dead agent's lock was taken over, in words.
         note: Option<String>,
+    },
+    /// By what the host can be spoken to.
+    Addresses {
+        /// Its interfaces.
+        interfaces: Vec<Interface>,
+        /// The address that SSH came by, if that is known.
+        control: Option<IpAddr>,
+    },
+    /// What the host does not have.
+    Means {
+        /// Nothing, if it has all.
+        lacking: Vec<Lack>,
     },
     /// A process.
     Process {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use crate::addresses;
 use crate::burn::{self, Burners};
 use crate::clock::boottime_ms;
 use crate::disk;
@@ -25,6 +26,7 @@ use crate::guardian::Terms;
 use crate::host_lock::HostLock;
 use crate::journal::Journal;
 use crate::life::{Lives, Plan};
+use crate::means;
 use crate::packet_filter;
 use crate::ping;
 use crate::probe;
@@ -163,6 +165,11 @@ impl Worker {
         match ask {
             Ask::Renew => Ok(Answer::Done),
             Ask::Hello => Ok(Answer::Welcome { note: self.note.clone() }),
+            Ask::Means { needed } => Ok(Answer::Means { lacking: means::lacking(&needed) }),
+            Ask::Addresses => {
+                let control = packet_filter::own_address();
+                addresses::interfaces().map(|interfaces| Answer::Addresses { interfaces, control })
+            }
             Ask::Release => self.release(),
             Ask::Start { start, settle_ms } => {
                 let process = process::start(&self.clock.dress(start), settle_ms)?;
@@ -196,7 +203,11 @@ impl Worker {
             Ask::LifeOf { fault } => {
                 self.lives.story(&fault).map(|story| Answer::Life { story: Box::new(story) })
             }
-            Ask::Drop { fault, from } => self.drop_packets(&fault, &from),
+            Ask::Drop { fault, from } => self.drop_packets(&fault, &from, &[]),
+            Ask::DropClients { ports, .. } if ports.is_empty() => {
+                Err("no port of the system was named".to_owned())
+            }
+            Ask::DropClients { fault, from, ports } => self.drop_packets(&fault, &from, &ports),
             Ask::FakeClock { file } => self.clock.prepare(file).map(|()| Answer::Done),
             Ask::SetClock { fault, pidfile, change } => self.set_clock(&fault, &pidfile, &change),
             Ask::Shape { fault, peers, seed } => {
@@ -251,10 +262,15 @@ impl Worker {
         self.journal.before(fault, undo).map_err(|error| format!("journal: {error}"))
     }
 
-    fn drop_packets(&mut self, fault: &str, from: &[IpAddr]) -> Result<Answer, String> {
+    fn drop_packets(
+        &mut self,
+        fault: &str,
+        from: &[IpAddr],
+        ports: &[u16],
+    ) -> Result<Answer, String> {
         let name = packet_filter::name(fault);
         self.note(fault, &Undo::Filter { name: name.clone() })?;
-        packet_filter::install(&name, from).map(|mechanism| Answer::Dropping { mechanism })
+        packet_filter::install(&name, from, ports).map(|mechanism| Answer::Dropping { mechanism })
     }
 
     fn duplicate(&mut self, fault: &str, to: &[IpAddr], share: u32) -> Result<Answer, String> {

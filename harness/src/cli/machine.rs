@@ -1,9 +1,14 @@
 //! `doctor`, `completions`, and measuring the runner.
 
+use std::path::{Path, PathBuf};
+
+use agent::means::ALL;
 use clap::{Args, CommandFactory};
+use cluster::Inventory;
 use cluster::doctor::{Status, capabilities};
 
 use super::{Cli, RunsDir};
+use crate::engine::host::means;
 use crate::error::UserError;
 use crate::exit::Exit;
 
@@ -13,6 +18,9 @@ pub struct DoctorFlags {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+    /// Ask the hosts of this inventory instead, all at once; the agent's program is put there
+    #[arg(long, value_name = "FILE")]
+    hosts: Option<PathBuf>,
 }
 
 /// Flags of `completions`.
@@ -37,6 +45,9 @@ pub struct BenchFlags {
 
 /// Prints what this machine can do. 75 when something that the lab needs is missing.
 pub fn doctor(flags: &DoctorFlags) -> Result<Exit, UserError> {
+    if let Some(path) = &flags.hosts {
+        return hosts(path, flags.json);
+    }
     let found = capabilities();
     let lacking = found
         .iter()
@@ -49,6 +60,35 @@ pub fn doctor(flags: &DoctorFlags) -> Result<Exit, UserError> {
         }
     }
     Ok(if lacking { Exit::Environment } else { Exit::Valid })
+}
+
+/// Prints what the hosts of an inventory lack. 75 when any lacks anything, or does not answer.
+fn hosts(path: &Path, json: bool) -> Result<Exit, UserError> {
+    let inventory = Inventory::load(path).map_err(|error| UserError::usage(error.to_string()))?;
+    let found = means::of_hosts(&inventory.hosts);
+    let whole = found.iter().all(|(_, lacking)| lacking.as_ref().is_ok_and(Vec::is_empty));
+    if json {
+        let hosts = found.iter().map(|(name, lacking)| match lacking {
+            Ok(lacking) => serde_json::json!({ "host": name, "lacking": lacking }),
+            Err(error) => serde_json::json!({ "host": name, "error": error }),
+        });
+        println!("{}", serde_json::json!({ "hosts": hosts.collect::<Vec<_>>() }));
+    } else {
+        for (name, lacking) in &found {
+            let Ok(lacking) = lacking else {
+                println!("{name}: {}", lacking.as_ref().err().map_or("", String::as_str));
+                continue;
+            };
+            for kind in ALL {
+                let lack = lacking.iter().find(|lack| lack.means == kind);
+                let how = lack.map_or("present".to_owned(), |lack| {
+                    format!("missing: {}; {}", lack.why, lack.help)
+                });
+                println!("{name}: {:<56} {how}", kind.what());
+            }
+        }
+    }
+    Ok(if whole { Exit::Valid } else { Exit::Environment })
 }
 
 /// Prints completions.

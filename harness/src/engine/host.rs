@@ -3,6 +3,7 @@
 
 mod cluster_up;
 mod drive;
+pub mod means;
 mod prepare;
 
 use std::sync::Arc;

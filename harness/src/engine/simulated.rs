@@ -61,6 +61,7 @@ pub fn run(
         next_sample: 0,
         canary: canary.as_deref(),
         lives: Lives::default(),
+        clients_cut: BTreeMap::new(),
     };
     let ended = simulation.run().map_err(disk);
     let mut notes = simulation.core.notes().to_vec();
@@ -93,6 +94,8 @@ struct Simulation<'a> {
     next_sample: u64,
     canary: Option<&'a Canary>,
     lives: Lives,
+    /// By how many faults clients are cut from each node.
+    clients_cut: BTreeMap<usize, u32>,
 }
 
 impl Simulation<'_> {
@@ -182,7 +185,10 @@ impl Simulation<'_> {
                     self.requests.insert(id, (session, op));
                     self.deadlines.insert((deadline, id));
                     let txn = TxnRequest { ops: request.mops, leader: request.leader };
-                    self.world.submit(node, id, txn);
+                    // What is dropped on its way is answered by nobody.
+                    if !self.is_cut_off(node) {
+                        self.world.submit(node, id, txn);
+                    }
                 }
                 Output::Inject { id, act, held } => {
                     let report = match &act {
@@ -225,6 +231,10 @@ impl Simulation<'_> {
                 true => self.world.cut(link.at, link.from),
                 false => self.world.restore(link.at, link.from),
             }),
+            Act::CutClients { nodes } => nodes.iter().for_each(|node| {
+                let faults = self.clients_cut.entry(*node).or_default();
+                *faults = if inject { *faults + 1 } else { faults.saturating_sub(1) };
+            }),
             // The store has no such command, clock or disk, and a test that wants one is refused;
             // lives have turns of their own.
             Act::Nothing
@@ -241,6 +251,10 @@ impl Simulation<'_> {
         let result = ActReport::judge(&evidence);
         let mechanism = "simulated".to_owned();
         ActReport { mechanism, result, evidence, took: 0, error: None }
+    }
+
+    fn is_cut_off(&self, node: usize) -> bool {
+        self.clients_cut.get(&node).is_some_and(|faults| *faults != 0)
     }
 
     /// Looks at the world, as probes do on hosts.
@@ -260,6 +274,14 @@ impl Simulation<'_> {
                 evidence(probe, expected, seen)
             };
             return free(links, held).iter().map(link).collect();
+        }
+        if let Act::CutClients { nodes } = act {
+            let node = |node: &usize| {
+                let seen = if self.is_cut_off(*node) { "unreachable" } else { "reachable" };
+                let probe = format!("clients -> {}", self.names[*node]);
+                evidence(probe, if inject { "unreachable" } else { "reachable" }, seen)
+            };
+            return nodes.iter().map(node).collect();
         }
         if matches!(
             act,

@@ -13,11 +13,13 @@ use systems::mongodb::MongoSystem;
 use systems::postgres::PostgresSystem;
 use systems::{Nodes, StoreSystem, System, SystemError, mongodb, postgres};
 
+use super::means;
 use super::prepare::{prepare, settle};
 use crate::config::{LabSpec, SystemKind, TestSpec};
 use crate::engine::clocks::{self, ClockWatch};
 use crate::engine::plan;
 use crate::engine::port::HostPort;
+use crate::engine::port::peers::Peers;
 use crate::error::UserError;
 use crate::run_folder::RunFolder;
 
@@ -28,6 +30,7 @@ pub struct Up {
     nodes: Arc<Nodes>,
     clocks: Arc<ClockWatch>,
     watched: bool,
+    peers: Arc<Peers>,
 }
 
 /// The hosts that a test runs on.
@@ -181,6 +184,7 @@ impl Up {
 
     /// Puts the system on hosts that were connected to, or attaches to what runs there.
     pub fn build(spec: &TestSpec, nodes: Arc<Nodes>, run: &str) -> Result<Up, UserError> {
+        means::check(spec, &nodes)?;
         let system = system_of(spec, &nodes, run)?;
         if clocks::moved(spec) {
             clocks::prepare(&nodes)?;
@@ -196,8 +200,16 @@ impl Up {
             system.take_down();
             return Err(error);
         }
-        let watched = clocks::moved(spec);
-        Ok(Up { system, nodes, clocks: Arc::new(ClockWatch::start()), watched })
+        let peers = match crate::gate::decide::needs(spec).iter().any(|n| n.family == "network") {
+            true => Peers::learn(&*system),
+            false => Ok(Peers::plain(&*system)),
+        };
+        let peers = peers.map_err(|error| {
+            system.take_down();
+            UserError::from(error)
+        })?;
+        let (watched, clocks) = (clocks::moved(spec), Arc::new(ClockWatch::start()));
+        Ok(Up { system, nodes, clocks, watched, peers: Arc::new(peers) })
     }
 
     /// Sessions to the hosts.
@@ -222,7 +234,8 @@ impl Up {
     /// What carries faults out.
     pub fn port(&self) -> HostPort {
         let (system, clocks) = (Arc::clone(&self.system), Arc::clone(&self.clocks));
-        HostPort { system, clocks, baselines: Arc::default(), stopped: Arc::default() }
+        let (peers, baselines) = (Arc::clone(&self.peers), Arc::default());
+        HostPort { system, clocks, peers, baselines, stopped: Arc::default() }
     }
 
     /// What samples a node, on the clock that started then.

@@ -1,7 +1,7 @@
 //! What each agent is asked for an act.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use agent::proto::{Ask, Start};
 use nemesis::Act;
@@ -31,10 +31,19 @@ impl HostPort {
             Act::Drop { links } => {
                 let mut from: BTreeMap<usize, Vec<IpAddr>> = BTreeMap::new();
                 for link in links {
-                    from.entry(link.at).or_default().push(self.system.address(link.from).ip());
+                    from.entry(link.at).or_default().extend(self.peers.dropped(link.at, link.from));
                 }
                 let ask = |(node, from)| (node, Ask::Drop { fault: fault.clone(), from });
                 from.into_iter().map(ask).collect()
+            }
+            Act::CutClients { nodes } => {
+                let ask = |node: &usize| {
+                    let listens = self.system.address(*node);
+                    let from = source_towards(listens).into_iter().collect();
+                    let ports = vec![listens.port()];
+                    (*node, Ask::DropClients { fault: fault.clone(), from, ports })
+                };
+                nodes.iter().map(ask).collect()
             }
             // No agent is asked, or otherwise: see the modules of `command`, `lives`, `load`,
             // `clocks`, `shaping` and `disk`.
@@ -48,4 +57,13 @@ impl HostPort {
             | Act::Shape { .. } => Vec::new(),
         }
     }
+}
+
+/// The address of this machine that clients here are seen by at a node.
+fn source_towards(listens: SocketAddr) -> Option<IpAddr> {
+    let any = if listens.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    // Nothing is sent: the kernel only looks up the way.
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(listens).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
 }

@@ -1,12 +1,15 @@
 //! Probes of what an act did, and of its undoing.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use agent::proto::{Answer, Ask, ProcessState};
 use history::Evidence;
 use nemesis::Act;
 
 use super::HostPort;
+use super::peers::is_answer;
 
 /// How long a probe waits for an answer that should not come, ms.
 const PROBE_MS: u64 = 150;
@@ -18,34 +21,50 @@ impl HostPort {
         for link in links {
             by_node.entry(link.at).or_default().push(link.from);
         }
+        let targets = |node: usize, to: usize| self.peers.probed(node, to, self.system.address(to));
         let asks = by_node.iter().map(|(node, to)| {
-            let targets = to.iter().map(|to| self.system.address(*to)).collect();
+            let targets = to.iter().flat_map(|to| targets(*node, *to)).collect();
             (*node, Ask::Reach { targets, timeout_ms: PROBE_MS })
         });
         let answers = self.ask_all(asks.collect());
         let mut evidence = Vec::new();
         for (node, answer) in answers {
-            let to = &by_node[&node];
-            let outcomes = match answer {
-                Ok(Answer::Reached { outcomes }) => outcomes,
-                Ok(other) => vec![format!("unexpected answer {other:?}"); to.len()],
-                Err(error) => vec![error; to.len()],
+            let mut outcomes = match answer {
+                Ok(Answer::Reached { outcomes }) => Ok(outcomes.into_iter()),
+                Ok(other) => Err(format!("unexpected answer {other:?}")),
+                Err(error) => Err(error),
             };
-            for (to, outcome) in to.iter().zip(outcomes) {
-                let reached = matches!(outcome.as_str(), "connected" | "refused");
-                let holds = match expected {
-                    "reachable" => reached,
-                    _ => outcome == "timeout",
+            for to in &by_node[&node] {
+                let tried = targets(node, *to);
+                let outcomes: Vec<String> = match &mut outcomes {
+                    Ok(outcomes) => outcomes.by_ref().take(tried.len()).collect(),
+                    Err(error) => vec![error.clone(); tried.len()],
                 };
-                evidence.push(Evidence {
-                    probe: format!("{} -> {}", self.name(node), self.name(*to)),
-                    expected: expected.to_owned(),
-                    observed: outcome,
-                    holds,
-                });
+                let probe = format!("{} -> {}", self.name(node), self.name(*to));
+                evidence.push(of_addresses(probe, expected, &tried, &outcomes));
             }
         }
         evidence
+    }
+
+    /// Tries to connect as clients do, from here.
+    pub(super) fn clients_reach(&self, nodes: &[usize], expected: &str) -> Vec<Evidence> {
+        let tried: Vec<_> = nodes.iter().map(|node| self.system.address(*node)).collect();
+        let outcomes = agent::probe::reach(&tried, Duration::from_millis(PROBE_MS));
+        let each = nodes.iter().zip(tried.iter().zip(outcomes));
+        let each = each.map(|(node, (address, outcome))| {
+            let probe = format!("clients -> {}", self.name(*node));
+            of_addresses(probe, expected, &[*address], &[outcome])
+        });
+        each.collect()
+    }
+
+    /// Whether the others still reach these nodes.
+    pub(super) fn peers_reach(&self, nodes: &[usize]) -> Vec<Evidence> {
+        let all = 0..self.system.nodes().agents.len();
+        let link = |at: usize| nodes.iter().map(move |from| nemesis::Link { at, from: *from });
+        let links: Vec<_> = all.flat_map(link).filter(|link| link.at != link.from).collect();
+        self.reachability(&links, "reachable")
     }
 
     pub(super) fn running(&self, nodes: &[usize]) -> Vec<Evidence> {
@@ -68,6 +87,32 @@ impl HostPort {
     }
 }
 
+/// Whether a node can be reached, by all its addresses or by none.
+fn of_addresses(
+    probe: String,
+    expected: &str,
+    tried: &[SocketAddr],
+    outcomes: &[String],
+) -> Evidence {
+    let as_expected = |outcome: &String| match expected {
+        "reachable" => is_answer(outcome),
+        _ => outcome == "timeout",
+    };
+    let holds = tried.len() == outcomes.len() && outcomes.iter().all(as_expected);
+    let observed = match outcomes {
+        [one] => one.clone(),
+        [first, rest @ ..] if rest.iter().all(|other| other == first) => {
+            format!("{first}, by each of {} addresses", outcomes.len())
+        }
+        _ => {
+            let each = tried.iter().zip(outcomes);
+            let each = each.map(|(address, outcome)| format!("{} {outcome}", address.ip()));
+            each.collect::<Vec<_>>().join(", ")
+        }
+    };
+    Evidence { probe, expected: expected.to_owned(), observed, holds }
+}
+
 /// What the process table must show after an act.
 pub(super) fn of_process(probe: String, act: &Act, state: ProcessState) -> Evidence {
     let (expected, holds) = match act {
@@ -78,4 +123,25 @@ pub(super) fn of_process(probe: String, act: &Act, state: ProcessState) -> Evide
     };
     let observed = state.as_str().to_owned();
     Evidence { probe, expected: expected.to_owned(), observed, holds }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_open_address_is_enough_for_a_partition_to_be_none() {
+        let tried = ["10.0.0.1:1", "[fd00::1]:1"].map(|text| text.parse().unwrap());
+        let seen = |expected: &str, outcomes: [&str; 2]| {
+            of_addresses("a -> b".to_owned(), expected, &tried, &outcomes.map(str::to_owned))
+        };
+        let cut = seen("unreachable", ["timeout", "timeout"]);
+        assert!(cut.holds);
+        assert_eq!(cut.observed, "timeout, by each of 2 addresses");
+        let open = seen("unreachable", ["timeout", "refused"]);
+        assert!(!open.holds);
+        assert_eq!(open.observed, "10.0.0.1 timeout, fd00::1 refused");
+        assert!(seen("reachable", ["connected", "refused"]).holds);
+        assert!(!seen("reachable", ["connected", "timeout"]).holds);
+    }
 }

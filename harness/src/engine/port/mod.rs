@@ -3,7 +3,7 @@
 //! [`asks`] says an act to the agents, [`evidence`] probes what came of it, [`command`] asks the
 //! system itself, [`lives`] and [`clocks`] do both for acts that take their time, [`rolling`] for
 //! one that goes from node to node, [`shaping`] for links, whose measures [`measured`] holds
-//! against what was asked for.
+//! against what was asked for. [`peers`] are the addresses that all of them are about.
 
 mod asks;
 mod by_hand;
@@ -14,6 +14,7 @@ mod evidence;
 mod lives;
 mod load;
 mod measured;
+pub mod peers;
 pub(crate) mod rolling;
 mod shaping;
 
@@ -44,6 +45,8 @@ pub struct HostPort {
     pub system: Arc<dyn System>,
     /// What servers' clocks are held against.
     pub clocks: Arc<ClockWatch>,
+    /// By what each node is spoken to.
+    pub peers: Arc<peers::Peers>,
     /// How links were before they were shaped.
     pub baselines: shaping::Baselines,
     /// Which process each fault has stopped on each node.
@@ -100,6 +103,10 @@ impl HostPort {
         if let Act::Drop { links } = act {
             evidence = self.reachability(&free(links, held), "unreachable");
         }
+        if let Act::CutClients { nodes } = act {
+            evidence = self.clients_reach(nodes, "unreachable");
+            evidence.extend(self.peers_reach(nodes));
+        }
         let error = (!errors.is_empty()).then(|| errors.join("; "));
         let result = match error {
             Some(_) => FaultResult::Indeterminate,
@@ -145,6 +152,7 @@ impl HostPort {
         let errors: Vec<String> = answers.into_iter().filter_map(|(_, a)| a.err()).collect();
         let evidence = match act {
             Act::Drop { links } => self.reachability(&free(links, held), "reachable"),
+            Act::CutClients { nodes } => self.clients_reach(nodes, "reachable"),
             _ => self.running(&act.nodes()),
         };
         let mechanism = "agent".to_owned();

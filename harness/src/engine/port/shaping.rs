@@ -101,21 +101,21 @@ impl HostPort {
 
     /// Packets are shaped where they arrive, and doubled where they leave.
     fn shape_asks(&self, id: &str, links: &[Link], shape: Shape, seed: u64) -> Vec<(usize, Ask)> {
-        let mut by_node: BTreeMap<usize, Vec<IpAddr>> = BTreeMap::new();
+        let mut by_node: BTreeMap<usize, Vec<Vec<IpAddr>>> = BTreeMap::new();
         for link in links {
             let (node, peer) = match shape {
                 Shape::Duplicate(_) => (link.from, link.at),
                 _ => (link.at, link.from),
             };
-            by_node.entry(node).or_default().push(self.system.address(peer).ip());
+            by_node.entry(node).or_default().push(self.peers.dropped(node, peer));
         }
-        let ask = |(node, peers): (usize, Vec<IpAddr>)| {
+        let ask = |(node, peers): (usize, Vec<Vec<IpAddr>>)| {
             let fault = id.to_owned();
             let ask = match shape {
-                Shape::Duplicate(share) => Ask::Duplicate { fault, to: peers, share },
+                Shape::Duplicate(share) => Ask::Duplicate { fault, to: peers.concat(), share },
                 _ => {
                     let shape = for_agent(shape);
-                    let peer = |ip| PeerShape { from: vec![ip], shape };
+                    let peer = |from| PeerShape { from, shape };
                     let peers = peers.into_iter().map(peer).collect();
                     // Of the same seed, but each node with chances of its own.
                     let seed = seed.wrapping_add(node as u64);
