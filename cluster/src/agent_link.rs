@@ -42,11 +42,13 @@ pub struct Terms {
     pub lease: Duration,
     /// When it undoes everything and ends whatever the harness says.
     pub limit: Option<Duration>,
+    /// Whether the host's service manager heals too, should worker and guardian both die.
+    pub timer: bool,
 }
 
 impl Default for Terms {
     fn default() -> Terms {
-        Terms { lease: LEASE, limit: None }
+        Terms { lease: LEASE, limit: None, timer: false }
     }
 }
 
@@ -61,7 +63,7 @@ pub fn owner() -> String {
 /// A running agent. Dropped, it ends, and undoes whatever is in force.
 pub struct AgentLink {
     host: String,
-    note: Option<String>,
+    notes: Vec<String>,
     stream: Arc<StreamInput>,
     shared: Waiters,
     stop_renewing: Sender<()>,
@@ -86,14 +88,17 @@ impl AgentLink {
         // Less than a millisecond would be no limit at all.
         let limit_ms = terms.limit.map_or(0, |limit| limit.as_millis().max(1));
         let owner = shell_quote(&owner());
-        let line = format!("exec {quoted} serve {folder} {lease_ms} {limit_ms} {owner}");
+        let timer = if terms.timer { " timer" } else { "" };
+        let line = format!("exec {quoted} serve {folder} {lease_ms} {limit_ms} {owner}{timer}");
         let (stream, output) = host.stream(&line)?;
         let name = host.name().to_owned();
         let mut link = AgentLink::over(name, stream, output, terms.lease);
         link.log = host.log().cloned();
         let host = link.host.clone();
         match link.ask(Ask::Hello, HELLO)? {
-            Ok(Answer::Welcome { note }) => link.note = note,
+            Ok(Answer::Welcome { note, timer }) => {
+                link.notes = note.into_iter().chain(timer).collect();
+            }
             Ok(other) => {
                 let why = format!("the agent answered {other:?} to its first question");
                 return Err(HostError::Local { host, why });
@@ -135,9 +140,9 @@ impl AgentLink {
             .map_err(|error| fail(format!("what it can do was not understood: {error}")))
     }
 
-    /// What the host's lock had to say: that a dead agent had it.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// What was worth saying: that a dead agent had the host's lock; which timer watches, or none.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Where the agent's program is on every host; it outlives the agent itself.
@@ -164,7 +169,7 @@ impl AgentLink {
         };
         AgentLink {
             host,
-            note: None,
+            notes: Vec::new(),
             stream,
             shared,
             stop_renewing,

@@ -30,6 +30,9 @@ pub struct HostAddress {
     /// The host in between, as `ssh -J` takes it.
     #[serde(default)]
     pub jump: Option<String>,
+    /// The region that it is in.
+    #[serde(default)]
+    pub region: Option<String>,
     /// The file that its host key is checked against.
     pub known_hosts: PathBuf,
     /// Where the system under test listens: the network that faults act on.

@@ -313,7 +313,7 @@ fn a_worker_that_is_stuck_past_the_longest_duration_is_ended() {
 fn a_host_has_one_harness_until_it_lets_go() {
     let mut first = Agent::start(60_000);
     let hello = first.ask(Ask::Hello);
-    assert_eq!(hello, Ok(Answer::Welcome { note: None }));
+    assert_eq!(hello, Ok(Answer::Welcome { note: None, timer: None }));
     let serve = |run: &str| {
         Command::new(AGENT)
             .args(["serve", &first.path(run), "60000", "0", "bob@west pid 9"])
@@ -341,7 +341,7 @@ fn a_host_has_one_harness_until_it_lets_go() {
         kill(pid, Signal::SIGKILL).unwrap();
     }
     let mut third = serve("third");
-    let Ok(Answer::Welcome { note: Some(note) }) = hello(&mut third) else { panic!("no note") };
+    let Ok(Answer::Welcome { note: Some(note), .. }) = hello(&mut third) else { panic!("no note") };
     assert!(note.contains("ann@east pid 7") && note.contains("dead"), "{note}");
     drop(third.stdin.take());
     third.wait().unwrap();

@@ -75,6 +75,7 @@ impl Sshd {
             ssh_agent: false,
             sudo: false,
             jump: None,
+            region: None,
             data_address: "127.0.0.1".parse().unwrap(),
         }
     }

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use history::{Role, TelemetryEvent};
 
+use crate::regions::Regions;
+
 /// The latest sample of every node.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterView {
     names: Vec<String>,
+    regions: Regions,
     latest: BTreeMap<String, TelemetryEvent>,
     /// Nodes that said to hold no data: they only vote.
     voters: BTreeSet<String>,
@@ -19,6 +22,16 @@ impl ClusterView {
     /// Nothing known yet of these nodes.
     pub fn new(names: &[String]) -> ClusterView {
         ClusterView { names: names.to_vec(), ..ClusterView::default() }
+    }
+
+    /// With what region each is in.
+    pub fn with_regions(self, regions: Regions) -> ClusterView {
+        ClusterView { regions, ..self }
+    }
+
+    /// What region each is in.
+    pub fn regions(&self) -> &Regions {
+        &self.regions
     }
 
     /// The nodes' names, in order.

@@ -87,6 +87,10 @@ pub enum Fault {
     OneWay,
     /// Clients do not reach the node; its peers do.
     ClientsCut,
+    /// A region does not hear the others, nor is heard.
+    RegionCut,
+    /// All nodes of a region are killed or stopped at once.
+    RegionLost,
     /// Asked to end in good order; started again when healed.
     Stop,
     /// Asked to end in good order, and started again at once.
@@ -138,7 +142,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 38] = [
+pub const ALL: [Fault; 40] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -153,6 +157,8 @@ pub const ALL: [Fault; 38] = [
     Fault::MajoritiesRing,
     Fault::OneWay,
     Fault::ClientsCut,
+    Fault::RegionCut,
+    Fault::RegionLost,
     Fault::Stop,
     Fault::Restart,
     Fault::RollingRestart,
@@ -207,6 +213,15 @@ const DIRECTION: Parameter = Parameter {
     summary: "with in the target hears no other node, with out none hears it",
 };
 
+/// How the nodes of a region are lost.
+const HOW: Parameter = Parameter {
+    name: "how",
+    kind: Kind::Word(&["kill", "pause"]),
+    default: "kill",
+    bounds: None,
+    summary: "kill, and start them again when healed; or pause",
+};
+
 impl Fault {
     /// The fault called `name`.
     pub fn by_name(name: &str) -> Option<Fault> {
@@ -230,6 +245,8 @@ impl Fault {
             Fault::MajoritiesRing => "majorities-ring",
             Fault::OneWay => "one-way",
             Fault::ClientsCut => "clients-cut",
+            Fault::RegionCut => "region-cut",
+            Fault::RegionLost => "region-lost",
             Fault::Stop => "stop",
             Fault::Restart => "restart",
             Fault::RollingRestart => "rolling-restart",
@@ -274,6 +291,8 @@ impl Fault {
             Fault::MajoritiesRing => "every node hears a majority, each another one; of 4 or more",
             Fault::OneWay => "drop packets between the target and all others one way only",
             Fault::ClientsCut => "clients do not reach the node; its peers do",
+            Fault::RegionCut => "a region and all others do not hear each other",
+            Fault::RegionLost => "kill, or stop, all nodes of a region at once",
             Fault::Stop => "end the process in good order, start it again when healed",
             Fault::Restart => "end the process in good order and start it again at once",
             Fault::RollingRestart => "restart one node after another, each when the last is back",
@@ -307,6 +326,7 @@ impl Fault {
             Fault::Kill
             | Fault::Pause
             | Fault::Slow
+            | Fault::RegionLost
             | Fault::Stop
             | Fault::Restart
             | Fault::RollingRestart
@@ -321,6 +341,7 @@ impl Fault {
             | Fault::MajoritiesRing
             | Fault::OneWay
             | Fault::ClientsCut
+            | Fault::RegionCut
             | Fault::Delay
             | Fault::Loss
             | Fault::Reorder
@@ -360,6 +381,7 @@ impl Fault {
             | Fault::DiskFull
             | Fault::DiskError => "leader",
             Fault::RollingRestart | Fault::Nothing => "all",
+            Fault::RegionCut | Fault::RegionLost => "a-region",
             Fault::Slow
             | Fault::Cut
             | Fault::Load
@@ -414,6 +436,7 @@ impl Fault {
             Fault::Slow => &[STOPPED],
             Fault::Halves => &[SIDE],
             Fault::OneWay => &[DIRECTION],
+            Fault::RegionLost => &[HOW],
             Fault::Stop | Fault::Restart => &[life::GRACE],
             Fault::RollingRestart => &[life::GRACE, life::REJOIN, life::GAP],
             Fault::CrashLoop => &[life::PERIOD],
@@ -437,6 +460,11 @@ impl Fault {
             Fault::Load => &[life::CORES],
             _ => &[],
         }
+    }
+
+    /// Whether it is about regions: whoever is named stands for all nodes of its region.
+    pub fn is_of_regions(self) -> bool {
+        matches!(self, Fault::RegionCut | Fault::RegionLost)
     }
 
     /// The fewest nodes with which it is what its name says.

@@ -73,7 +73,7 @@ impl PlannedFault {
         view: &ClusterView,
         rng: &mut ChaCha8Rng,
     ) -> Result<Resolved, Unresolved> {
-        let nodes = self.select(view, rng)?;
+        let nodes = self.hit(view, rng)?;
         let names = |nodes: &[usize]| nodes.iter().map(|n| view.names()[*n].clone()).collect();
         let rest: Vec<usize> = (0..view.names().len()).filter(|n| !nodes.contains(n)).collect();
         let act = match self.fault {
@@ -92,13 +92,11 @@ impl PlannedFault {
             }
             Fault::Cut => self.cut(&nodes, view)?,
             Fault::ClientsCut => Act::CutClients { nodes: nodes.clone() },
+            Fault::RegionCut => Act::drop_between(&nodes, &rest),
+            Fault::RegionLost => self.lost(nodes.clone()),
             Fault::Remove => Act::Remove { nodes: nodes.clone() },
             Fault::Replace => Act::Replace { nodes: nodes.clone() },
-            Fault::StepDown => {
-                let seconds = self.duration.div_ceil(1_000_000_000) + STEP_DOWN_EXTRA_S;
-                let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-                Act::StepDown { nodes: nodes.clone(), seconds }
-            }
+            Fault::StepDown => self.step_down(nodes.clone()),
             Fault::Bridge => {
                 let (one, other) = topology::split(rest.clone(), rng);
                 // All but the bridge lose links.
@@ -116,8 +114,9 @@ impl PlannedFault {
                 let nodes = life::leaders_last(nodes, view);
                 return Ok(Resolved { targets: names(&nodes), act: self.life(&nodes) });
             }
-            Fault::Stop | Fault::Restart | Fault::CrashLoop => self.life(&nodes),
-            Fault::KillInStart => self.life(&nodes),
+            Fault::Stop | Fault::Restart | Fault::CrashLoop | Fault::KillInStart => {
+                self.life(&nodes)
+            }
             Fault::ClockBump | Fault::ClockStrobe | Fault::ClockDrift | Fault::ClockJumpBack => {
                 self.clock(&nodes)?
             }
@@ -138,6 +137,28 @@ impl PlannedFault {
             | Fault::SlowSync) => DiskAct::on(&nodes, fault, &self.parameters, rng.random()),
         };
         Ok(Resolved { targets: names(&nodes), act })
+    }
+
+    /// Whom the selector means, and of a fault of regions all around them.
+    fn hit(&self, view: &ClusterView, rng: &mut ChaCha8Rng) -> Result<Vec<usize>, Unresolved> {
+        let mut nodes = self.select(view, rng)?;
+        if self.fault.is_of_regions() {
+            nodes = view.regions().around(&nodes);
+        }
+        if nodes.is_empty() { Err(self.unresolved()) } else { Ok(nodes) }
+    }
+
+    fn lost(&self, nodes: Vec<usize>) -> Act {
+        match self.parameters.text("how") {
+            "pause" => Act::Pause { nodes },
+            _ => Act::Kill { nodes },
+        }
+    }
+
+    fn step_down(&self, nodes: Vec<usize>) -> Act {
+        let seconds = self.duration.div_ceil(1_000_000_000) + STEP_DOWN_EXTRA_S;
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        Act::StepDown { nodes, seconds }
     }
 
     fn slow(&self, nodes: Vec<usize>) -> Act {
@@ -200,6 +221,12 @@ impl PlannedFault {
                 all
             }
             Selector::All => (0..count).collect(),
+            Selector::Region(name) => view.regions().of(name).to_vec(),
+            Selector::ARegion => {
+                let names = view.regions().names();
+                let drawn = (!names.is_empty()).then(|| names[rng.random_range(0..names.len())]);
+                drawn.map_or_else(Vec::new, |name| view.regions().of(name).to_vec())
+            }
             Selector::Node(name) => number(view, name).into_iter().collect(),
         };
         if nodes.is_empty() { Err(self.unresolved()) } else { Ok(nodes) }
@@ -339,6 +366,32 @@ mod tests {
         assert!(resolved.targets.contains(&"n2".to_owned()));
         let Act::Drop { links } = resolved.act else { panic!("halves drop packets") };
         assert_eq!(links.len(), 2 * 2 * 3);
+    }
+
+    #[test]
+    fn a_region_is_cut_or_lost_as_a_whole() {
+        let regions = [("eu".to_owned(), vec![0, 1]), ("us".to_owned(), vec![2, 3])];
+        let view = view(&[("n2", 3)]).with_regions(crate::Regions::new(regions.into()));
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut of = |fault, selector, how: Option<&str>| {
+            let mut planned = planned(fault, selector);
+            let how = how.map(|how| ("how".to_owned(), how.to_owned()));
+            planned.parameters = Parameters::of(fault, &how.into_iter().collect()).unwrap();
+            planned.resolve(&view, &mut rng)
+        };
+        let us = Selector::Region("us".into());
+        let cut = of(Fault::RegionCut, us.clone(), None).unwrap();
+        assert_eq!(cut.targets, ["n3", "n4"]);
+        assert_eq!(cut.act, Act::drop_between(&[2, 3], &[0, 1, 4]));
+        // The leader's region; nodes of a region for a fault of any kind.
+        let lost = of(Fault::RegionLost, Selector::Leader, Some("pause")).unwrap();
+        assert_eq!(lost.act, Act::Pause { nodes: vec![0, 1] });
+        let lost = of(Fault::RegionLost, us.clone(), None).unwrap();
+        assert_eq!(lost.act, Act::Kill { nodes: vec![2, 3] });
+        assert_eq!(of(Fault::Isolate, us, None).unwrap().targets, ["n3", "n4"]);
+        let drawn = of(Fault::RegionCut, Selector::ARegion, None).unwrap();
+        assert_eq!(drawn.targets.len(), 2);
+        assert!(of(Fault::RegionCut, Selector::Node("n5".into()), None).is_err(), "in none");
     }
 
     #[test]

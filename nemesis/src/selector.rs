@@ -21,19 +21,25 @@ pub enum Selector {
     Minority,
     /// Every node.
     All,
+    /// The nodes of one region, drawn.
+    ARegion,
+    /// The nodes of this region.
+    Region(String),
     /// This node.
     Node(String),
 }
 
 /// Names of the selectors that are not a node's name.
-pub const NAMES: [&str; 7] =
-    ["leader", "deposed", "all-leaders", "a-follower", "one", "minority", "all"];
+pub const NAMES: [&str; 8] =
+    ["leader", "deposed", "all-leaders", "a-follower", "one", "minority", "all", "a-region"];
+/// What the name of a region follows.
+pub const REGION: &str = "region:";
 
 /// A selector that is neither a role nor a node.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "unknown selector \"{name}\": expected one of leader, deposed, all-leaders, a-follower, \
-         one, minority, all, or a node such as n1"
+         one, minority, all, a-region, region:NAME, or a node such as n1"
 )]
 pub struct UnknownSelector {
     /// What was given.
@@ -41,7 +47,8 @@ pub struct UnknownSelector {
 }
 
 impl Selector {
-    /// Reads a role's name or the name of one of `nodes`.
+    /// Reads a role's name, the name of one of `nodes`, or `region:NAME`; whether there is such a
+    /// region is for others to say.
     pub fn parse(name: &str, nodes: &[String]) -> Result<Selector, UnknownSelector> {
         Ok(match name {
             "leader" => Selector::Leader,
@@ -51,11 +58,20 @@ impl Selector {
             "one" => Selector::One,
             "minority" => Selector::Minority,
             "all" => Selector::All,
+            "a-region" => Selector::ARegion,
+            region if region.starts_with(REGION) => {
+                Selector::Region(region[REGION.len()..].to_owned())
+            }
             node if nodes.iter().any(|known| known == node) => Selector::Node(node.to_owned()),
             _ => {
                 return Err(UnknownSelector { name: name.to_owned() });
             }
         })
+    }
+
+    /// Whether it speaks of regions.
+    pub fn is_of_regions(&self) -> bool {
+        matches!(self, Selector::ARegion | Selector::Region(_))
     }
 
     /// Whether a leader is what it is after.
@@ -74,6 +90,8 @@ impl fmt::Display for Selector {
             Selector::One => "one",
             Selector::Minority => "minority",
             Selector::All => "all",
+            Selector::ARegion => "a-region",
+            Selector::Region(name) => return write!(f, "{REGION}{name}"),
             Selector::Node(name) => name,
         })
     }

@@ -21,6 +21,7 @@ use nix::unistd::getppid;
 
 use crate::clock::boottime_ms;
 use crate::journal::Journal;
+use crate::timer;
 
 /// How long an agent holds faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Terms {
     pub lease_ms: u64,
     /// In all, ms; 0 is no limit.
     pub limit_ms: u64,
+    /// Whether the host's service manager watches too.
+    pub timer: bool,
 }
 
 impl Terms {
@@ -76,7 +79,10 @@ pub fn watch(dir: &Path, renewals: OwnedFd, alive: OwnedFd, terms: Terms) {
             Ok(_) => renewed = boottime_ms(),
         }
     }
-    undo(dir);
+    // The timer goes on where something is left.
+    if undo(dir) {
+        timer::stop(dir);
+    }
     drop(alive);
 }
 
@@ -86,16 +92,20 @@ pub fn stand_by(dir: &Path, both: OwnedFd) {
     // Nobody writes to it. An error is as good as its end: undoing too early is better than never.
     let mut bytes = [0; 1];
     while matches!(pipe.read(&mut bytes), Err(error) if error.kind() == ErrorKind::Interrupted) {}
-    undo(dir);
+    if undo(dir) {
+        timer::stop(dir);
+    }
 }
 
-fn undo(dir: &Path) {
+/// Whether all was undone.
+fn undo(dir: &Path) -> bool {
     // Bounded tries: what cannot be undone now may work a moment later.
     for _ in 0..20 {
         match Journal::open(dir).map_err(|error| error.to_string()).and_then(|mut j| j.undo(None)) {
-            Ok(_) => return,
+            Ok(_) => return true,
             Err(error) => eprintln!("splitbrain-agent guardian: {error}"),
         }
         std::thread::sleep(std::time::Duration::from_millis(250));
     }
+    false
 }

@@ -92,6 +92,24 @@ impl HostLock {
     }
 }
 
+/// Whether no agent is at work on a run's folder; if so, with the lock where nobody else has it.
+pub fn abandoned(dir: &Path) -> Option<Option<HostLock>> {
+    let path = dir.parent().unwrap_or(dir).join(FILE);
+    let Ok(mut file) = OpenOptions::new().read(true).write(true).open(path) else {
+        return Some(None);
+    };
+    match file.try_lock() {
+        Ok(()) => Some(Some(HostLock { file })),
+        Err(TryLockError::WouldBlock) => {
+            // The one who has it may be of another run.
+            let run = dir.file_name().map(|name| name.to_string_lossy().into_owned());
+            let others = read(&mut file).is_some_and(|holder| Some(&holder.run) != run.as_ref());
+            others.then_some(None)
+        }
+        Err(TryLockError::Error(_)) => None,
+    }
+}
+
 /// Who has the host's lock, if somebody does.
 pub fn holder(base: &Path) -> Option<Holder> {
     let mut file = File::open(base.join(FILE)).ok()?;

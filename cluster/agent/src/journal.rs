@@ -37,6 +37,11 @@ impl Journal {
         Ok(Journal { path, file })
     }
 
+    /// Where it is, and what belongs to the run beside it.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
+    }
+
     /// Writes down how to undo what is about to be done.
     pub fn before(&mut self, fault: &str, undo: &Undo) -> io::Result<()> {
         self.write(&Line::Do { fault: fault.to_owned(), undo: undo.clone() })

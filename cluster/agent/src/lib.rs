@@ -2,15 +2,16 @@
 //!
 //! What lives here: its protocol ([`proto`], [`frame`]), what it can do to a host ([`process`],
 //! [`life`], [`burn`], [`external`], [`packet_filter`], [`shape`], [`fake_clock`], [`disk`],
-//! [`probe`], [`ping`], [`addresses`]), what that needs ([`means`]), and what makes sure that it is
-//! undone ([`journal`], [`undo`], [`guardian`],
-//! [`worker`], [`host_lock`]). What must not: anything of a particular system under test, any
-//! choice of whom to hit.
+//! [`probe`], [`ping`], [`addresses`], [`capture`]), what that needs ([`means`]), and what makes
+//! sure that it is undone ([`journal`], [`undo`], [`guardian`], [`worker`], [`timer`],
+//! [`host_lock`]). What must not: anything of a particular system under test, any choice of whom to
+//! hit.
 //!
 //! Read next: [`proto`], [`worker`], [`guardian`].
 
 pub mod addresses;
 pub mod burn;
+pub mod capture;
 pub mod clock;
 pub mod disk;
 pub mod external;
@@ -31,5 +32,6 @@ pub mod process;
 pub mod proto;
 pub mod quote;
 pub mod shape;
+pub mod timer;
 pub mod undo;
 pub mod worker;

@@ -1,4 +1,5 @@
-//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER`, `heal DIR`, `means`, and `spawn`, `keep` and
+//! `splitbrain-agent`: `serve DIR LEASE_MS LIMIT_MS OWNER [timer]`, `heal DIR`,
+//! `heal-abandoned DIR`, `means`, and `spawn`, `keep` and
 //! `shape` and `disk` for its own use.
 
 use std::ffi::CStr;
@@ -10,6 +11,7 @@ use nix::fcntl::OFlag;
 use nix::sys::prctl::set_name;
 use nix::unistd::{ForkResult, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 use splitbrain_agent::burn;
+use splitbrain_agent::capture;
 use splitbrain_agent::disk;
 use splitbrain_agent::guardian::{self, Terms};
 use splitbrain_agent::hold;
@@ -19,20 +21,30 @@ use splitbrain_agent::keep;
 use splitbrain_agent::means;
 use splitbrain_agent::process;
 use splitbrain_agent::shape::shaper;
+use splitbrain_agent::timer;
 use splitbrain_agent::worker::{self, Worker};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["serve", dir, lease, limit, owner] => match (lease.parse(), limit.parse()) {
-            (Ok(lease_ms), Ok(limit_ms)) => serve(Path::new(dir), lease_ms, limit_ms, owner),
-            _ => Err(format!("\"{lease}\" or \"{limit}\" is not a time in ms")),
-        },
+        ["serve", dir, lease, limit, owner] | ["serve", dir, lease, limit, owner, "timer"] => {
+            match (lease.parse(), limit.parse()) {
+                (Ok(lease_ms), Ok(limit_ms)) => {
+                    let terms = Terms { lease_ms, limit_ms, timer: words.len() == 6 };
+                    serve(Path::new(dir), terms, owner)
+                }
+                _ => Err(format!("\"{lease}\" or \"{limit}\" is not a time in ms")),
+            }
+        }
         ["heal", dir] => heal(Path::new(dir)),
+        ["heal-abandoned", dir] => timer::heal_abandoned(Path::new(dir)).map(|undone| {
+            undone.iter().for_each(|line| println!("{line}"));
+        }),
         ["means"] => print_means(),
         ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
         ["shape"] => shaper::run(),
+        ["capture", folder, interface, bound] => capture::run(folder, interface, bound),
         ["disk", folder, socket] => disk::run(folder, socket),
         ["burn"] => burn::burn(),
         ["keep", program, ..] => keep::keep(program, &arguments[2..]),
@@ -48,14 +60,15 @@ fn main() -> ExitCode {
 }
 
 /// `limit_ms` is when all is undone and the agent ends, whatever the harness says; 0 is never.
-fn serve(dir: &Path, lease_ms: u64, limit_ms: u64, owner: &str) -> Result<(), String> {
+fn serve(dir: &Path, terms: Terms, owner: &str) -> Result<(), String> {
     // Before the fork, so that worker and guardian share it.
     let run = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (lock, note) = match HostLock::take(dir, &run, owner) {
         Ok(taken) => taken,
         Err(why) => return worker::refuse(&why),
     };
-    let terms = Terms { lease_ms, limit_ms };
+    // Before anything is done that it would have to undo.
+    let timer = terms.timer.then(|| timer::start(dir, terms.lease_ms));
     let text = |error: nix::Error| error.to_string();
     // Closed on exec: a process started by the worker must not keep its end of a pipe open, or the
     // worker's death would go unseen.
@@ -84,7 +97,7 @@ fn serve(dir: &Path, lease_ms: u64, limit_ms: u64, owner: &str) -> Result<(), St
         ForkResult::Parent { .. } => {
             drop((renewals_read, alive_write));
             hold::by(&[&renewals_write, &both_write]);
-            let mut worker = Worker::new(dir, renewals_write, terms, (lock, note))
+            let mut worker = Worker::new(dir, renewals_write, terms, (lock, note, timer))
                 .map_err(|error| error.to_string())?;
             worker.serve(&alive_read)
         }

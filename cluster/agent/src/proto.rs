@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::addresses::Interface;
+use crate::capture::Captured;
 use crate::disk::asks::DiskAsk;
 use crate::life::{Plan, Story};
 use crate::means::{Lack, Means};
@@ -213,6 +214,15 @@ pub enum Ask {
         /// Parts of a million.
         share: u32,
     },
+    /// Captures the packets of an interface into files that take so many bytes at most.
+    Capture {
+        /// An address of the interface.
+        address: IpAddr,
+        /// Bytes.
+        bound: u64,
+    },
+    /// Ends that; the files stay until `pcap` is healed.
+    EndCapture,
     /// How a fault's shaper is, and what it has done.
     Shaped {
         /// The fault's id.
@@ -305,6 +315,9 @@ pub enum Answer {
     Welcome {
         /// A dead agent's lock was taken over, in words.
         note: Option<String>,
+        /// The timer outside of the agent, or why there is none, in words.
+        #[serde(default)]
+        timer: Option<String>,
     },
     /// By what the host can be spoken to.
     Addresses {
@@ -346,6 +359,13 @@ pub enum Answer {
     Shaping {
         /// `NFQUEUE` or `TEE`.
         mechanism: String,
+    },
+    /// Packets were captured.
+    Captured {
+        /// How many.
+        captured: Captured,
+        /// Where they are.
+        files: Vec<String>,
     },
     /// A fault's shaper.
     Shaped {

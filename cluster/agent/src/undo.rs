@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::capture;
 use crate::disk;
 use crate::fake_clock;
 use crate::life::Graceful;
@@ -80,6 +81,15 @@ pub enum Undo {
         /// The boot they belonged to.
         boot: String,
     },
+    /// End a capture of packets and take its files away.
+    Capture {
+        /// The process.
+        process: ProcessId,
+        /// The boot it belonged to.
+        boot: String,
+        /// Where its files are.
+        folder: String,
+    },
     /// Nothing to be done: a process that was killed and shall stay dead.
     Nothing,
 }
@@ -128,6 +138,9 @@ impl Undo {
                 })?;
                 Ok(format!("ended {} busy processes", left.len()))
             }
+            Undo::Capture { process, boot, folder } => {
+                capture::keeper::undo(process, *boot == process::boot_id(), folder)
+            }
             Undo::Nothing => Ok("nothing to undo".to_owned()),
         }
     }
@@ -148,6 +161,9 @@ impl Undo {
             Undo::End { processes, .. } => {
                 let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
                 format!("kill -KILL {}", pids.join(" "))
+            }
+            Undo::Capture { process, folder, .. } => {
+                format!("kill -9 {}; rm -f {folder}/packets*.pcap", process.pid)
             }
             Undo::Nothing => "nothing".to_owned(),
         }

@@ -18,6 +18,8 @@ use nix::sys::signal::Signal;
 
 use crate::addresses;
 use crate::burn::{self, Burners};
+use crate::capture;
+use crate::capture::keeper::Captures;
 use crate::clock::boottime_ms;
 use crate::disk;
 use crate::fake_clock::FakeClock;
@@ -34,6 +36,7 @@ use crate::process;
 use crate::proto::{Answer, Ask, ClockChange, ProcessId, ProcessState, Request, Response, Start};
 use crate::shape::keeper::Shapers;
 use crate::shape::rules;
+use crate::timer;
 use crate::undo::Undo;
 
 /// Length of one turn of a slowed process, ms.
@@ -50,10 +53,12 @@ pub struct Worker {
     renewed: u64,
     lock: Option<HostLock>,
     note: Option<String>,
+    timer: Option<String>,
     slowed: Vec<Slowed>,
     lives: Lives,
     clock: FakeClock,
     shapers: Shapers,
+    captures: Captures,
     burners: Burners,
 }
 
@@ -71,7 +76,7 @@ impl Worker {
         dir: &Path,
         renewals: OwnedFd,
         terms: Terms,
-        (lock, note): (HostLock, Option<String>),
+        (lock, note, timer): (HostLock, Option<String>, Option<String>),
     ) -> io::Result<Worker> {
         let journal = Journal::open(dir)?;
         let renewed = boottime_ms();
@@ -87,10 +92,12 @@ impl Worker {
             renewed,
             lock,
             note,
+            timer,
             slowed,
             lives,
             clock,
             shapers,
+            captures: Captures::default(),
             burners: Burners::default(),
         })
     }
@@ -134,6 +141,7 @@ impl Worker {
             }
         };
         self.undo(None)?;
+        self.stop_timer();
         if let Some(lock) = &mut self.lock {
             lock.clear()?;
         }
@@ -164,12 +172,11 @@ impl Worker {
     fn answer(&mut self, ask: Ask) -> Result<Answer, String> {
         match ask {
             Ask::Renew => Ok(Answer::Done),
-            Ask::Hello => Ok(Answer::Welcome { note: self.note.clone() }),
-            Ask::Means { needed } => Ok(Answer::Means { lacking: means::lacking(&needed) }),
-            Ask::Addresses => {
-                let control = packet_filter::own_address();
-                addresses::interfaces().map(|interfaces| Answer::Addresses { interfaces, control })
+            Ask::Hello => {
+                Ok(Answer::Welcome { note: self.note.clone(), timer: self.timer.clone() })
             }
+            Ask::Means { needed } => Ok(Answer::Means { lacking: means::lacking(&needed) }),
+            Ask::Addresses => own_addresses(),
             Ask::Release => self.release(),
             Ask::Start { start, settle_ms } => {
                 let process = process::start(&self.clock.dress(start), settle_ms)?;
@@ -204,10 +211,7 @@ impl Worker {
                 self.lives.story(&fault).map(|story| Answer::Life { story: Box::new(story) })
             }
             Ask::Drop { fault, from } => self.drop_packets(&fault, &from, &[]),
-            Ask::DropClients { ports, .. } if ports.is_empty() => {
-                Err("no port of the system was named".to_owned())
-            }
-            Ask::DropClients { fault, from, ports } => self.drop_packets(&fault, &from, &ports),
+            Ask::DropClients { fault, from, ports } => self.drop_clients(&fault, &from, &ports),
             Ask::FakeClock { file } => self.clock.prepare(file).map(|()| Answer::Done),
             Ask::SetClock { fault, pidfile, change } => self.set_clock(&fault, &pidfile, &change),
             Ask::Shape { fault, peers, seed } => {
@@ -218,6 +222,10 @@ impl Worker {
                 disk::asks::answer(&mut self.journal, about)
             }
             Ask::Duplicate { fault, to, share } => self.duplicate(&fault, &to, share),
+            Ask::Capture { address, bound } => {
+                self.captures.begin(&mut self.journal, address, bound)
+            }
+            Ask::EndCapture => self.captures.end(self.journal.folder()),
             Ask::Shaped { fault } => Ok(self.shapers.status(&fault)),
             // Answered by threads of their own: see `answer_all`.
             Ask::Ping { .. } | Ask::HttpGet { .. } | Ask::Reach { .. } => measure(ask),
@@ -247,11 +255,22 @@ impl Worker {
         let undone = self.journal.undo(fault);
         self.shapers.forget(fault);
         self.burners.forget(fault);
+        if fault.is_none_or(|fault| fault == capture::keeper::ID) {
+            self.captures.forget();
+        }
         undone
+    }
+
+    /// Nothing is left for it.
+    fn stop_timer(&mut self) {
+        if self.timer.take().is_some() {
+            timer::stop(self.journal.folder());
+        }
     }
 
     fn release(&mut self) -> Result<Answer, String> {
         self.undo(None)?;
+        self.stop_timer();
         match &mut self.lock {
             Some(lock) => lock.release().map(|()| Answer::Done),
             None => Ok(Answer::Done),
@@ -260,6 +279,19 @@ impl Worker {
 
     fn note(&mut self, fault: &str, undo: &Undo) -> Result<(), String> {
         self.journal.before(fault, undo).map_err(|error| format!("journal: {error}"))
+    }
+
+    fn drop_clients(
+        &mut self,
+        fault: &str,
+        from: &[IpAddr],
+        ports: &[u16],
+    ) -> Result<Answer, String> {
+        // No port would mean all of them.
+        if ports.is_empty() {
+            return Err("no port of the system was named".to_owned());
+        }
+        self.drop_packets(fault, from, ports)
     }
 
     fn drop_packets(
@@ -405,6 +437,11 @@ fn running(pidfile: &str) -> Result<ProcessId, String> {
             matches!(process::state(process), ProcessState::Running | ProcessState::Stopped)
         })
         .ok_or_else(|| format!("no process of {pidfile} runs"))
+}
+
+fn own_addresses() -> Result<Answer, String> {
+    let control = packet_filter::own_address();
+    addresses::interfaces().map(|interfaces| Answer::Addresses { interfaces, control })
 }
 
 fn state_of(pidfile: &str) -> Answer {

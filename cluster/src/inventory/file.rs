@@ -60,6 +60,7 @@ pub(super) struct HostEntry {
     pub r#become: Option<String>,
     pub proxy_jump: Option<String>,
     pub ssh_config: Option<String>,
+    pub region: Option<String>,
     pub uri: Option<String>,
     pub unit: Option<String>,
     pub start: Option<Vec<String>>,

@@ -169,6 +169,7 @@ fn host(entry: &file::HostEntry, folder: &Path) -> Result<HostAddress, (&'static
         data_address,
         sudo: entry.r#become.is_some(),
         jump: entry.proxy_jump.clone().or(known.jump),
+        region: entry.region.clone(),
     })
 }
 

@@ -36,7 +36,9 @@ pub fn executable() -> Option<&'static Path> {
 ///
 /// Returns only in processes that are not. Must be called before any thread is started.
 pub fn maybe_reenter() {
-    if let Ok(path) = std::env::current_exe() {
+    // Where `/proc` is another's already, what it was started as must do.
+    let started_as = || std::env::args_os().next().map(PathBuf::from).filter(|p| p.is_absolute());
+    if let Some(path) = std::env::current_exe().ok().or_else(started_as) {
         // The first call wins; a second finds the same.
         let _ = EXECUTABLE.set(path);
     }

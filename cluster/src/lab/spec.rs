@@ -89,6 +89,7 @@ impl LabInfo {
             ssh_agent: false,
             sudo: false,
             jump: None,
+            region: None,
             data_address: IpAddr::V4(data(number)),
         });
         LabInfo {

@@ -1,5 +1,6 @@
 //! Flags of `run`, and the test that they come to.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,7 +8,8 @@ use clap::Args;
 use super::RunsDir;
 use super::validate::{Sources, in_file, validate, validate_plans};
 use crate::config::{
-    LabSpec, SystemKind, TestFile, TestSpec, join_parameters, parse_fault, unknown_system,
+    LabSpec, RegionsSpec, SystemKind, TestFile, TestSpec, join_parameters, parse_fault,
+    unknown_system,
 };
 use crate::error::UserError;
 
@@ -87,6 +89,22 @@ pub struct RunFlags {
     /// leader-kill
     #[arg(long = "fault", visible_alias = "faults", value_name = "FAULT", value_delimiter = ',')]
     pub faults: Vec<String>,
+    /// Nodes of a region, several times: eu=n1+n2; on hosts the inventory may say it
+    #[arg(long = "region", value_name = "REGION=NODES")]
+    pub regions: Vec<String>,
+    /// Round trips all through the run, several times: profile (1 ms within a region, 10 to 50
+    /// near, 100 to 300 far), or eu/us=80ms
+    #[arg(long, value_name = "LATENCY")]
+    pub latency: Vec<String>,
+    /// Capture packets of every node, in files of at most this size a node [default: 16MiB]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "16MiB"
+    )]
+    pub pcap: Option<String>,
     /// On hosts: undo everything and end after this long, whatever happens: 10m
     #[arg(long, value_name = "DURATION")]
     pub max_duration: Option<String>,
@@ -196,6 +214,9 @@ impl RunFlags {
             op_timeout: self.op_timeout.clone(),
             duration: self.time_limit.clone(),
             recovery: self.recovery.clone(),
+            pcap: self.pcap.clone(),
+            regions: self.regions()?,
+            latency: (!self.latency.is_empty()).then(|| self.latency.clone()),
             faults: (!self.faults.is_empty()).then(|| join_parameters(&self.faults)),
             canary: self.canary.as_deref().map(crate::config::parse_canary).transpose()?,
             ..TestFile::default()
@@ -226,6 +247,12 @@ impl RunFlags {
         }
         file.store = Some(store);
         Ok(file)
+    }
+
+    fn regions(&self) -> Result<Option<BTreeMap<String, Vec<String>>>, UserError> {
+        let members: Result<BTreeMap<_, _>, _> =
+            self.regions.iter().map(|text| RegionsSpec::member(text)).collect();
+        Ok(Some(members?).filter(|members| !members.is_empty()))
     }
 
     /// The flags that every system has in a form of its own.

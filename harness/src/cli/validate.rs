@@ -4,7 +4,7 @@ use workloads::{policy, workload};
 
 use super::RunFlags;
 use crate::config::{FaultSpec, LabSpec, Lines, SystemKind, TestSpec, duration_text};
-use crate::engine::plan;
+use crate::engine::{captures, plan, regions};
 use crate::error::UserError;
 use crate::names::nearest;
 
@@ -169,6 +169,8 @@ fn check_policy(spec: &TestSpec, attached: bool) -> Result<(), UserError> {
 
 fn validate_faults(spec: &TestSpec) -> Result<(), UserError> {
     let names = crate::gate::names(spec)?;
+    regions::check(spec, &names)?;
+    captures::check(spec)?;
     for (place, fault) in spec.faults.iter().enumerate() {
         validate_fault(spec, fault, &names).map_err(|error| {
             let key = error.place.as_deref().filter(|key| FAULT_KEYS.contains(key));

@@ -7,6 +7,7 @@ use systems::postgres::PostgresSpec;
 
 use super::fault_text::{duration_text, fault_text};
 use super::spec::{FailoverSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind, TestSpec};
+use crate::engine::captures::size_text;
 
 fn store_flags(store: &StoreSpec, flag: &mut impl FnMut(&str, String)) {
     match store.replication {
@@ -52,6 +53,7 @@ fn settings<T: Serialize>(
 /// Every setting as a flag, so that the line says all there is to say.
 pub fn command(spec: &TestSpec) -> String {
     let mut words = vec!["splitbrain".to_owned(), "run".to_owned()];
+    let mut pcap = None;
     let mut flag = |name: &str, value: String| words.extend([format!("--{name}"), value]);
     flag("name", spec.name.clone());
     flag("seed", spec.seed.to_string());
@@ -92,9 +94,20 @@ pub fn command(spec: &TestSpec) -> String {
             flag("set", format!("package.{name}={value}"));
         }
     }
+    if let Some(bytes) = spec.pcap_bytes {
+        pcap = Some(format!("--pcap={}", size_text(bytes)));
+    }
+    for (region, nodes) in &spec.regions.members {
+        flag("region", format!("{region}={}", nodes.join("+")));
+    }
+    for trip in &spec.regions.latency {
+        flag("latency", trip.clone());
+    }
     for fault in &spec.faults {
         flag("fault", fault_text(fault));
     }
+    // Its value is optional, so it is one word.
+    words.extend(pcap);
     let quoted: Vec<String> = words.iter().map(|word| shell_quote(word)).collect();
     quoted.join(" ")
 }

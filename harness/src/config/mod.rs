@@ -6,6 +6,7 @@ mod fault_table;
 mod fault_text;
 mod lines;
 mod package;
+mod regions;
 pub mod spec;
 mod toml_file;
 
@@ -15,6 +16,7 @@ pub use fault_table::{fault_table, read_table};
 pub use fault_text::{duration_text, fault_text, join_parameters, parameters_of, parse_fault};
 pub use lines::Lines;
 pub use package::{PackageFile, PackageSpec};
+pub use regions::{RegionsSpec, RoundTrips};
 pub use spec::{
     CoverageSpec, FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind,
     TestSpec, WorkloadSpec,

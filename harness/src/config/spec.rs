@@ -11,6 +11,7 @@ use systems::postgres::PostgresSpec;
 
 use super::canary::CanarySpec;
 use super::package::PackageSpec;
+use super::regions::RegionsSpec;
 
 /// Where hosts come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +197,12 @@ pub struct TestSpec {
     pub coverage: CoverageSpec,
     /// What the client does wrong on purpose.
     pub canary: Option<CanarySpec>,
+    /// Packets are captured, in files of so many bytes a node at most.
+    #[serde(default)]
+    pub pcap_bytes: Option<u64>,
+    /// Regions of nodes, and how far apart they are.
+    #[serde(default)]
+    pub regions: RegionsSpec,
 }
 
 impl TestSpec {
@@ -258,6 +265,8 @@ impl Default for TestSpec {
             max_duration_ms: None,
             coverage: CoverageSpec { ok_outside_min: 50, attempts_during_min: 20 },
             canary: None,
+            pcap_bytes: None,
+            regions: RegionsSpec::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The TOML test file. Everything is optional; what is absent keeps its default.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use super::fault_text::{duration_text, parse_duration, parse_fault};
 use super::lines::{Lines, spoken};
 use super::package::{PackageFile, PackageSpec};
 use super::spec::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec};
+use crate::engine::captures;
 use crate::error::UserError;
 
 /// A test file as it is written.
@@ -44,6 +46,12 @@ pub struct TestFile {
     pub fault: Option<Vec<toml::Table>>,
     /// Faults that are drawn from the seed.
     pub package: Option<PackageFile>,
+    /// Packets are captured, in files of this size a node at most: `16MiB`.
+    pub pcap: Option<String>,
+    /// Round trips between regions all through the run: `profile`, or `eu/us=80ms`.
+    pub latency: Option<Vec<String>>,
+    /// Names of nodes by region.
+    pub regions: Option<BTreeMap<String, Vec<String>>>,
     /// The store's settings.
     pub store: Option<StoreFile>,
     /// PostgreSQL's settings; those of [`systems::postgres::PostgresSpec`].
@@ -141,6 +149,15 @@ impl TestFile {
         }
         if let Some(canary) = &self.canary {
             canary.apply(spec)?;
+        }
+        if let Some(regions) = &self.regions {
+            spec.regions.members.extend(regions.clone());
+        }
+        if let Some(size) = &self.pcap {
+            spec.pcap_bytes = Some(captures::size(size)?);
+        }
+        if let Some(latency) = &self.latency {
+            spec.regions.latency.clone_from(latency);
         }
         if let Some(table) = &self.postgres {
             overlay("postgres", &mut spec.postgres, table)?;
@@ -344,6 +361,9 @@ pub fn to_toml(spec: &TestSpec) -> String {
             attempts_during_min: Some(spec.coverage.attempts_during_min),
         }),
         canary: spec.canary.map(|canary| canary.file()),
+        pcap: spec.pcap_bytes.map(captures::size_text),
+        latency: (!spec.regions.latency.is_empty()).then(|| spec.regions.latency.clone()),
+        regions: (!spec.regions.is_empty()).then(|| spec.regions.members.clone()),
     };
     // Plain tables of plain values always have a text.
     toml::to_string(&file).unwrap_or_default()
@@ -360,6 +380,8 @@ mod tests {
         spec.faults = vec![parse_fault("kill:leader@3s+2s").unwrap()];
         let faults = vec!["network".to_owned(), "slow,stopped=50%".to_owned()];
         spec.package = Some(PackageSpec { faults, max_faults: 2, ..PackageSpec::default() });
+        spec.regions.members = [("eu".to_owned(), vec!["n1".to_owned()])].into();
+        spec.regions.latency = vec!["profile".to_owned()];
         let file: TestFile = toml::from_str(&to_toml(&spec)).unwrap();
         let mut read = TestSpec::default();
         file.apply(&mut read).unwrap();

@@ -68,6 +68,7 @@ pub fn run(runs_dir: &Path, sessions: usize, ops: u64) -> Result<String, UserErr
         .ok_or_else(|| UserError::environment("the policy any-follower is gone"))?;
     let nodes = node_names(3);
     let core = CoreConfig {
+        regions: nemesis::Regions::default(),
         view: View { nodes: nodes.len(), shards: 1, shard_of: store::shard_of, now: 0 },
         nodes,
         seed: 1,

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use systems::Client;
 
 use super::canary::{Canary, CanaryClient};
-use super::plan;
 use super::recorder::Recorder;
 use super::{EngineEnd, Progress, StopFlag};
+use super::{captures, plan, regions};
 use crate::config::TestSpec;
 use crate::error::UserError;
 use crate::gate::watch::Watch;
@@ -54,6 +54,12 @@ pub fn run_on(
     let canary = Canary::of(spec);
     let mut facts = up.facts();
     facts.extend(canary.as_ref().map(|canary| ("canary".to_owned(), canary.fact())));
+    let (port, regions) = (up.port(), regions::of(spec)?);
+    let far_apart = !regions.latency.is_empty();
+    if far_apart {
+        facts.extend(port.lay_latencies(&regions, spec.seed)?);
+    }
+    captures::begin(spec, &*up.system)?;
     let system = up.system.info(&spec.workload.policy);
     let info = run_info::build(spec, folder, up.names(), facts, system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
@@ -74,7 +80,7 @@ pub fn run_on(
         core,
         client,
         recorder,
-        port: Some(up.port()),
+        port: Some(port.clone()),
         sampler: Some(Arc::new(up.sampler(started))),
         operator: up.system.operator(),
         sample_every: Duration::from_millis(spec.sample_ms),
@@ -82,7 +88,11 @@ pub fn run_on(
     };
     let end = driver.drive(stop, progress);
     let mut notes: Vec<String> = watch.end().into_iter().collect();
+    if far_apart {
+        notes.append(&mut port.lift_latencies(&regions));
+    }
     notes.append(&mut up.lock_notes());
+    notes.append(&mut captures::end(spec, &*up.system, folder));
     // Logs are fetched whatever became of the run; without them a failure could not be explained.
     notes.append(&mut up.system.after_run());
     notes.append(&mut up.fetch_logs(folder));

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod canary;
+pub mod captures;
 pub mod clocks;
 pub mod core;
 pub mod host;
@@ -11,6 +12,7 @@ pub mod package;
 pub mod plan;
 pub mod port;
 pub mod recorder;
+pub mod regions;
 pub mod rejoin;
 pub mod simulated;
 pub mod stop;

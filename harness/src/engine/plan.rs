@@ -146,9 +146,11 @@ pub(crate) fn request(
         let what = format!("there is no shard {}: they count from 0", fault.shard);
         return Err(UserError::usage(what).at("shard"));
     }
+    let selector = selector(&fault.selector, names)?;
+    super::regions::check_fault(spec, kind, &selector)?;
     Ok(FaultRequest {
         fault: kind,
-        selector: selector(&fault.selector, names)?,
+        selector,
         shard: fault.shard,
         start: fault.start_ms.map(ns),
         duration: fault.duration_ms.map(ns),
@@ -270,6 +272,7 @@ pub fn core_config(
         .ok_or_else(|| UserError::usage(format!("unknown policy {}", spec.workload.policy)))?;
     Ok(CoreConfig {
         nodes: names.to_vec(),
+        regions: super::regions::numbered(spec, names)?,
         view: View { nodes: spec.data_nodes(names.len()), shards: spec.shards(), shard_of, now: 0 },
         seed: spec.seed,
         sessions: settings.sessions,

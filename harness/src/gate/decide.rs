@@ -72,7 +72,8 @@ fn loss(family: &str, fault: &str) -> Loss {
     match (family, fault) {
         (
             "process",
-            "kill" | "stop" | "restart" | "rolling-restart" | "crash-loop" | "kill-in-start",
+            "kill" | "stop" | "restart" | "rolling-restart" | "crash-loop" | "kill-in-start"
+            | "region-lost",
         )
         | ("network", _) => Loss::UnlessSynchronous,
         ("process" | "clock", _) => Loss::Never,
@@ -96,6 +97,10 @@ pub fn needs(spec: &TestSpec) -> Vec<Need> {
             Candidate::LeastAdvanced => "a wrong candidate (candidate = \"least-advanced\")",
         };
         needs.push(Need { what: what.to_owned(), family: "failover", loss: Loss::Always });
+    }
+    if !spec.regions.latency.is_empty() {
+        let what = "a latency between regions (--latency)".to_owned();
+        needs.push(Need { what, family: "network", loss: Loss::Never });
     }
     needs
 }
@@ -188,6 +193,7 @@ mod tests {
             ("rolling-restart", "process", Loss::UnlessSynchronous),
             ("crash-loop", "process", Loss::UnlessSynchronous),
             ("kill-in-start", "process", Loss::UnlessSynchronous),
+            ("region-lost", "process", Loss::UnlessSynchronous),
             ("isolate", "network", Loss::UnlessSynchronous),
             ("bump", "clock", Loss::Never),
             ("lose-unsynced", "disk", Loss::Always),

@@ -51,8 +51,9 @@ const BANS: &[Ban] = &[
         "clock",
         concat!("SystemTime", "::now"),
         "the run's clock, handed in",
-        // The log of commands is held against what hosts have written down themselves.
-        &["harness/src/run_folder", "cluster/src/command_log"],
+        // The log of commands is held against what hosts have written down themselves; a capture
+        // says when a packet came.
+        &["harness/src/run_folder", "cluster/src/command_log", "agent/src/capture"],
         true,
     ),
     pure("clock", concat!("Instant", "::now"), "a moment that is handed in"),

@@ -12,7 +12,7 @@ mod phases;
 use std::collections::BTreeSet;
 
 use history::{Event, FaultEvent, Key, TelemetryEvent};
-use nemesis::{Act, ActReport, ClusterView, Link, PlannedFault};
+use nemesis::{Act, ActReport, ClusterView, Link, PlannedFault, Regions};
 use rand_chacha::ChaCha8Rng;
 use systems::{StepReply, StepRequest};
 use workloads::rng::{Stream, stream};
@@ -26,6 +26,8 @@ pub use phases::Phase;
 pub struct CoreConfig {
     /// The nodes' names, in order; elsewhere nodes are their numbers.
     pub nodes: Vec<String>,
+    /// What region each is in.
+    pub regions: Regions,
     /// What a client knows of the cluster.
     pub view: View,
     /// The run's seed.
@@ -179,7 +181,7 @@ impl Core {
         assert!(0 < config.sessions, "a run without sessions does nothing");
         let nodes = config.nodes.len();
         Core {
-            cluster: ClusterView::new(&config.nodes),
+            cluster: ClusterView::new(&config.nodes).with_regions(config.regions),
             sampled: vec![i64::MIN; nodes],
             nodes: config.nodes,
             max_hurt: config.max_hurt,

@@ -17,9 +17,9 @@ use super::means;
 use super::prepare::{prepare, settle};
 use crate::config::{LabSpec, SystemKind, TestSpec};
 use crate::engine::clocks::{self, ClockWatch};
-use crate::engine::plan;
 use crate::engine::port::HostPort;
 use crate::engine::port::peers::Peers;
+use crate::engine::{plan, regions};
 use crate::error::UserError;
 use crate::run_folder::RunFolder;
 
@@ -172,7 +172,9 @@ impl Up {
             Some(inventory) => Some(crate::gate::max_duration(spec, &inventory)?),
             None => None,
         };
-        let terms = Terms { limit, ..Terms::default() };
+        // In the lab a host ends with its agents.
+        let timer = limit.is_some() && !crate::gate::decide::needs(spec).is_empty();
+        let terms = Terms { limit, timer, ..Terms::default() };
         let agents =
             parallel(&hosts, |host| AgentLink::start_with(host, &folder, &terms).map(Arc::new))?;
         let mut names: Vec<String> = hosts.iter().map(|host| host.name().to_owned()).collect();
@@ -208,6 +210,8 @@ impl Up {
             system.take_down();
             UserError::from(error)
         })?;
+        let longest = regions::of(spec)?.round_trips()?.into_values().max();
+        let peers = peers.so_far_apart(longest.unwrap_or(0));
         let (watched, clocks) = (clocks::moved(spec), Arc::new(ClockWatch::start()));
         Ok(Up { system, nodes, clocks, watched, peers: Arc::new(peers) })
     }
@@ -217,12 +221,13 @@ impl Up {
         &self.nodes.hosts
     }
 
-    /// What the hosts' locks had to say.
+    /// What agents said of their hosts' locks and timers.
     pub fn lock_notes(&self) -> Vec<String> {
-        let notes =
-            self.nodes.agents.iter().filter_map(|agent| {
-                agent.note().map(|note| format!("host {}: {note}", agent.host()))
-            });
+        let agents = self.nodes.agents.iter();
+        let notes = agents.flat_map(|agent| {
+            let host = agent.host();
+            agent.notes().iter().map(move |note| format!("host {host}: {note}"))
+        });
         notes.collect()
     }
 

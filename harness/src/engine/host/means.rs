@@ -12,6 +12,7 @@ use nemesis::{Family, Fault};
 use systems::{Nodes, SystemError};
 
 use crate::config::{SystemKind, TestSpec};
+use crate::engine::plan;
 use crate::error::UserError;
 use crate::gate;
 
@@ -27,7 +28,8 @@ fn needed(spec: &TestSpec) -> Result<BTreeMap<Means, Vec<String>>, UserError> {
             users.push(by.to_owned());
         }
     };
-    for fault in spec.faults.iter().filter_map(|fault| Fault::by_name(&fault.fault)) {
+    let planned = plan::plan_faults(spec, &gate::names(spec)?)?;
+    for fault in planned.iter().map(|planned| planned.fault) {
         let shaped = nemesis::Shape::of(fault, &nemesis::Parameters::defaults(fault)).is_some();
         match fault.family() {
             Family::Network if fault == Fault::Duplicate => add(Means::Duplicate, fault.name()),
@@ -35,8 +37,11 @@ fn needed(spec: &TestSpec) -> Result<BTreeMap<Means, Vec<String>>, UserError> {
             Family::Network => add(Means::Drop, fault.name()),
             Family::Clock => add(Means::Clock, fault.name()),
             Family::Disk => add(Means::Disk, fault.name()),
-            Family::Process | Family::Membership | Family::Failover => {}
+            Family::Process | Family::Membership | Family::Failover | Family::Nothing => {}
         }
+    }
+    if !spec.regions.latency.is_empty() {
+        add(Means::Queue, "latency");
     }
     let inventory = gate::inventory(spec)?;
     let attach = inventory.as_ref().and_then(|inventory| inventory.attach.as_ref());

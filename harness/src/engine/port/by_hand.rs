@@ -94,7 +94,7 @@ impl HostPort {
                 self.stopped_process(id, node).map(process::continue_by_hand).into_iter().collect()
             }
             Act::Kill { .. } | Act::Live { .. } | Act::Replace { .. } => vec![start],
-            Act::Drop { .. } => vec![packet_filter::by_hand(&filter)],
+            Act::Drop { .. } | Act::CutClients { .. } => vec![packet_filter::by_hand(&filter)],
             Act::Shape { .. } => vec![rules::by_hand(&filter)],
             Act::Clock { .. } => vec![format!("echo '+0 x1.0' >{}", shell_quote(clocks::FILE))],
             // Whoever lost its disk from under it starts anew, on what is underneath.

@@ -21,10 +21,11 @@ impl HostPort {
         for link in links {
             by_node.entry(link.at).or_default().push(link.from);
         }
+        let timeout_ms = PROBE_MS + self.peers.patience_ms();
         let targets = |node: usize, to: usize| self.peers.probed(node, to, self.system.address(to));
         let asks = by_node.iter().map(|(node, to)| {
             let targets = to.iter().flat_map(|to| targets(*node, *to)).collect();
-            (*node, Ask::Reach { targets, timeout_ms: PROBE_MS })
+            (*node, Ask::Reach { targets, timeout_ms })
         });
         let answers = self.ask_all(asks.collect());
         let mut evidence = Vec::new();

@@ -4,6 +4,7 @@
 //! system itself, [`lives`] and [`clocks`] do both for acts that take their time, [`rolling`] for
 //! one that goes from node to node, [`shaping`] for links, whose measures [`measured`] holds
 //! against what was asked for. [`peers`] are the addresses that all of them are about.
+//! [`latencies`] are no fault: they are there all through a run.
 
 mod asks;
 mod by_hand;
@@ -11,6 +12,7 @@ mod clocks;
 mod command;
 mod disk;
 mod evidence;
+mod latencies;
 mod lives;
 mod load;
 mod measured;

@@ -23,14 +23,26 @@ pub struct Peers {
     nodes: Vec<Vec<IpAddr>>,
     /// Further addresses of the second that the first was answered by.
     answered: BTreeMap<(usize, usize), Vec<SocketAddr>>,
+    far_ms: u64,
 }
 
 impl Peers {
+    /// With a round trip of so many ms, at most, between any two of them all through the run.
+    pub fn so_far_apart(self, far_ms: u64) -> Peers {
+        Peers { far_ms, ..self }
+    }
+
+    /// How much longer than without a latency an answer may take, ms.
+    pub fn patience_ms(&self) -> u64 {
+        // And as much again, for one that is delayed further by a fault.
+        2 * self.far_ms
+    }
+
     /// The addresses that the system itself uses, and no others.
     pub fn plain(system: &dyn System) -> Peers {
         let address = |node| vec![system.address(node).ip()];
         let nodes = (0..system.nodes().count()).map(address).collect();
-        Peers { nodes, answered: BTreeMap::new() }
+        Peers { nodes, ..Peers::default() }
     }
 
     /// Asks every node for its addresses, and tries who answers whom by which.
@@ -144,7 +156,7 @@ mod tests {
     fn what_a_node_has_itself_or_does_not_speak_is_not_dropped_there() {
         let bridge = "172.17.0.1";
         let nodes = vec![ips(&["10.0.0.1", bridge]), ips(&["10.0.0.2", bridge, "fd00::2"])];
-        let mut peers = Peers { nodes, answered: BTreeMap::new() };
+        let mut peers = Peers { nodes, ..Peers::default() };
         assert_eq!(peers.dropped(0, 1), ips(&["10.0.0.2"]));
         peers.nodes[0].push("fd00::1".parse().unwrap());
         assert_eq!(peers.dropped(0, 1), ips(&["10.0.0.2", "fd00::2"]));

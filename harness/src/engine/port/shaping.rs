@@ -19,7 +19,7 @@ type Pair = (usize, usize);
 /// How links were before a fault, by its id: what they must be like after it.
 pub type Baselines = Arc<Mutex<BTreeMap<String, BTreeMap<Pair, Pings>>>>;
 
-type Measured = BTreeMap<Pair, Result<Pings, String>>;
+pub(super) type Measured = BTreeMap<Pair, Result<Pings, String>>;
 
 impl HostPort {
     /// Shapes links at all their nodes at once, then measures them.
@@ -149,7 +149,8 @@ impl HostPort {
     }
 
     /// Echoes over every pair of nodes, all at once.
-    fn measure(&self, links: &[Link], plan: PingPlan) -> Measured {
+    pub(super) fn measure(&self, links: &[Link], plan: PingPlan) -> Measured {
+        let plan = PingPlan { wait_ms: plan.wait_ms + self.peers.patience_ms(), ..plan };
         let pairs: BTreeSet<Pair> = links.iter().map(pair_of).collect();
         let mut by_node: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (node, other) in pairs {
@@ -174,7 +175,7 @@ impl HostPort {
         measured
     }
 
-    fn between(&self, (one, other): Pair) -> String {
+    pub(super) fn between(&self, (one, other): Pair) -> String {
         format!("{} <-> {}", self.name(one), self.name(other))
     }
 
