@@ -7,14 +7,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use history::TelemetryEvent;
-use nemesis::ClusterView;
+use nemesis::{ClusterView, Regions};
 
 use crate::config::TestSpec;
 use crate::engine::host::{Drive, Driver, Up};
 use crate::engine::port::HostPort;
 use crate::engine::recorder::Recorder;
 use crate::engine::rejoin::Rejoin;
-use crate::engine::{Progress, ProgressState, StopFlag, plan};
+use crate::engine::{Progress, ProgressState, StopFlag, plan, regions};
 use crate::error::UserError;
 
 /// How often the nodes are looked at.
@@ -29,6 +29,7 @@ pub struct Ground {
     ok: Arc<AtomicU64>,
     load: Option<JoinHandle<Drive>>,
     started: Instant,
+    regions: Regions,
 }
 
 /// Counts what the load has got done.
@@ -49,6 +50,7 @@ impl Ground {
         std::fs::create_dir_all(folder).map_err(disk)?;
         let recorder = Recorder::create(folder).map_err(disk)?;
         let up = Up::bring(spec, run)?;
+        let regions = regions::numbered(spec, up.names())?;
         let (port, started) = (up.port(), Instant::now());
         let (stop, ok) = (StopFlag::manual(), Arc::new(AtomicU64::new(0)));
         let client = up.system.client(plan::model(spec)?);
@@ -69,7 +71,7 @@ impl Ground {
             };
             driver.drive(&stopped, &counted)
         });
-        Ok(Ground { up, port, stop, ok, load: Some(load), started })
+        Ok(Ground { up, port, stop, ok, load: Some(load), started, regions })
     }
 
     /// The nodes' names.
@@ -108,7 +110,7 @@ impl Ground {
             }
             thread::sleep(LOOK_EVERY);
         }
-        let mut view = ClusterView::new(self.names());
+        let mut view = ClusterView::new(self.names()).with_regions(self.regions.clone());
         samples.iter().for_each(|sample| view.learn(sample));
         Ok((took, view))
     }

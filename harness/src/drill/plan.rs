@@ -5,7 +5,7 @@ use nemesis::{Family, Fault};
 
 use crate::cli::RunFlags;
 use crate::config::{LabSpec, SystemKind, TestSpec, parse_fault};
-use crate::engine::plan::plan_faults;
+use crate::engine::plan::{node_names, plan_faults};
 use crate::error::UserError;
 
 /// A cluster is under load for as long as its drill lasts.
@@ -123,11 +123,19 @@ fn spec(wanted: &Wanted, faults: &[Fault]) -> Result<TestSpec, UserError> {
         sessions: Some(SESSIONS),
         time_limit: Some(TIME_LIMIT.to_owned()),
         faults: faults.iter().map(|fault| fault.name().to_owned()).collect(),
+        regions: regions(wanted.hosts),
         ..RunFlags::default()
     };
     let spec = flags.spec()?;
     plan_faults(&spec, &crate::gate::names(&spec)?)?;
     Ok(spec)
+}
+
+/// Two regions, so that faults of regions have what they need: the smaller half, and the rest.
+fn regions(hosts: usize) -> Vec<String> {
+    let names = node_names(hosts);
+    let (near, far) = names.split_at(hosts / 2);
+    vec![format!("near={}", near.join("+")), format!("far={}", far.join("+"))]
 }
 
 #[cfg(test)]
