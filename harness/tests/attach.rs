@@ -211,7 +211,7 @@ fn what_is_allowed_happens_and_is_undone() {
 
     partitions(&site);
     // The owner's own check fails while a follower is stopped.
-    let flags = ["--fault", "pause:b@1s+50s", "--workload", "profile", "--time-limit", "60s"];
+    let flags = ["--fault", "pause:b@1s+50s", "--workload", "profile"];
     let (child, run) = started(&site, "open.toml", "aborted", &flags);
     wait_until("the fault is in force", LONG, || {
         std::fs::read_to_string(run.join("faults.jsonl")).is_ok_and(|f| f.contains("installed"))

@@ -27,7 +27,7 @@ pub fn lines(id: &str, fault: Fault) -> Vec<String> {
     }
     match fault.family() {
         Family::Network => vec![
-            format!("nft -f -: table inet {table}, saddr PEER drop (or iptables: a chain {table})"),
+            format!("nf_tables: table inet {table}, saddr PEER drop (or iptables: chain {table})"),
             format!("undone: nft delete table inet {table}"),
         ],
         Family::Process => process(fault),
