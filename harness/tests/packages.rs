@@ -192,9 +192,10 @@ fn a_fault_that_cannot_be_healed_ends_the_run_with_what_to_type() {
         faults.any(|path| std::fs::read_to_string(path).is_ok_and(|f| f.contains("installed")))
     };
     wait_until("the fault is in force", Duration::from_secs(30), installed);
-    // Stopped first, so that neither sees the other's end.
+    // Worker, guardian and sentry; stopped first, so that none sees another's end.
+    let all = "'^(agent-|sb-)'";
     let (killed, _) =
-        on_n2("pkill -STOP agent- && pkill -KILL agent- && rm /run/splitbrain/agent-*");
+        on_n2(&format!("pkill -STOP {all} && pkill -KILL {all} && rm /run/splitbrain/agent-*"));
     assert!(killed, "there were agents");
     let output = child.wait_with_output().unwrap();
     let said = errors(&output);
