@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::site::Site;
+use support::site::{Site, hosts};
 use support::{errors, lab_works, only_run, run, wait_until};
 
 /// Where the bundled store listens.
@@ -18,14 +18,7 @@ const STORE_PORT: u16 = 7_000;
 
 /// Three hosts, named a, b and c, for the bundled store.
 fn inventory(site: &Site, name: &str, top: &str) {
-    let mut text = format!("{top}\n");
-    for (number, host) in [(11, "a"), (12, "b"), (13, "c")] {
-        text.push_str(&format!(
-            "[[host]]\nname = \"{host}\"\naddress = \"198.18.0.{number}\"\n\
-             data_address = \"198.19.0.{number}\"\nkey = \"/run/splitbrain-lab/keys/user\"\n\
-             known_hosts = \"/run/splitbrain-lab/keys/known_hosts\"\n"
-        ));
-    }
+    let text = format!("{top}\n{}", hosts());
     site.write(name, &text, 0o644);
 }
 

@@ -30,6 +30,18 @@ pub fn postgres_here() -> bool {
     here
 }
 
+/// The lab's three hosts as an inventory lists them, named a, b and c.
+pub fn hosts() -> String {
+    let host = |(number, name)| {
+        format!(
+            "[[host]]\nname = \"{name}\"\naddress = \"198.18.0.{number}\"\n\
+             data_address = \"198.19.0.{number}\"\nkey = \"/run/splitbrain-lab/keys/user\"\n\
+             known_hosts = \"/run/splitbrain-lab/keys/known_hosts\"\n"
+        )
+    };
+    [(11, "a"), (12, "b"), (13, "c")].map(host).concat()
+}
+
 impl Site {
     /// Three hosts, with nothing on them.
     pub fn bare(name: &str) -> Site {
@@ -116,13 +128,7 @@ impl Site {
              data_dir = \"{FOLDER}/data\"\n\
              start = [\"setsid\", \"-f\", \"/bin/sh\", \"{FOLDER}/start.sh\"]\n{attach}\n"
         );
-        for (number, name) in [(11, "a"), (12, "b"), (13, "c")] {
-            text.push_str(&format!(
-                "[[host]]\nname = \"{name}\"\naddress = \"198.18.0.{number}\"\n\
-                 data_address = \"198.19.0.{number}\"\nkey = \"/run/splitbrain-lab/keys/user\"\n\
-                 known_hosts = \"/run/splitbrain-lab/keys/known_hosts\"\n"
-            ));
-        }
+        text.push_str(&hosts());
         self.write(name, &text, 0o644);
     }
 
