@@ -22,6 +22,9 @@ enum Line {
     Undone { fault: String },
 }
 
+/// Its name, in a run's folder.
+pub const FILE: &str = "journal.jsonl";
+
 /// See the module's doc.
 pub struct Journal {
     path: PathBuf,
@@ -32,7 +35,7 @@ impl Journal {
     /// Opens the journal in `dir`, which is made if need be, for root alone.
     pub fn open(dir: &Path) -> io::Result<Journal> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let path = dir.join("journal.jsonl");
+        let path = dir.join(FILE);
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
         Ok(Journal { path, file })
     }

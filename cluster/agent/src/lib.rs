@@ -1,7 +1,7 @@
 //! The agent: a small static binary that acts on one host.
 //!
 //! What lives here: its protocol ([`proto`], [`frame`]), what it can do to a host ([`process`],
-//! [`life`], [`burn`], [`external`], [`packet_filter`], [`shape`], [`fake_clock`], [`disk`],
+//! [`life`], [`burn`], [`external`], [`packet_filter`], [`shape`], [`clocks`], [`disk`],
 //! [`probe`], [`ping`], [`addresses`], [`capture`]), what that needs ([`means`]), and what makes
 //! sure that it is undone ([`journal`], [`undo`], [`guardian`], [`worker`], [`timer`],
 //! [`host_lock`]). What must not: anything of a particular system under test, any choice of whom to
@@ -13,6 +13,7 @@ pub mod addresses;
 pub mod burn;
 pub mod capture;
 pub mod clock;
+pub mod clocks;
 pub mod disk;
 pub mod external;
 pub mod fake_clock;
@@ -31,7 +32,9 @@ pub mod probe;
 pub mod process;
 pub mod proto;
 pub mod quote;
+pub mod real_clock;
 pub mod shape;
+pub mod time_sync;
 pub mod timer;
 pub mod undo;
 pub mod worker;

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::external::PATH;
 use crate::fake_clock;
 use crate::nf_tables::{self, Fate, Match};
+use crate::real_clock::kernel;
 
 /// Something that acts need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub enum Means {
     Duplicate,
     /// Servers can have a clock of their own.
     Clock,
+    /// The clock of the host itself can be set.
+    HostClock,
     /// A layer can be mounted over a folder.
     Disk,
     /// A server can be started as another user.
@@ -40,11 +43,12 @@ pub enum Means {
 }
 
 /// All of them, in the order in which lists show them.
-pub const ALL: [Means; 7] = [
+pub const ALL: [Means; 8] = [
     Means::Drop,
     Means::Queue,
     Means::Duplicate,
     Means::Clock,
+    Means::HostClock,
     Means::Disk,
     Means::Users,
     Means::Units,
@@ -69,6 +73,7 @@ impl Means {
             Means::Queue => "shaping packets (iptables with NFQUEUE)",
             Means::Duplicate => "duplicating packets (iptables with TEE and statistic)",
             Means::Clock => "clocks of servers (libfaketime)",
+            Means::HostClock => "the host's clock (CAP_SYS_TIME, adjtimex; not tried)",
             Means::Disk => "disk layers (FUSE)",
             Means::Users => "servers of another user (setpriv)",
             Means::Units => "units of the service manager (systemctl)",
@@ -92,6 +97,7 @@ impl Means {
                 Some(_) => Ok(()),
                 None => Err(("its library is not there".to_owned(), "install libfaketime")),
             },
+            Means::HostClock => kernel::lack().map_or(Ok(()), Err),
             Means::Disk => match File::options().read(true).write(true).open("/dev/fuse") {
                 Ok(_) => Ok(()),
                 Err(error) => Err((format!("/dev/fuse: {error}"), "modprobe fuse")),

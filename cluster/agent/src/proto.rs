@@ -84,6 +84,25 @@ pub enum ClockChange {
     },
 }
 
+/// A host's clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostClock {
+    /// The boot's name: hosts that share one share a clock.
+    pub boot: String,
+    /// The time of day, µs since 1970.
+    pub realtime_us: i64,
+    /// Since the boot, as fast as the time of day goes, µs: what `/proc/uptime` says.
+    pub boottime_us: i64,
+    /// Since the boot, by a clock that no setting and no rate moves, µs.
+    pub steady_us: i64,
+    /// µs a tick, 10,000 as a rule.
+    pub tick: i64,
+    /// In units of 2^-16 parts of a million.
+    pub frequency: i64,
+    /// What became of the services that keep it right.
+    pub said: Vec<String>,
+}
+
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
@@ -196,6 +215,15 @@ pub enum Ask {
         /// How.
         change: ClockChange,
     },
+    /// Moves the clock of the host itself until healed.
+    SetHostClock {
+        /// The fault's id.
+        fault: String,
+        /// How.
+        change: ClockChange,
+    },
+    /// What the host's clock says, beside what nobody can set.
+    HostClock,
     /// Shapes packets from peers until healed: see [`crate::shape`].
     Shape {
         /// The fault's id.
@@ -387,6 +415,11 @@ pub enum Answer {
         count: u64,
         /// How long a probe's sync took, ms.
         sync_ms: u64,
+    },
+    /// A host's clock.
+    HostClock {
+        /// What it says.
+        clock: HostClock,
     },
     /// What was undone, in words.
     Healed {

@@ -12,7 +12,7 @@ use crate::journal::Journal;
 use crate::packet_filter;
 
 /// Where systemd shows that it runs.
-const SYSTEMD: &str = "/run/systemd/system";
+pub(crate) const SYSTEMD: &str = "/run/systemd/system";
 
 /// The timer's unit of a run's folder, without `.timer`.
 fn unit(dir: &Path) -> String {

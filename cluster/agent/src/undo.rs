@@ -14,7 +14,10 @@ use crate::packet_filter;
 use crate::process;
 use crate::proto::{ProcessId, ProcessState, Start};
 use crate::quote::shell_quote;
+use crate::real_clock::Before;
+use crate::real_clock::kernel::Kernel;
 use crate::shape::{keeper, rules};
+use crate::time_sync::{Systemd, TimeSync};
 
 /// See the module's doc.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +55,16 @@ pub enum Undo {
     Clock {
         /// The file that moves it.
         file: String,
+    },
+    /// Put the clock of the host right.
+    RealClock {
+        /// How it was.
+        before: Before,
+    },
+    /// Start services again that keep the host's clock right.
+    TimeSync {
+        /// Which.
+        services: Vec<String>,
     },
     /// Take away a chain of our own in table `mangle`, and end the shaper that it sent packets to.
     Shape {
@@ -115,6 +128,11 @@ impl Undo {
                 restart(start)
             }
             Undo::Clock { file } => fake_clock::neutral(file),
+            Undo::RealClock { before } => before.restore(&mut Kernel, &process::boot_id()),
+            Undo::TimeSync { services } => {
+                Systemd::here().start(services)?;
+                Ok(format!("started {}", services.join(", ")))
+            }
             Undo::Shape { name, process, boot } => {
                 // The rules first: until then what arrives would wait for a shaper that is ending.
                 let said = rules::remove(name)?;
@@ -151,6 +169,8 @@ impl Undo {
             Undo::Continue { process, .. } => process::continue_by_hand(process.pid),
             Undo::Restart { start } | Undo::Revive { start, .. } => process::start_by_hand(start),
             Undo::Clock { file } => format!("echo '+0 x1.0' >{}", shell_quote(file)),
+            Undo::RealClock { before } => before.by_hand(),
+            Undo::TimeSync { services } => format!("systemctl start {}", services.join(" ")),
             Undo::Shape { name, process, .. } => {
                 let kill = process.as_ref().map(|process| format!("; kill -9 {}", process.pid));
                 format!("{}{}", rules::by_hand(name), kill.unwrap_or_default())

@@ -21,8 +21,8 @@ use crate::burn::{self, Burners};
 use crate::capture;
 use crate::capture::keeper::Captures;
 use crate::clock::boottime_ms;
+use crate::clocks::Clocks;
 use crate::disk;
-use crate::fake_clock::FakeClock;
 use crate::frame;
 use crate::guardian::Terms;
 use crate::host_lock::HostLock;
@@ -33,7 +33,7 @@ use crate::packet_filter;
 use crate::ping;
 use crate::probe;
 use crate::process;
-use crate::proto::{Answer, Ask, ClockChange, ProcessId, ProcessState, Request, Response, Start};
+use crate::proto::{Answer, Ask, ProcessId, ProcessState, Request, Response, Start};
 use crate::shape::keeper::Shapers;
 use crate::shape::rules;
 use crate::timer;
@@ -56,7 +56,7 @@ pub struct Worker {
     timer: Option<String>,
     slowed: Vec<Slowed>,
     lives: Lives,
-    clock: FakeClock,
+    clock: Clocks,
     shapers: Shapers,
     captures: Captures,
     burners: Burners,
@@ -82,7 +82,7 @@ impl Worker {
         let renewed = boottime_ms();
         let end = terms.end_from(renewed);
         let (renewals, lock) = (File::from(renewals), Some(lock));
-        let (slowed, lives, clock) = (Vec::new(), Lives::default(), FakeClock::default());
+        let (slowed, lives, clock) = (Vec::new(), Lives::default(), Clocks::default());
         let shapers = Shapers::default();
         Ok(Worker {
             journal,
@@ -212,8 +212,10 @@ impl Worker {
             }
             Ask::Drop { fault, from } => self.drop_packets(&fault, &from, &[]),
             Ask::DropClients { fault, from, ports } => self.drop_clients(&fault, &from, &ports),
-            Ask::FakeClock { file } => self.clock.prepare(file).map(|()| Answer::Done),
-            Ask::SetClock { fault, pidfile, change } => self.set_clock(&fault, &pidfile, &change),
+            Ask::FakeClock { .. }
+            | Ask::SetClock { .. }
+            | Ask::SetHostClock { .. }
+            | Ask::HostClock => self.clock.answer(&mut self.journal, ask),
             Ask::Shape { fault, peers, seed } => {
                 self.shapers.begin(&mut self.journal, &fault, peers, seed)
             }
@@ -236,17 +238,6 @@ impl Worker {
                 process::last_lines(&path, lines).map(|text| Answer::Text { text })
             }
         }
-    }
-
-    fn set_clock(
-        &mut self,
-        fault: &str,
-        pidfile: &str,
-        change: &ClockChange,
-    ) -> Result<Answer, String> {
-        let file = self.clock.file_for(fault)?;
-        self.note(fault, &Undo::Clock { file })?;
-        self.clock.set(fault, pidfile, change, boottime_ms()).map(|()| Answer::Done)
     }
 
     /// Undoes a fault, or all.
