@@ -156,8 +156,15 @@ fn faults(coverage: &mut Coverage, input: &CoverageInput<'_>) {
             coverage.no_effect.push(fault.id.clone());
         }
     }
-    let aimed = input.faults.iter().any(|fault| fault.leader && fault.effect);
-    if aimed && input.failover {
+    // Beside another fault it is a matter of chance whether anybody is left to be elected.
+    let alone = |fault: &FaultSpan| {
+        let beside = |other: &FaultSpan| {
+            other.effect && other.start < fault.watched && fault.start < other.watched
+        };
+        input.faults.iter().all(|other| other.id == fault.id || !beside(other))
+    };
+    let mut effective = input.faults.iter().filter(|fault| fault.effect);
+    if input.failover && effective.any(|fault| fault.leader && alone(fault)) {
         coverage.need("leader changes".to_owned(), input.leader_changes, 1);
     }
 }
@@ -168,5 +175,49 @@ impl Coverage {
             self.missing.push(format!("{what}: {have} of {need}"));
         }
         self.items.push(CoverageItem { what, have, need });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(id: &str, leader: bool, effect: bool, (start, watched): (i64, i64)) -> FaultSpan {
+        FaultSpan {
+            id: id.to_owned(),
+            label: id.to_owned(),
+            start,
+            end: watched,
+            watched,
+            required: false,
+            effect,
+            leader,
+        }
+    }
+
+    /// Whether a leader change is asked for.
+    fn asked(spans: &[FaultSpan], failover: bool) -> bool {
+        let mut coverage = Coverage::default();
+        let input = CoverageInput { faults: spans, nodes: &[], leader_changes: 0, failover };
+        faults(&mut coverage, &input);
+        !coverage.missing.is_empty()
+    }
+
+    #[test]
+    fn another_leader_is_asked_for_where_its_fault_was_alone() {
+        let kill = span("f1", true, true, (5, 9));
+        assert!(asked(std::slice::from_ref(&kill), true));
+        assert!(!asked(std::slice::from_ref(&kill), false), "nobody replaces a leader");
+        assert!(!asked(&[span("f1", true, false, (5, 9))], true), "it had no effect");
+        assert!(!asked(&[span("f1", false, true, (5, 9))], true), "it was of a follower");
+        for (beside, alone) in [((1, 5), true), ((9, 12), true), ((1, 6), false), ((6, 7), false)] {
+            let other = span("f2", false, true, beside);
+            assert_eq!(asked(&[kill.clone(), other], true), alone, "{beside:?}");
+            let other = span("f2", false, false, beside);
+            assert!(asked(&[other, kill.clone()], true), "what had no effect is no company");
+        }
+        let later = span("f3", true, true, (20, 30));
+        let other = span("f2", false, true, (6, 7));
+        assert!(asked(&[kill, other, later], true), "one of them was alone");
     }
 }
