@@ -70,7 +70,11 @@ fn only_the_workload_runs_unless_more_is_allowed_and_secrets_stay_here() {
     }
 
     // The gate.
-    for (fault, line) in [("kill:leader", "allow = [\"process\"]"), ("halves", "[\"network\"]")] {
+    for (fault, line) in [
+        ("kill:leader", "allow = [\"process\"]"),
+        ("halves", "[\"network\"]"),
+        ("disk-full", "it needs the line allow = [\"disk\"]"),
+    ] {
         let (code, said) = site.run("calm.toml", &["--fault", fault]);
         assert_eq!(code, Some(64), "{said}");
         assert!(said.contains("calm.toml: allow: ") && said.contains(line), "{said}");
@@ -88,6 +92,18 @@ fn only_the_workload_runs_unless_more_is_allowed_and_secrets_stay_here() {
     assert_eq!(code, Some(64), "{said}");
     assert!(said.contains("host a: /etc/splitbrain.allow: is not there"), "{said}");
     assert!(said.contains("\n  cluster_id = \"staging\"\n  allow = [\"process\"]\n"), "{said}");
+    let top = "cluster_id = \"staging\"\nallow = [\"disk\"]";
+    site.inventory("disk.toml", top, SECURE);
+    let (code, said) = site.run("disk.toml", &["--fault", "lose-unsynced:b"]);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("lose-unsynced may lose data of every database there"), "{said}");
+    assert!(said.contains("write the line data_is_disposable = true"), "{said}");
+    let path = site.folder.path().join("disk.toml");
+    let text = std::fs::read_to_string(&path).unwrap().replace("data_dir = ", "# data_dir = ");
+    site.write("nowhere.toml", &format!("data_is_disposable = true\n{text}"), 0o644);
+    let (code, said) = site.run("nowhere.toml", &["--fault", "disk-full:b"]);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("disk-full of b needs to know") && said.contains("data_dir ="), "{said}");
     assert_eq!(site.schemas(), "");
 
     endpoints(&site);
@@ -184,7 +200,7 @@ fn what_is_allowed_happens_and_is_undone() {
     site.inventory("open.toml", &top, SECURE);
     site.inventory("kept.toml", &top.replace("data_is_disposable = true", ""), SECURE);
     let marker = |day: &str| {
-        let families = "allow = [\"process\", \"network\"]";
+        let families = "allow = [\"process\", \"network\", \"disk\"]";
         markers(&site, &format!("cluster_id = \"staging\"\n{families}\nexpires = \"{day}\"\n"));
     };
     let kill = ["--name", "kill", "--fault", "kill:leader@3s+2s", "--time-limit", "9s"];
@@ -210,6 +226,7 @@ fn what_is_allowed_happens_and_is_undone() {
     assert_eq!(site.schemas(), "");
 
     partitions(&site);
+    disks(&site);
     // The owner's own check fails while a follower is stopped.
     let flags = ["--fault", "pause:b@1s+50s", "--workload", "profile"];
     let (child, run) = started(&site, "open.toml", "aborted", &flags);
@@ -252,6 +269,54 @@ fn partitions(site: &Site) {
     let (code, said) = site.run("wrong-net.toml", &cut);
     assert_eq!(code, Some(75), "{said}");
     assert!(said.contains("replicates from 198.19.0.1") && said.contains("data_address"), "{said}");
+}
+
+/// What is mounted over a host's data, and the process that serves it.
+fn served(site: &Site, host: &str) -> (String, String) {
+    let data = "/var/lib/splitbrain-postgres/data";
+    let mounts = site.on(host, "grep ^splitbrain /proc/mounts || true");
+    let pid = site.on(host, &format!("head -n 1 {data}/postmaster.pid"));
+    let serves = format!("readlink /proc/{}/cwd", pid.trim());
+    assert_eq!(site.on(host, &serves).trim(), data);
+    (mounts, pid)
+}
+
+/// A layer is laid under servers that exist, where that is allowed, and taken away again.
+fn disks(site: &Site) {
+    let top = OPEN.replace("\"failover\"", "\"disk\"");
+    site.inventory("disk.toml", &top, SECURE);
+    let dry = ["run", "--hosts-file", "disk.toml", "--dry-run", "--fault", "disk-full:b"];
+    let dry = String::from_utf8_lossy(&site.splitbrain(&dry).stdout).into_owned();
+    let layer = "b: SIGINT to main-of:/var/lib/splitbrain-postgres/data";
+    assert!(dry.contains(layer) && !dry.contains("a: SIGINT"), "{dry}");
+    let (_, before) = served(site, "n3");
+    let faults = ["lose-unsynced:a@2s+2s", "slow-sync:b@5s+2s,delay=100ms"];
+    let flags =
+        ["--name", "disk", "--time-limit", "9s", "--fault", faults[0], "--fault", faults[1]];
+    let (code, said) = site.run("disk.toml", &flags);
+    assert_eq!(code, Some(0), "{said}");
+    let run = only_run(site.folder.path(), "disk");
+    let faults = std::fs::read_to_string(run.join("faults.jsonl")).unwrap();
+    let effects = faults.lines().filter(|line| line.contains("\"result\":\"installed\""));
+    assert_eq!(effects.count(), 4, "each made and healed: {faults}");
+    assert!(faults.contains("unsynced pages of"), "{faults}");
+    for host in ["n1", "n2", "n3"] {
+        assert_eq!(served(site, host).0, "", "{host}: no layer is left");
+    }
+    assert_eq!(served(site, "n3").1, before, "a server that no fault can hit is left alone");
+    assert_eq!(site.schemas(), "");
+    // Whoever dies leaves the way back in the journal.
+    let flags = ["--fault", "disk-full:b@3s+50s", "--workload", "profile"];
+    let (mut killed, _) = started(site, "disk.toml", "covered", &flags);
+    assert!(served(site, "n2").0.starts_with("splitbrain "), "a layer");
+    signal(&killed, nix::sys::signal::Signal::SIGKILL);
+    killed.wait().unwrap();
+    let heal = ["heal", "--hosts", "disk.toml", "--remove-schemas"];
+    let healed = site.splitbrain(&heal);
+    let said = String::from_utf8_lossy(&healed.stdout).into_owned();
+    assert_eq!(healed.status.code(), Some(0), "{said}{}", errors(&healed));
+    assert_eq!(served(site, "n2").0, "", "by then, if not by this");
+    assert_eq!(said.matches("a: nothing to heal").count(), 1, "once a host: {said}");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn what_is_allowed_happens_and_is_undone_and_what_a_dead_run_left_is_healed() {
         return;
     }
     let set = MongoSite::up("mopen");
-    let families = "[\"process\", \"network\", \"failover\"]";
+    let families = "[\"process\", \"network\", \"failover\", \"disk\"]";
     let marker =
         format!("cluster_id = \"staging\"\nallow = {families}\nexpires = \"2099-01-01\"\n");
     for host in ["n1", "n2", "n3"] {
@@ -186,8 +186,23 @@ fn what_is_allowed_happens_and_is_undone_and_what_a_dead_run_left_is_healed() {
     let (code, said) = set.site.run("down.toml", &["--fault", "step-down"]);
     assert_eq!(code, Some(75), "{said}");
     assert!(said.contains("[{ role: \"clusterManager\", db: \"admin\" }])"), "{said}");
+    disk(&set);
     dead_run(&set);
     set.site.no_password_in_runs();
+}
+
+/// A layer is laid under a member that exists, and taken away again.
+fn disk(set: &MongoSite) {
+    let flags = ["--name", "disk", "--fault", "slow-sync:b@2s+1s,delay=100ms"];
+    let more = ["--time-limit", "5s", "--sessions", "4"];
+    let (code, said) = set.site.run("down.toml", &[flags, more].concat());
+    // How much is done in so short a time is a matter of the machine.
+    assert!(matches!(code, Some(0 | 2)), "{said}");
+    let run = only_run(set.site.folder.path(), "disk");
+    let faults = std::fs::read_to_string(run.join("faults.jsonl")).unwrap();
+    let effects = faults.lines().filter(|line| line.contains("\"result\":\"installed\""));
+    assert_eq!(effects.count(), 2, "made and healed: {faults}");
+    assert_eq!(set.site.on("n2", "grep ^splitbrain /proc/mounts || true"), "", "no layer is left");
 }
 
 /// What a harness that was killed has left is told, and removed when asked.

@@ -168,10 +168,10 @@ impl System for StoreSystem {
         vec![LogFile { path: LOG.to_owned(), name: "store.log" }]
     }
 
-    fn disk(&self) -> Option<DiskLayout> {
+    fn disk(&self, _: usize) -> Option<DiskLayout> {
         // All that a node keeps is its log.
         let log = &["/data/wal"];
-        Some(DiskLayout { folder: FOLDER, log, data: log })
+        Some(DiskLayout::built(FOLDER, log, log))
     }
 
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {

@@ -63,15 +63,28 @@ pub struct LogFile {
     pub name: &'static str,
 }
 
-/// Where a system keeps its data on a host that splitbrain builds it on, for faults of the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a system keeps its data on a host, for faults of the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskLayout {
     /// The folder that holds all of it; nothing else is in there.
-    pub folder: &'static str,
+    pub folder: String,
     /// Parts of paths in the folder: a file whose path holds one is of the write-ahead log.
     pub log: &'static [&'static str],
     /// Likewise: of what the log is applied to.
     pub data: &'static [&'static str],
+    /// Whether a server that splitbrain did not start uses it.
+    pub served: bool,
+}
+
+impl DiskLayout {
+    /// Of a system that splitbrain builds; a file is of a class if its path holds one of the parts.
+    pub fn built(
+        folder: &str,
+        log: &'static [&'static str],
+        data: &'static [&'static str],
+    ) -> DiskLayout {
+        DiskLayout { folder: folder.to_owned(), log, data, served: false }
+    }
 }
 
 /// A system under test. Methods block, and are called from threads of their own.
@@ -106,8 +119,8 @@ pub trait System: Send + Sync {
     /// Its logs on the host.
     fn logs(&self) -> Vec<LogFile>;
 
-    /// Where its data is, if that is ours to have faults.
-    fn disk(&self) -> Option<DiskLayout> {
+    /// Where a node's data is, if that is known.
+    fn disk(&self, _node: usize) -> Option<DiskLayout> {
         None
     }
 

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::capture;
-use crate::disk;
+use crate::disk::{self, served::Served};
 use crate::fake_clock;
 use crate::life::Graceful;
 use crate::packet_filter;
@@ -79,6 +79,9 @@ pub enum Undo {
     Layer {
         /// The folder.
         folder: String,
+        /// The server that used the folder before, and is to use it without the layer.
+        #[serde(default)]
+        served: Option<Served>,
     },
     /// End a trouble of such a layer.
     Relief {
@@ -141,7 +144,8 @@ impl Undo {
                 }
                 Ok(said)
             }
-            Undo::Layer { folder } => disk::asks::retire(folder),
+            Undo::Layer { folder, served: None } => disk::asks::retire(folder),
+            Undo::Layer { folder, served: Some(served) } => uncover(folder, served),
             Undo::Relief { folder, fault } => disk::asks::relieve(folder, fault),
             Undo::End { processes, boot } => {
                 let ours = |process: &&ProcessId| {
@@ -175,7 +179,15 @@ impl Undo {
                 let kill = process.as_ref().map(|process| format!("; kill -9 {}", process.pid));
                 format!("{}{}", rules::by_hand(name), kill.unwrap_or_default())
             }
-            Undo::Layer { folder } | Undo::Relief { folder, .. } => {
+            Undo::Layer { folder, served: Some(Served { start, graceful }) } => {
+                let stop = match graceful {
+                    Graceful::Command(argv) => argv.iter().map(|a| shell_quote(a)).collect(),
+                    _ => vec![format!("stop the server of {}", shell_quote(folder))],
+                };
+                let (stop, start) = (stop.join(" "), process::start_by_hand(start));
+                format!("{stop}; umount -l {}; {start}", shell_quote(folder))
+            }
+            Undo::Layer { folder, .. } | Undo::Relief { folder, .. } => {
                 format!("umount -l {}", shell_quote(folder))
             }
             Undo::End { processes, .. } => {
@@ -188,6 +200,19 @@ impl Undo {
             Undo::Nothing => "nothing".to_owned(),
         }
     }
+}
+
+/// Takes a layer away from under a server that is not ours: it is ended before, and started after.
+/// Without a layer there is only a server to be started, if it does not run.
+fn uncover(folder: &str, served: &Served) -> Result<String, String> {
+    if disk::is_mounted(Path::new(folder))
+        && let Some(process) = process::from_pidfile(&served.start.pidfile)
+        && !gone(process::state(&process))
+    {
+        end(&process, &served.graceful)?;
+    }
+    let retired = disk::asks::retire(folder)?;
+    Ok(format!("{retired}; {}", restart(&served.start)?))
 }
 
 /// How long a process that was asked to end is given once more when its fault is undone.

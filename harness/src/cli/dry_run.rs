@@ -1,14 +1,15 @@
 //! `splitbrain run --dry-run`: every command and act, and nothing done.
 
+use agent::life::Graceful;
 use agent::proto::Start;
 use cluster::Inventory;
 use cluster::agent_link;
-use cluster::inventory::{Attach, Service};
+use cluster::inventory::{Attach, AttachNode, Service};
 use nemesis::{Family, Fault, PlannedFault};
 use systems::mongodb::attached::database;
 use systems::postgres::attached::schema;
 use systems::postgres::spec::Failover;
-use systems::service::{HOLD, Server};
+use systems::service::{self, HOLD, Server};
 
 use crate::config::{LabSpec, TestSpec};
 use crate::engine::plan;
@@ -29,7 +30,10 @@ pub fn lines(spec: &TestSpec) -> Result<Vec<String>, UserError> {
         }),
     }
     match inventory.as_ref().and_then(|inventory| inventory.attach.as_ref()) {
-        Some(attach) => attached(attach, &mut lines),
+        Some(attach) => {
+            attached(attach, &mut lines);
+            layers(spec, attach, &mut lines);
+        }
         None => lines.push(format!(
             "build {} on {}, in folders of its own, over what an earlier run left there",
             spec.system.name(),
@@ -119,6 +123,29 @@ fn operator(spec: &TestSpec, attach: &Attach, lines: &mut Vec<String>) {
         lines.push(format!("    if {} led: touch {}; {line}", node.name, HOLD));
     }
     lines.push("    SQL at the candidate: pg_promote".to_owned());
+}
+
+/// What lays disk layers over servers that exist.
+fn layers(spec: &TestSpec, attach: &Attach, lines: &mut Vec<String>) {
+    let faults = spec.all_faults();
+    let disk = |name: &str| Fault::by_name(name).is_some_and(|f| f.family() == Family::Disk);
+    let whom: Vec<&str> =
+        faults.iter().filter(|f| disk(&f.fault)).map(|f| f.selector.as_str()).collect();
+    let all = whom.iter().any(|whom| !attach.nodes.iter().any(|node| node.name == *whom));
+    let hit = |node: &&AttachNode| node.ssh && (all || whom.contains(&node.name.as_str()));
+    for node in attach.nodes.iter().filter(hit).filter(|_| !whom.is_empty()) {
+        let Start { argv, pidfile, .. } = Server::of(&attach.system).start(&node.service);
+        let stop = match service::graceful(&node.service) {
+            Graceful::Command(argv) => argv.join(" "),
+            signal => format!("{} to {pidfile}", signal.name()),
+        };
+        let folder = node.service.data_dir.as_deref().unwrap_or_default();
+        let (name, start) = (&node.name, argv.join(" "));
+        lines.push(format!(
+            "{name}: {stop}; mount a FUSE layer over {folder}; {start}; in the end: {stop}; \
+             unmount; {start} (leaders last, each when the one before is back)"
+        ));
+    }
 }
 
 fn attached(attach: &Attach, lines: &mut Vec<String>) {

@@ -39,6 +39,9 @@ const LINE: &str = "cd /run/splitbrain 2>/dev/null || { echo nothing to heal; ex
     found=yes; \"./$agent\" heal \"$dir\" || exit 1; done; \
     rm -f held-by-operator; [ $found = yes ] || echo nothing to heal";
 
+/// What is said of a journal, or a host, with nothing in it.
+const NOTHING: &str = "nothing to heal";
+
 /// Undoes what agents have left on the hosts of an inventory, and tells of what runs have left in
 /// its cluster.
 pub fn heal(flags: &HealFlags) -> Result<Exit, UserError> {
@@ -76,7 +79,11 @@ fn host(address: HostAddress) -> Result<String, String> {
     if result.status != 0 {
         return Err(format!("{name}: {}", String::from_utf8_lossy(&result.stderr).trim()));
     }
-    Ok(result.text().lines().map(|said| format!("{name}: {said}\n")).collect())
+    // One line of each journal: where anything was undone only that is worth a line.
+    let said = result.text();
+    let done: Vec<&str> = said.lines().filter(|line| *line != NOTHING).collect();
+    let told = if done.is_empty() { vec![NOTHING] } else { done };
+    Ok(told.iter().map(|said| format!("{name}: {said}\n")).collect())
 }
 
 /// The cluster of an inventory, to be asked for what runs have left in it.

@@ -3,6 +3,7 @@
 
 mod cluster_up;
 mod drive;
+pub mod layers;
 pub mod means;
 mod prepare;
 
@@ -38,7 +39,17 @@ pub fn run(
     let up = Up::bring_for(spec, folder)?;
     let end = run_on(&up, spec, folder, stop, progress);
     up.system.take_down();
-    end
+    let left = layers::uncover(spec, &*up.system);
+    match end {
+        Ok(mut end) => {
+            end.notes.extend(left);
+            Ok(end)
+        }
+        Err(error) => {
+            left.iter().for_each(|note| eprintln!("{note}"));
+            Err(error)
+        }
+    }
 }
 
 /// Runs a test on a system that is up and holds nothing yet, and leaves it up.

@@ -64,14 +64,8 @@ pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
         let hint = "without --lab sim it goes to the disks of namespaced hosts on this machine";
         return Err(UserError::usage(what).at("fault").hint(hint));
     }
-    let ours = matches!(fault.family(), Family::Disk | Family::Membership);
-    let attached = ours && crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some());
-    if fault.family() == Family::Disk && attached {
-        let what = format!("{} is refused: the cluster's disks are not ours", fault.name());
-        let hint = "faults of the disk need a system that splitbrain builds: leave [attach] out";
-        return Err(UserError::usage(what).at("fault").hint(hint));
-    }
-    if fault.family() == Family::Membership && attached {
+    let member = fault.family() == Family::Membership;
+    if member && crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some()) {
         let what = format!("{} is refused: who belongs to it is not ours to say", fault.name());
         let hint = "it needs a system that splitbrain builds: leave [attach] out";
         return Err(UserError::usage(what).at("fault").hint(hint));

@@ -1,8 +1,14 @@
 //! Whether a node that was restarted is one of the cluster again, by the cluster's own words.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use history::{Role, TelemetryEvent};
+use systems::System;
+
+/// How often the cluster is asked whether a node is back.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Where each shard's leader was when the node was first looked at, by shard and term: what the
 /// node must have. The leader itself goes on, so that nobody would ever have all of it.
@@ -34,6 +40,29 @@ impl Rejoin {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits until a node is back, and for so long at most; says how long it took, and what was missing
+/// in the end.
+pub fn wait(system: &dyn System, node: usize, limit: Duration) -> (Duration, Option<String>) {
+    let (started, mut rejoin) = (Instant::now(), Rejoin::default());
+    loop {
+        let samples: Option<Vec<TelemetryEvent>> = thread::scope(|scope| {
+            let nodes = 0..system.nodes().count();
+            let ask = |node| scope.spawn(move || system.sample(node, &|| 0));
+            let threads: Vec<_> = nodes.map(ask).collect();
+            threads.into_iter().map(|thread| thread.join().ok()).collect()
+        });
+        let missing = match samples {
+            Some(samples) => rejoin.look(node, &samples).err(),
+            None => Some("asking the nodes panicked".to_owned()),
+        };
+        let took = started.elapsed();
+        if missing.is_none() || limit <= took {
+            return (took, missing);
+        }
+        thread::sleep(LOOK_EVERY);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use cluster::Inventory;
 use cluster::inventory::{Attach, AttachNode};
-use nemesis::Fault;
+use nemesis::{Family, Fault};
 use systems::postgres::spec::Failover;
 use systems::{mongodb, postgres};
 
@@ -53,12 +53,16 @@ pub(super) fn check_means(spec: &TestSpec, inventory: &Inventory) -> Result<(), 
     }
     for fault in &spec.all_faults() {
         let kind = Fault::by_name(&fault.fault);
-        let process = kind.is_some_and(|kind| kind.family().as_str() == "process");
+        let family = kind.map(Fault::family);
+        let server = matches!(family, Some(Family::Process | Family::Disk));
         let named = attach.nodes.iter().any(|node| node.name == fault.selector);
         let may_be_hit =
-            |node: &&AttachNode| process && node.ssh && (!named || node.name == fault.selector);
+            |node: &&AttachNode| server && node.ssh && (!named || node.name == fault.selector);
         let mut hit = attach.nodes.iter().filter(may_be_hit);
-        hit.try_for_each(|node| service(fault, node, inventory))?;
+        hit.try_for_each(|node| {
+            service(fault, node, inventory)?;
+            if family == Some(Family::Disk) { data(fault, node, inventory) } else { Ok(()) }
+        })?;
     }
     Ok(())
 }
@@ -153,6 +157,18 @@ fn service(fault: &FaultSpec, node: &AttachNode, inventory: &Inventory) -> Resul
          data_dir = \"{data_dir}\""
     );
     let place = inventory.places.at(&format!("{}.unit", node.table));
+    Err(UserError::usage(what).at(place).hint(hint))
+}
+
+/// A disk can have faults only where it is known where the data is.
+fn data(fault: &FaultSpec, node: &AttachNode, inventory: &Inventory) -> Result<(), UserError> {
+    if node.service.data_dir.is_some() {
+        return Ok(());
+    }
+    let what = format!("{} of {} needs to know where its data is", fault.fault, node.name);
+    let place = inventory.places.at(&format!("{}.data_dir", node.table));
+    let hint = "write data_dir = \"/PATH\": the server is stopped, its directory covered by a \
+                layer of ours, and started again, before the run and after it";
     Err(UserError::usage(what).at(place).hint(hint))
 }
 

@@ -83,7 +83,8 @@ impl MongoSite {
         );
         let member = format!(
             "net:\n  port: {PORT}\n{common}storage:\n  dbPath: {FOLDER}/data\n\
-             replication:\n  replSetName: splitbrain\nsecurity:\n  keyFile: {FOLDER}/key\n"
+             replication:\n  replSetName: splitbrain\nsecurity:\n  keyFile: {FOLDER}/key\n\
+             setParameter:\n  shutdownTimeoutMillisForSignaledShutdown: 100\n"
         );
         let alone =
             format!("net:\n  port: 27018\n{common}storage:\n  dbPath: {FOLDER}/alone-data\n");
@@ -96,7 +97,7 @@ impl MongoSite {
                 host,
                 &format!(
                     "mkdir -p {FOLDER}/alone-data; pid=$(cat {FOLDER}/data/mongod.lock); \
-                     kill $pid; while kill -0 $pid 2> /dev/null; do sleep 0.02; done"
+                     kill -9 $pid; while kill -0 $pid 2> /dev/null; do sleep 0.02; done"
                 ),
             );
         }

@@ -44,6 +44,10 @@ use provision::{LOG, PIDFILE, ROLLBACK, Server};
 pub use spec::MongoSpec;
 use step_down::Member;
 
+/// Parts of paths of MongoDB's log, and of what it is applied to.
+const DISK_LOG: [&str; 1] = ["/journal/"];
+const DISK_DATA: [&str; 1] = [".wt"];
+
 /// See the module's doc.
 pub struct MongoSystem {
     nodes: Arc<Nodes>,
@@ -208,8 +212,8 @@ impl System for MongoSystem {
         SocketAddr::new(self.nodes.data(node), self.spec.port)
     }
 
-    fn disk(&self) -> Option<DiskLayout> {
-        Some(DiskLayout { folder: provision::FOLDER, log: &["/journal/"], data: &[".wt"] })
+    fn disk(&self, _: usize) -> Option<DiskLayout> {
+        Some(DiskLayout::built(provision::FOLDER, &DISK_LOG, &DISK_DATA))
     }
 
     fn logs(&self) -> Vec<LogFile> {

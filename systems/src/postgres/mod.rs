@@ -52,6 +52,10 @@ const STREAM_LIMIT: Duration = Duration::from_secs(30);
 /// The schema that holds what a run writes.
 const SCHEMA: &str = "splitbrain";
 
+/// Parts of paths of PostgreSQL's log, and of what it is applied to.
+const DISK_LOG: [&str; 1] = ["/pg_wal/"];
+const DISK_DATA: [&str; 1] = ["/base/"];
+
 /// See the module's doc.
 pub struct PostgresSystem {
     cluster: Arc<Cluster>,
@@ -346,8 +350,8 @@ impl System for PostgresSystem {
         self.cluster.data(node)
     }
 
-    fn disk(&self) -> Option<DiskLayout> {
-        Some(DiskLayout { folder: provision::FOLDER, log: &["/pg_wal/"], data: &["/base/"] })
+    fn disk(&self, _: usize) -> Option<DiskLayout> {
+        Some(DiskLayout::built(provision::FOLDER, &DISK_LOG, &DISK_DATA))
     }
 
     fn logs(&self) -> Vec<LogFile> {

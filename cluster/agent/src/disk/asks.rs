@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MntFlags, umount2};
 use serde::{Deserialize, Serialize};
 
+use super::served::{Served, all_within};
 use super::trouble::Troubled;
 use super::{Order, give, is_mounted, probe};
 use crate::journal::Journal;
@@ -24,7 +25,7 @@ const MOUNT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a killed process may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
 
-/// A question about a disk. `folder` is where the layer is mounted, always.
+/// A question about a disk. `folder` is where the layer is mounted, or is to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "disk", rename_all = "kebab-case")]
 pub enum DiskAsk {
@@ -33,7 +34,37 @@ pub enum DiskAsk {
         /// The folder.
         folder: String,
     },
-    /// Takes the layer away, if there is one.
+    /// Likewise, over a folder that a server uses, in steps that are each shorter than a lease:
+    /// asks the server to end. A count of 1 says that it has not yet. From here on undoing takes
+    /// the layer away, and starts the server without it.
+    Vacate {
+        /// The folder.
+        folder: String,
+        /// The server.
+        served: Served,
+        /// Whether it was asked before.
+        again: bool,
+    },
+    /// Lays the layer over the folder that was vacated.
+    Cover {
+        /// The folder.
+        folder: String,
+        /// The server.
+        served: Served,
+    },
+    /// Starts the server.
+    Serve {
+        /// The server.
+        served: Served,
+    },
+    /// Asks the server to end before the layer is lifted. A count of 1 says that it has not yet.
+    End {
+        /// The server.
+        served: Served,
+        /// Whether it was asked before.
+        again: bool,
+    },
+    /// Takes the layer away, if there is one; a server that used the folder before is started.
     Lift {
         /// The folder.
         folder: String,
@@ -139,9 +170,28 @@ pub fn answer(journal: &mut Journal, ask: DiskAsk) -> Result<Answer, String> {
     match ask {
         DiskAsk::Lay { folder } => {
             lift(journal, &folder)?;
-            note(journal, &layer_id(&folder), &Undo::Layer { folder: folder.clone() })?;
+            let undo = Undo::Layer { folder: folder.clone(), served: None };
+            note(journal, &layer_id(&folder), &undo)?;
             lay(&folder).map(|()| done((format!("over {folder}"), 0)))
         }
+        DiskAsk::Vacate { folder, served, again } => {
+            if !again {
+                all_within(Path::new(&folder))?;
+                lift(journal, &folder)?;
+                let undo = Undo::Layer { folder: folder.clone(), served: Some(served.clone()) };
+                note(journal, &layer_id(&folder), &undo)?;
+            }
+            served.end(again).map(done)
+        }
+        DiskAsk::Cover { folder, served } => match served.end(true)? {
+            (_, 0) => lay(&folder).map(|()| done((format!("over {folder}"), 0))),
+            // Somebody else has started it again: it would write past the layer.
+            (said, _) => Err(said),
+        },
+        DiskAsk::Serve { served } => {
+            process::start(&served.start, 0).map(|p| done((format!("process {}", p.pid), 0)))
+        }
+        DiskAsk::End { served, again } => served.end(again).map(done),
         DiskAsk::Lift { folder } => lift(journal, &folder).map(|said| done((said, 0))),
         DiskAsk::Settle { folder } => order(&folder, &Order::Settle).map(done),
         DiskAsk::Trouble { folder, troubled, restart } => {

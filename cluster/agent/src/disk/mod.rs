@@ -15,6 +15,7 @@ mod layer;
 mod ops;
 mod orders;
 mod overlay;
+pub mod served;
 pub mod trouble;
 
 use std::fs::{self, File, OpenOptions};
@@ -71,14 +72,26 @@ pub fn run(folder: &str, socket: &str) -> Result<(), String> {
     session.join().map_err(|error| at("serving", error))
 }
 
-/// Whether something is mounted over a folder by this module.
+/// Whether something is mounted over a folder by this module. The folder may be a link to one.
 pub fn is_mounted(folder: &Path) -> bool {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let target = folder.display().to_string();
-    mounts.lines().any(|line| {
-        let mut words = line.split(' ');
-        words.next() == Some("splitbrain") && words.next() == Some(&target)
-    })
+    let listed = |target: &Path| {
+        let target = escaped(&target.display().to_string());
+        mounts.lines().any(|line| {
+            let mut words = line.split(' ');
+            words.next() == Some("splitbrain") && words.next() == Some(&target)
+        })
+    };
+    listed(folder) || fs::canonicalize(folder).is_ok_and(|folder| listed(&folder))
+}
+
+/// A path as the kernel lists it.
+fn escaped(path: &str) -> String {
+    let each = path.chars().map(|c| match c {
+        ' ' | '\t' | '\n' | '\\' => format!("\\{:03o}", u32::from(c)),
+        c => c.to_string(),
+    });
+    each.collect()
 }
 
 /// Writes a small file under the folder, syncs it and reads it back; says what came of each, and

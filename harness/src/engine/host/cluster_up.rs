@@ -13,6 +13,7 @@ use systems::mongodb::MongoSystem;
 use systems::postgres::PostgresSystem;
 use systems::{Nodes, StoreSystem, System, SystemError, mongodb, postgres};
 
+use super::layers;
 use super::means;
 use super::prepare::{prepare, settle};
 use crate::config::{LabSpec, SystemKind, TestSpec};
@@ -193,6 +194,7 @@ impl Up {
         }
         let up = prepare(spec, &*system)
             .and_then(|()| system.bring_up())
+            .and_then(|()| layers::cover(spec, &*system))
             .and_then(|()| settle(spec, &*system));
         if let Err(error) = up {
             system.take_down();

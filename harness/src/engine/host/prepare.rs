@@ -7,6 +7,7 @@ use agent::proto::Ask;
 use nemesis::{Family, Fault};
 use systems::{System, SystemError};
 
+use super::layers;
 use crate::config::TestSpec;
 
 /// How long laying one disk layer may take.
@@ -21,7 +22,8 @@ fn plans(spec: &TestSpec, family: Family) -> bool {
 
 /// Prepares the hosts, each at once.
 pub fn prepare(spec: &TestSpec, system: &dyn System) -> Result<(), SystemError> {
-    if plans(spec, Family::Disk) {
+    // Over those that exist, when it is known that all is well with them.
+    if plans(spec, Family::Disk) && !layers::exists(system) {
         lay_disks(system)?;
     }
     Ok(())
@@ -29,12 +31,16 @@ pub fn prepare(spec: &TestSpec, system: &dyn System) -> Result<(), SystemError> 
 
 /// When the system is up: what it holds then was there before the run, and no crash takes it.
 pub fn settle(spec: &TestSpec, system: &dyn System) -> Result<(), SystemError> {
-    let (true, Some(layout)) = (plans(spec, Family::Disk), system.disk()) else {
+    if !plans(spec, Family::Disk) {
         return Ok(());
-    };
+    }
     let nodes = system.nodes();
+    let covered = layers::covered(spec, system);
     let settled = nodes.each(|node, _| {
-        let about = DiskAsk::Settle { folder: layout.folder.to_owned() };
+        let Some((_, layout)) = covered.iter().find(|(covered, _)| *covered == node) else {
+            return Ok(());
+        };
+        let about = DiskAsk::Settle { folder: layout.folder.clone() };
         nodes.ask(node, Ask::Disk { about }, LIMIT).map(drop)
     });
     settled.map(drop)
@@ -42,15 +48,15 @@ pub fn settle(spec: &TestSpec, system: &dyn System) -> Result<(), SystemError> {
 
 /// Lays a layer over every node's data folder.
 fn lay_disks(system: &dyn System) -> Result<(), SystemError> {
-    let layout = system.disk().ok_or_else(|| {
-        SystemError::new("faults of the disk are for systems that splitbrain builds itself")
-    })?;
     // What may still run from an earlier run would keep the folder busy.
     system.take_down();
-    let (nodes, folder) = (system.nodes(), layout.folder);
+    let nodes = system.nodes();
     let laid = nodes.each(|node, _| {
+        let layout = system.disk(node);
+        let folder = layout.ok_or_else(|| SystemError::new("where its data is, is not known"))?;
+        let folder = folder.folder;
         nodes.shell(node, "making its folder", format!("mkdir -p {folder}"), LIMIT)?;
-        let about = DiskAsk::Lay { folder: folder.to_owned() };
+        let about = DiskAsk::Lay { folder };
         nodes.ask(node, Ask::Disk { about }, LIMIT).map(drop)
     });
     laid.map(drop).map_err(|error| match error.hint {

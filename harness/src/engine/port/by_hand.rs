@@ -4,13 +4,16 @@
 use std::time::Duration;
 
 use agent::shape::rules;
+use agent::undo::Undo;
 use agent::{packet_filter, process};
 use cluster::{AgentLink, Exec, Host, HostAddress, shell_quote};
 use history::{Evidence, FaultResult};
 use nemesis::{Act, ActReport};
+use systems::DiskLayout;
 
 use super::HostPort;
 use crate::engine::clocks;
+use crate::engine::host::layers;
 
 /// How long it may take over SSH: servers that were killed are started again.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -88,7 +91,6 @@ impl HostPort {
     fn by_hand(&self, id: &str, act: &Act, node: usize) -> Vec<String> {
         let start = process::start_by_hand(&self.system.start(node));
         let filter = packet_filter::name(id);
-        let folder = || self.system.disk().map(|layout| shell_quote(layout.folder));
         match act {
             Act::Pause { .. } | Act::Slow { .. } => {
                 self.stopped_process(id, node).map(process::continue_by_hand).into_iter().collect()
@@ -99,8 +101,13 @@ impl HostPort {
             Act::Clock { .. } => vec![format!("echo '+0 x1.0' >{}", shell_quote(clocks::FILE))],
             // Whoever lost its disk from under it starts anew, on what is underneath.
             Act::Disk { .. } => {
-                let umount = folder().map(|folder| format!("umount -l {folder}"));
-                umount.into_iter().chain([start]).collect()
+                let Some(DiskLayout { folder, served, .. }) = self.system.disk(node) else {
+                    return vec![start];
+                };
+                let served = served.then(|| layers::served(&*self.system, node));
+                let start = served.is_none().then_some(start);
+                let umount = Undo::Layer { folder, served }.by_hand();
+                [umount].into_iter().chain(start).collect()
             }
             Act::StepDown { .. } => vec!["mongosh --eval 'rs.freeze(0)'".to_owned()],
             Act::Remove { .. } => {

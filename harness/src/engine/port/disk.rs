@@ -21,10 +21,10 @@ impl HostPort {
     /// Does it on all nodes at once, then probes.
     pub(super) fn inject_disk(&self, id: &str, nodes: &[usize], what: &DiskAct) -> ActReport {
         let started = Instant::now();
-        let Some(layout) = self.system.disk() else {
-            return none(started, "this system's disk is not ours");
+        let Some(layouts) = self.layouts(nodes) else {
+            return none(started, "where its data is, is not known");
         };
-        let asks = nodes.iter().map(|node| (*node, self.disk_ask(id, *node, what, &layout)));
+        let asks = layouts.iter().map(|(node, l)| (*node, self.disk_ask(id, *node, what, l)));
         let (answers, mut errors) = self.ask_disks(asks.collect());
         let took = started.elapsed().as_nanos() as i64;
         let mut evidence = Vec::new();
@@ -46,7 +46,7 @@ impl HostPort {
         if what.kills() {
             evidence.extend(self.absent(nodes));
         } else if let Some(troubled) = Probed::of(what) {
-            let (mut probes, mut failed) = self.probe_disks(nodes, &layout, &troubled);
+            let (mut probes, mut failed) = self.probe_disks(&layouts, &troubled);
             evidence.append(&mut probes);
             errors.append(&mut failed);
         }
@@ -56,16 +56,16 @@ impl HostPort {
     /// Undoes it on all nodes at once, then probes. Who died of it runs again.
     pub(super) fn undo_disk(&self, id: &str, nodes: &[usize], what: &DiskAct) -> ActReport {
         let started = Instant::now();
-        let Some(layout) = self.system.disk() else {
-            return none(started, "this system's disk is not ours");
+        let Some(layouts) = self.layouts(nodes) else {
+            return none(started, "where its data is, is not known");
         };
         let (mut evidence, mut errors) = (Vec::new(), Vec::new());
         if Probed::of(what).is_some() {
-            let relieve = |node: &usize| {
-                let (folder, fault) = (layout.folder.to_owned(), id.to_owned());
+            let relieve = |(node, layout): &(usize, DiskLayout)| {
+                let (folder, fault) = (layout.folder.clone(), id.to_owned());
                 (*node, DiskAsk::Relieve { folder, fault })
             };
-            let (answers, mut failed) = self.ask_disks(nodes.iter().map(relieve).collect());
+            let (answers, mut failed) = self.ask_disks(layouts.iter().map(relieve).collect());
             errors.append(&mut failed);
             // A trouble that the system itself never met has shown nothing.
             evidence.extend(answers.into_iter().map(|(node, (_, met, _))| Evidence {
@@ -80,15 +80,20 @@ impl HostPort {
             errors.extend(answers.into_iter().filter_map(|(_, answer)| answer.err()));
         }
         let took = started.elapsed().as_nanos() as i64;
-        let (mut probes, mut failed) = self.probe_disks(nodes, &layout, &Probed::Sound);
+        let (mut probes, mut failed) = self.probe_disks(&layouts, &Probed::Sound);
         evidence.append(&mut probes);
         errors.append(&mut failed);
         evidence.append(&mut self.running(nodes));
         report(evidence, errors, took)
     }
 
+    /// Where each node's data is.
+    fn layouts(&self, nodes: &[usize]) -> Option<Vec<(usize, DiskLayout)>> {
+        nodes.iter().map(|node| Some((*node, self.system.disk(*node)?))).collect()
+    }
+
     fn disk_ask(&self, id: &str, node: usize, what: &DiskAct, layout: &DiskLayout) -> DiskAsk {
-        let (folder, fault) = (layout.folder.to_owned(), id.to_owned());
+        let (folder, fault) = (layout.folder.clone(), id.to_owned());
         let start = || self.system.start(node);
         let crash = |damage| {
             let (restart, pidfile) = (start(), start().pidfile);
@@ -139,13 +144,13 @@ impl HostPort {
 
     fn probe_disks(
         &self,
-        nodes: &[usize],
-        layout: &DiskLayout,
+        layouts: &[(usize, DiskLayout)],
         expected: &Probed,
     ) -> (Vec<Evidence>, Vec<String>) {
-        let folder = layout.folder.to_owned();
-        let ask = |node: &usize| (*node, DiskAsk::Probe { folder: folder.clone() });
-        let (answers, errors) = self.ask_disks(nodes.iter().map(ask).collect());
+        let ask = |(node, layout): &(usize, DiskLayout)| {
+            (*node, DiskAsk::Probe { folder: layout.folder.clone() })
+        };
+        let (answers, errors) = self.ask_disks(layouts.iter().map(ask).collect());
         let evidence = answers.into_iter().map(|(node, (said, _, sync_ms))| {
             expected.judge(format!("{} disk probe", self.name(node)), said, sync_ms)
         });

@@ -9,10 +9,7 @@ use nemesis::life::{Life, Rolling};
 
 use super::HostPort;
 use super::lives::{of_life, report};
-use crate::engine::rejoin::Rejoin;
-
-/// How often the cluster is asked whether a node is back.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+use crate::engine::rejoin;
 
 impl HostPort {
     /// Restarts the nodes in this order. Ends at the first that does not come back: who restarts
@@ -46,18 +43,8 @@ impl HostPort {
     }
 
     fn rejoined(&self, node: usize, limit: Duration) -> Evidence {
-        let (started, mut rejoin) = (Instant::now(), Rejoin::default());
-        let all: Vec<usize> = (0..self.system.nodes().count()).collect();
-        loop {
-            let samples = self.at_once(&all, &|node| Ok(self.system.sample(node, &|| 0)));
-            let samples: Result<Vec<_>, String> = samples.into_iter().map(|(_, s)| s).collect();
-            let missing = samples.and_then(|samples| rejoin.look(node, &samples)).err();
-            let took = started.elapsed();
-            if missing.is_none() || limit <= took {
-                return of_rejoin(self.name(node), limit.as_millis(), took.as_millis(), missing);
-            }
-            thread::sleep(LOOK_EVERY);
-        }
+        let (took, missing) = rejoin::wait(&*self.system, node, limit);
+        of_rejoin(self.name(node), limit.as_millis(), took.as_millis(), missing)
     }
 }
 

@@ -13,10 +13,10 @@ use crate::client::{Client, Model};
 use crate::mongodb::client::MongoClient;
 use crate::mongodb::connect::Peer;
 use crate::mongodb::step_down::{self, Member};
-use crate::mongodb::{elections, sample};
+use crate::mongodb::{DISK_DATA, DISK_LOG, elections, sample};
 use crate::promises::settings;
 use crate::service::{self, Server};
-use crate::system::{LogFile, Nodes, System, SystemError, silent};
+use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError, silent};
 
 impl Attached {
     /// Every node as it is reached, and as the set calls it.
@@ -70,6 +70,12 @@ impl System for Attached {
 
     fn address(&self, node: usize) -> SocketAddr {
         self.addresses[node]
+    }
+
+    fn disk(&self, node: usize) -> Option<DiskLayout> {
+        // A node without SSH has no service.
+        let folder = self.services[node].data_dir.clone()?;
+        Some(DiskLayout { folder, log: &DISK_LOG, data: &DISK_DATA, served: true })
     }
 
     /// None: what the servers of others log is theirs, and is copied into no run's folder.

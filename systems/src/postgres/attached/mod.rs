@@ -28,11 +28,12 @@ use super::connection::{Connection, Login, Refused};
 use super::errors::describe;
 use super::sample::{STATUS, Sampler};
 use super::spec::{Failover, Isolation, PostgresSpec};
+use super::{DISK_DATA, DISK_LOG};
 use crate::client::{Client, Model};
 use crate::operator::Operator;
 use crate::owned::{Left, Remains};
 use crate::service::{self, HOLD, Server};
-use crate::system::{LogFile, Nodes, System, SystemError};
+use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError};
 use facts::{Cluster, Facts};
 use operator::Promoter;
 use schema::Owner;
@@ -337,6 +338,12 @@ impl System for Attached {
 
     fn address(&self, node: usize) -> SocketAddr {
         self.addresses[node]
+    }
+
+    fn disk(&self, node: usize) -> Option<DiskLayout> {
+        // A node without SSH has no service.
+        let folder = self.services[node].data_dir.clone()?;
+        Some(DiskLayout { folder, log: &DISK_LOG, data: &DISK_DATA, served: true })
     }
 
     /// None: what the servers of others log is theirs, and is copied into no run's folder.
