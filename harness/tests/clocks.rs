@@ -147,3 +147,39 @@ fn a_clock_fault_without_means_is_refused_by_name() {
         assert!(errors(&refused).contains(part), "{flags:?}: {}", errors(&refused));
     }
 }
+
+/// Nothing here sets a clock: what is refused or printed alone.
+#[test]
+fn the_clock_of_a_host_needs_its_familys_word_and_goes_no_faster_than_a_kernel_lets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = "[[host]]\nname = \"a\"\naddress = \"192.0.2.1\"\n\
+                 [[host]]\nname = \"b\"\naddress = \"192.0.2.2\"\n\
+                 [[host]]\nname = \"c\"\naddress = \"192.0.2.3\"\n";
+    for (name, allow) in [("open.toml", "clock"), ("shut.toml", "network")] {
+        let text = format!("cluster_id = \"x\"\nallow = [\"{allow}\"]\n{hosts}");
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let patroni = ["--system", "postgres", "--set", "postgres.failover=patroni"];
+    let run = |file: &str, fault: &str, more: &[&str]| {
+        let flags = ["run", "--hosts-file", file, "--dry-run", "--fault", fault];
+        run(&[&flags[..], more].concat(), folder.path())
+    };
+    for (file, fault, part) in [
+        ("shut.toml", "clock-bump", "clock-bump is not allowed: it is of the family clock"),
+        ("open.toml", "clock-drift,rate=x1.2", "goes at x0.9 to x1.1 (adjtimex)"),
+        ("open.toml", "clock-drift,rate=x0.8", "goes at x0.9 to x1.1 (adjtimex)"),
+    ] {
+        let refused = run(file, fault, &[]);
+        assert_eq!(refused.status.code(), Some(64), "{fault}: {}", errors(&refused));
+        assert!(errors(&refused).contains(part), "{fault}: {}", errors(&refused));
+    }
+    for (fault, more, part) in [
+        ("clock-drift:a", &[][..], "adjtimex: the tick of the host's own clock"),
+        ("clock-bump:a", &patroni[..], "clock_settime: the host's own clock, for all that runs"),
+    ] {
+        let dry = run("open.toml", fault, more);
+        let said = String::from_utf8_lossy(&dry.stdout).into_owned();
+        assert_eq!(dry.status.code(), Some(0), "{}", errors(&dry));
+        assert!(said.contains(part) && said.contains("systemctl stop"), "{said}");
+    }
+}

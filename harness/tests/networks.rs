@@ -104,6 +104,15 @@ fn all_addresses_are_cut_and_what_hosts_lack_is_said_before_anything_is_built() 
     };
     assert!(lacking(1).starts_with(&["queue", "duplicate"]), "{told}");
     assert!(lacking(2).contains(&"disk") && !lacking(0).contains(&"queue"), "{told}");
+
+    // Hosts that are namespaces of this machine have its clock, which is nobody's to move.
+    assert!(told["hosts"].to_string().matches("it is a container").count() == 3, "{told}");
+    markers(&site, "\"clock\"");
+    inventory(&site, "clock.toml", "cluster_id = \"net\"\nallow = [\"clock\"]\n");
+    let bump = ["--fault", "clock-bump:a", "--name", "clock", "--replication", "sync"];
+    let (code, said) = site.run("clock.toml", &bump);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("a and b, c are one machine, with one clock"), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::clock::boottime_ms;
 use crate::fake_clock::FakeClock;
 use crate::journal::{self, Journal};
 use crate::process;
-use crate::proto::{Answer, Ask, Start};
+use crate::proto::{Answer, Ask, ClockChange, Start};
 use crate::real_clock::kernel::{self, Kernel};
 use crate::real_clock::{self, Host, RealClock};
 use crate::time_sync::Systemd;
@@ -23,28 +23,17 @@ pub struct Clocks {
 impl Clocks {
     /// Answers what is asked about clocks; what it does is in the journal before.
     pub fn answer(&mut self, journal: &mut Journal, ask: Ask) -> Result<Answer, String> {
-        let folder = journal.folder().to_owned();
-        let mut write = |fault: &str, undo: &Undo| {
-            journal.before(fault, undo).map_err(|error| format!("journal: {error}"))
-        };
         match ask {
             Ask::FakeClock { file } => self.fake.prepare(file).map(|()| Answer::Done),
             Ask::SetClock { fault, pidfile, change } => {
                 let file = self.fake.file_for(&fault)?;
-                write(&fault, &Undo::Clock { file })?;
+                write(journal, &fault, &Undo::Clock { file })?;
                 let now = boottime_ms();
                 self.fake.set(&fault, &pidfile, &change, now).map(|()| Answer::Done)
             }
             Ask::SetHostClock { fault, change } => {
                 kernel::allowed()?;
-                if !self.real.holds() {
-                    untouched(&folder)?;
-                }
-                let (mut clock, mut sync, boot) = (Kernel, Systemd::here(), process::boot_id());
-                let mut host = Host { clock: &mut clock, sync: &mut sync, boot };
-                let mut note = |undo: &Undo| write(&fault, undo);
-                let now = boottime_ms();
-                let said = self.real.set(&mut host, &mut note, &fault, &change, now)?;
+                let said = journal.alone(|journal| self.set_real(journal, &fault, &change))?;
                 let clock = real_clock::told(&Kernel, said)?;
                 Ok(Answer::HostClock { clock })
             }
@@ -54,6 +43,22 @@ impl Clocks {
             }
             _ => Err("this is not about clocks".to_owned()),
         }
+    }
+
+    fn set_real(
+        &mut self,
+        journal: &mut Journal,
+        fault: &str,
+        change: &ClockChange,
+    ) -> Result<Vec<String>, String> {
+        if !self.real.holds() {
+            untouched(journal.folder())?;
+        }
+        let (mut clock, mut sync, boot) = (Kernel, Systemd::here(), process::boot_id());
+        let mut host = Host { clock: &mut clock, sync: &mut sync, boot };
+        let mut note = |undo: &Undo| write(journal, fault, undo);
+        let said = self.real.set(&mut host, &mut note, fault, change, boottime_ms())?;
+        self.real.keep(&mut Kernel, journal).map(|()| said)
     }
 
     /// Gives a server what it needs to have a clock of its own, if servers here have.
@@ -67,9 +72,15 @@ impl Clocks {
     }
 
     /// Does what is due.
-    pub fn turn(&mut self, now: u64) {
+    pub fn turn(&mut self, journal: &mut Journal, now: u64) {
         self.fake.turn(now);
-        self.real.turn(&mut Kernel, now);
+        if self.real.next_turn().is_some_and(|at| at <= now) {
+            journal.alone(|journal| {
+                self.real.turn(&mut Kernel, now);
+                // It is right again then, and has no more turns.
+                drop(self.real.keep(&mut Kernel, journal));
+            });
+        }
     }
 
     /// No more turns for a fault, or for any.
@@ -77,6 +88,10 @@ impl Clocks {
         self.fake.let_go(fault);
         self.real.let_go(fault);
     }
+}
+
+fn write(journal: &mut Journal, fault: &str, undo: &Undo) -> Result<(), String> {
+    journal.before(fault, undo).map_err(|error| format!("journal: {error}"))
 }
 
 /// Refuses to take a clock for right that a fault has moved and nobody has put right: of this run,

@@ -82,16 +82,21 @@ impl Journal {
         self.undo_by(fault, &mut Undo::carry_out)
     }
 
+    /// Acts while nobody undoes, unless whoever acts is stuck for long.
+    pub fn alone<R>(&mut self, act: impl FnOnce(&mut Journal) -> R) -> R {
+        lock(&self.file);
+        let done = act(self);
+        // Whoever does not hold it lets nobody go by that.
+        let _ = self.file.unlock();
+        done
+    }
+
     fn undo_by(
         &mut self,
         fault: Option<&str>,
         carry_out: &mut dyn FnMut(&Undo) -> Result<String, String>,
     ) -> Result<Vec<String>, String> {
-        lock(&self.file);
-        let undone = self.undo_alone(fault, carry_out);
-        // Whoever does not hold it lets nobody go by that.
-        let _ = self.file.unlock();
-        undone
+        self.alone(|journal| journal.undo_alone(fault, carry_out))
     }
 
     fn undo_alone(

@@ -348,7 +348,7 @@ impl Worker {
     fn turn(&mut self, now: u64) -> u64 {
         self.turn_slowed(now);
         self.lives.turn(now);
-        self.clock.turn(now);
+        self.clock.turn(&mut self.journal, now);
         self.shapers.tend(&mut self.journal, now);
         let slowed = self.slowed.iter().map(|slowed| slowed.turn_at);
         let others = self.clock.next_turn().into_iter().chain(self.shapers.turn_at());

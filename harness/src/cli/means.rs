@@ -32,9 +32,15 @@ pub fn lines(id: &str, fault: Fault) -> Vec<String> {
         ],
         Family::Process => process(fault),
         Family::Clock => vec![
-            "libfaketime, preloaded into the server from its start: its file of orders is written"
+            "time-sync services are stopped (systemctl stop chrony.service and its like)"
                 .to_owned(),
-            "undone: +0 is written there".to_owned(),
+            match fault {
+                Fault::ClockDrift => "adjtimex: the tick of the host's own clock",
+                _ => "clock_settime: the host's own clock, for all that runs there",
+            }
+            .to_owned(),
+            "undone: the true time and the earlier rate are set, and the services started"
+                .to_owned(),
         ],
         Family::Disk => vec![
             "a FUSE layer over the server's data, mounted before it starts, is told what to do"

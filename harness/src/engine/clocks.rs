@@ -1,16 +1,18 @@
-//! Servers with clocks of their own: what a test with clock faults needs, and how far a server's
+//! Clocks that a test moves, of servers or of hosts: what it needs for that, and how far a server's
 //! clock is from ours.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use agent::proto::Ask;
+use agent::process;
+use agent::proto::{Answer, Ask, HostClock};
 use history::TelemetryEvent;
 use nemesis::clock::ClockChange;
 use nemesis::{Family, Fault, Parameters};
 use systems::postgres::spec::Failover;
-use systems::{Nodes, System};
+use systems::{Nodes, System, SystemError};
 
 use crate::config::{LabSpec, SystemKind, TestSpec};
 use crate::error::UserError;
@@ -22,10 +24,19 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// What telemetry calls a server's offset.
 pub const DETAIL: &str = "clock_offset_ms";
 
+/// How fast a kernel lets the clock of a host go, in thousandths.
+const RATES: RangeInclusive<u32> = 900..=1_100;
+
 /// Whether a test moves clocks.
 pub fn moved(spec: &TestSpec) -> bool {
     let family = |name: &str| Fault::by_name(name).map(Fault::family);
     spec.all_faults().iter().any(|fault| family(&fault.fault) == Some(Family::Clock))
+}
+
+/// Whether a test moves the clocks of hosts themselves, with all that runs there: on hosts of one's
+/// own no server is started with a clock of its own.
+pub fn of_hosts(spec: &TestSpec) -> bool {
+    matches!(spec.lab, LabSpec::Hosts(_)) && moved(spec)
 }
 
 /// Refuses a clock fault that the test's lab or system has no means for, or that nobody could see.
@@ -45,11 +56,13 @@ pub fn check(spec: &TestSpec, fault: Fault, parameters: &Parameters) -> Result<(
             "the simulated store reads no clock of the day",
             "--lab local moves the clocks of its nodes",
         ),
-        LabSpec::Hosts(_) => refuse(
-            "on hosts of your own the clock belongs to all that runs there, and setting it is not \
-             made yet",
-            "--lab local moves the clocks of servers alone, by libfaketime",
-        ),
+        LabSpec::Hosts(_) => match change {
+            ClockChange::Drift { rate } if !RATES.contains(&rate) => refuse(
+                "the clock of a host of your own goes at x0.9 to x1.1 (adjtimex)",
+                "rate=x1.1; --lab local moves the clocks of servers alone, at any rate",
+            ),
+            _ => Ok(()),
+        },
         _ if spec.system == SystemKind::Postgres && spec.postgres.failover == Failover::Patroni => {
             refuse(
                 "Patroni starts its server with an environment of its own",
@@ -60,8 +73,12 @@ pub fn check(spec: &TestSpec, fault: Fault, parameters: &Parameters) -> Result<(
     }
 }
 
-/// Asked before the system is put there: from then on its servers have clocks of their own.
-pub fn prepare(nodes: &Nodes) -> Result<(), UserError> {
+/// Asked before the system is put there: from then on its servers have clocks of their own, unless
+/// it is the hosts' clocks that are moved.
+pub fn prepare(spec: &TestSpec, nodes: &Nodes) -> Result<(), UserError> {
+    if !moved(spec) || of_hosts(spec) {
+        return Ok(());
+    }
     let ask = |node, _: &cluster::SshHost| {
         nodes.ask(node, Ask::FakeClock { file: FILE.to_owned() }, LIMIT).map(drop)
     };
@@ -71,21 +88,77 @@ pub fn prepare(nodes: &Nodes) -> Result<(), UserError> {
     })
 }
 
+/// Refuses to move the clock of a host that is no machine of its own, or that is ours: whoever
+/// shares it would be moved too.
+pub fn own_each(spec: &TestSpec, nodes: &Nodes) -> Result<(), UserError> {
+    if !of_hosts(spec) {
+        return Ok(());
+    }
+    let boots = nodes.each(|node, _| match nodes.ask(node, Ask::HostClock, LIMIT)? {
+        Answer::HostClock { clock } => Ok((nodes.names[node].clone(), clock.boot)),
+        other => Err(SystemError::new(format!("unexpected answer {other:?}"))),
+    })?;
+    match shared(&boots, &process::boot_id()) {
+        None => Ok(()),
+        Some((what, hint)) => Err(UserError::usage(what).at("hosts").hint(hint)),
+    }
+}
+
+/// Which of these hosts, by the names of their boots, have no clock of their own.
+fn shared(boots: &[(String, String)], ours: &str) -> Option<(String, &'static str)> {
+    for (place, (name, boot)) in boots.iter().enumerate() {
+        let others = boots[place + 1..].iter().filter(|(_, other)| other == boot);
+        let others: Vec<&str> = others.map(|(name, _)| name.as_str()).collect();
+        if !others.is_empty() {
+            let what = format!(
+                "a clock fault is refused: {name} and {} are one machine, with one clock",
+                others.join(", ")
+            );
+            return Some((what, "--lab local gives each server a clock of its own"));
+        }
+    }
+    let (name, _) = boots.iter().find(|(_, boot)| boot == ours)?;
+    let what = format!(
+        "a clock fault is refused: {name} is the machine that splitbrain itself runs on, by whose \
+         clock all is measured"
+    );
+    Some((what, "run splitbrain on a machine that is none of the hosts"))
+}
+
 /// Our own clock, which no fault moves and nobody sets meanwhile; and what servers' clocks were
 /// before a fault.
 pub struct ClockWatch {
     started: Instant,
     started_us: i64,
     before: Mutex<BTreeMap<usize, i64>>,
+    hosts: Option<Mutex<BTreeMap<usize, HostClock>>>,
 }
 
 impl ClockWatch {
-    /// Begins now.
-    pub fn start() -> ClockWatch {
+    /// Begins now; for a test that moves the clocks of hosts, or of servers alone.
+    pub fn start(hosts: bool) -> ClockWatch {
         // tidy: allow(clock) servers' times of day are held against it; the run goes by Instant
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started_us = since.as_micros() as i64;
-        ClockWatch { started: Instant::now(), started_us, before: Mutex::default() }
+        let hosts = hosts.then(Mutex::default);
+        ClockWatch { started: Instant::now(), started_us, before: Mutex::default(), hosts }
+    }
+
+    /// Whether it is the clocks of hosts that are moved.
+    pub fn of_hosts(&self) -> bool {
+        self.hosts.is_some()
+    }
+
+    /// Remembers what a host's clock was before a fault.
+    pub fn remember_host(&self, node: usize, clock: HostClock) {
+        if let Some(hosts) = &self.hosts {
+            hosts.lock().unwrap_or_else(|p| p.into_inner()).insert(node, clock);
+        }
+    }
+
+    /// What was remembered.
+    pub fn host_before(&self, node: usize) -> Option<HostClock> {
+        self.hosts.as_ref()?.lock().unwrap_or_else(|p| p.into_inner()).get(&node).cloned()
     }
 
     /// Our time, µs since 1970.
@@ -117,5 +190,23 @@ impl ClockWatch {
         {
             sample.details.insert(DETAIL.to_owned(), (offset / 1_000).into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_no_clock_of_its_own_is_named() {
+        let boots = |boots: [&str; 3]| {
+            let names = ["a", "b", "c"].iter().zip(boots);
+            names.map(|(name, boot)| ((*name).to_owned(), boot.to_owned())).collect::<Vec<_>>()
+        };
+        let said = |of| shared(&boots(of), "ours").map(|(what, _)| what).unwrap_or_default();
+        assert_eq!(said(["1", "2", "3"]), "");
+        assert!(said(["1", "2", "2"]).contains("b and c are one machine"));
+        assert!(said(["ours", "ours", "ours"]).contains("a and b, c are one machine"));
+        assert!(said(["1", "ours", "3"]).contains("b is the machine that splitbrain itself"));
     }
 }

@@ -11,7 +11,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -108,24 +108,43 @@ pub fn run(folder: &str, interface: &str, bound: &str) -> Result<(), String> {
     let socket = open(interface).map_err(text)?;
     let mut files = Files::create(Path::new(folder), link_type(interface), bound).map_err(text)?;
     let mut captured = Captured::default();
+    let moments = Moments::begin();
     loop {
         let mut fds = [socket.as_fd(), stdin.as_fd(), signals.as_fd()]
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let ready = poll(&mut fds, PollTimeout::from(FLUSH_MS)).unwrap_or(0);
         let happened = fds.map(|fd| ready != 0 && fd.revents().is_some_and(|e| !e.is_empty()));
         if happened[0] {
-            captured.packets += take(&socket, &mut files).map_err(text)?;
+            captured.packets += take(&socket, &mut files, &moments).map_err(text)?;
         } else {
             files.file.flush().map_err(text)?;
         }
         if happened[1] || happened[2] {
-            captured.packets += take(&socket, &mut files).map_err(text)?;
+            captured.packets += take(&socket, &mut files, &moments).map_err(text)?;
             files.file.flush().map_err(text)?;
             captured.missed = missed(&socket);
             let said = serde_json::to_string(&captured).map_err(|error| error.to_string())?;
             println!("{said}");
             return Ok(());
         }
+    }
+}
+
+/// When packets came, by the host's clock as it was in the beginning: a fault may set it meanwhile.
+struct Moments {
+    began: SystemTime,
+    at: Instant,
+}
+
+impl Moments {
+    fn begin() -> Moments {
+        Moments { began: SystemTime::now(), at: Instant::now() }
+    }
+
+    /// µs since 1970.
+    fn now_us(&self) -> u64 {
+        let now = self.began + self.at.elapsed();
+        now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
     }
 }
 
@@ -172,7 +191,7 @@ fn open(interface: &str) -> io::Result<OwnedFd> {
 }
 
 /// Writes what has come; says how many packets.
-fn take(socket: &OwnedFd, files: &mut Files) -> io::Result<u64> {
+fn take(socket: &OwnedFd, files: &mut Files, moments: &Moments) -> io::Result<u64> {
     let mut packet = vec![0_u8; SNAP];
     for taken in 0..BATCH {
         let fd = socket.as_raw_fd();
@@ -187,8 +206,7 @@ fn take(socket: &OwnedFd, files: &mut Files) -> io::Result<u64> {
                 error => Err(error),
             };
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        files.write(now.as_micros() as u64, &packet[..length.min(SNAP)], length)?;
+        files.write(moments.now_us(), &packet[..length.min(SNAP)], length)?;
     }
     Ok(BATCH as u64)
 }

@@ -1,7 +1,7 @@
 //! The clock of this machine, and whether it may be set.
 
 use std::fs;
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -98,10 +98,7 @@ fn adjtimex(mut times: Times) -> Result<libc::timex, String> {
 /// Why the clock cannot be set here and what would help, if it cannot. Nothing is set for it, not
 /// even to what it is: that would disturb it. `adjtimex` is asked, and rights are read.
 pub fn lack() -> Option<(String, &'static str)> {
-    let ours = |name: &str| fs::read_link(format!("/proc/self/ns/{name}"));
-    let other = FIRST
-        .iter()
-        .find(|(name, first)| ours(name).is_ok_and(|link| !link.to_string_lossy().contains(first)));
+    let other = FIRST.iter().find(|(name, first)| !is_first(name, first));
     if let Some((name, _)) = other {
         let why = format!(
             "it is a container (its {name} namespace is not the machine's first): its clock is \
@@ -117,6 +114,16 @@ pub fn lack() -> Option<(String, &'static str)> {
         let why = "the right CAP_SYS_TIME is missing (CapEff of /proc/self/status)".to_owned();
         (why, "be root there, with all of root's rights")
     })
+}
+
+/// Whether this process is in the namespace of that kind that the machine began with. One that
+/// cannot be read is another one; a kernel without that kind has no other.
+fn is_first(name: &str, first: &str) -> bool {
+    match fs::read_link(format!("/proc/self/ns/{name}")) {
+        Ok(link) => link.to_string_lossy().contains(first),
+        Err(error) if error.kind() == ErrorKind::NotFound => Path::new("/proc/self/ns").is_dir(),
+        Err(_) => false,
+    }
 }
 
 /// Whether a process with this status has a right.

@@ -300,6 +300,30 @@ fn whoever_is_killed_at_whatever_moment_the_clock_is_as_if_nobody_had_touched_it
 }
 
 #[test]
+fn a_worker_that_was_stuck_moves_no_clock_behind_its_guardians_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut world = World::new(5);
+    let strobe = ClockChange::Strobe { offset_ms: 5_000, period_ms: 3_000 };
+    world.set("f1", &strobe).unwrap();
+    for undo in &world.journal {
+        journal.before("f1", undo).unwrap();
+    }
+    let mut calls = Calls(world.machine.clone());
+    assert_eq!(world.clock.keep(&mut calls, &journal), Ok(()));
+    assert!(SECOND < world.off());
+    // Its guardian undoes, and it goes on where it was.
+    world.undo_all().unwrap();
+    journal.after("f1").unwrap();
+    world.pass(3_000);
+    world.pass(3_000);
+    assert!(SECOND < world.off());
+    let said = world.clock.keep(&mut calls, &journal).unwrap_err();
+    assert!(said.contains("off by +5.0") || said.contains("off by +4.9"), "{said}");
+    assert!(world.off().abs() <= SET_NS && !world.clock.holds());
+}
+
+#[test]
 fn after_a_boot_services_alone_are_started() {
     for seed in 0..20 {
         let mut world = World::new(seed);

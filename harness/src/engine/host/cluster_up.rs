@@ -189,9 +189,7 @@ impl Up {
     pub fn build(spec: &TestSpec, nodes: Arc<Nodes>, run: &str) -> Result<Up, UserError> {
         means::check(spec, &nodes)?;
         let system = system_of(spec, &nodes, run)?;
-        if clocks::moved(spec) {
-            clocks::prepare(&nodes)?;
-        }
+        clocks::prepare(spec, &nodes)?;
         let up = prepare(spec, &*system)
             .and_then(|()| system.bring_up())
             .and_then(|()| layers::cover(spec, &*system))
@@ -214,7 +212,8 @@ impl Up {
         })?;
         let longest = regions::of(spec)?.round_trips()?.into_values().max();
         let peers = peers.so_far_apart(longest.unwrap_or(0));
-        let (watched, clocks) = (clocks::moved(spec), Arc::new(ClockWatch::start()));
+        let clocks = Arc::new(ClockWatch::start(clocks::of_hosts(spec)));
+        let watched = clocks::moved(spec);
         Ok(Up { system, nodes, clocks, watched, peers: Arc::new(peers) })
     }
 

@@ -12,7 +12,7 @@ use nemesis::{Family, Fault};
 use systems::{Nodes, SystemError};
 
 use crate::config::{SystemKind, TestSpec};
-use crate::engine::plan;
+use crate::engine::{clocks, plan};
 use crate::error::UserError;
 use crate::gate;
 
@@ -35,6 +35,7 @@ fn needed(spec: &TestSpec) -> Result<BTreeMap<Means, Vec<String>>, UserError> {
             Family::Network if fault == Fault::Duplicate => add(Means::Duplicate, fault.name()),
             Family::Network if shaped => add(Means::Queue, fault.name()),
             Family::Network => add(Means::Drop, fault.name()),
+            Family::Clock if clocks::of_hosts(spec) => add(Means::HostClock, fault.name()),
             Family::Clock => add(Means::Clock, fault.name()),
             Family::Disk => add(Means::Disk, fault.name()),
             Family::Process | Family::Membership | Family::Failover | Family::Nothing => {}
@@ -61,6 +62,7 @@ fn needed(spec: &TestSpec) -> Result<BTreeMap<Means, Vec<String>>, UserError> {
 
 /// Refuses to go on where a host lacks what the test needs; one message says all that is missing.
 pub fn check(spec: &TestSpec, nodes: &Nodes) -> Result<(), UserError> {
+    clocks::own_each(spec, nodes)?;
     let needed = needed(spec)?;
     if needed.is_empty() {
         return Ok(());

@@ -98,6 +98,7 @@ impl HostPort {
             Act::Kill { .. } | Act::Live { .. } | Act::Replace { .. } => vec![start],
             Act::Drop { .. } | Act::CutClients { .. } => vec![packet_filter::by_hand(&filter)],
             Act::Shape { .. } => vec![rules::by_hand(&filter)],
+            Act::Clock { .. } if self.clocks.of_hosts() => self.host_clock_by_hand(node),
             Act::Clock { .. } => vec![format!("echo '+0 x1.0' >{}", shell_quote(clocks::FILE))],
             // Whoever lost its disk from under it starts anew, on what is underneath.
             Act::Disk { .. } => {

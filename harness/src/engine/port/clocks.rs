@@ -14,7 +14,7 @@ const SEEN: Duration = Duration::from_secs(6);
 /// How often it is asked meanwhile.
 const EVERY: Duration = Duration::from_millis(20);
 /// How near to what it should be a clock counts as there, µs.
-const NEAR_US: i64 = 250_000;
+pub(super) const NEAR_US: i64 = 250_000;
 /// Over how long a rate is measured, µs.
 const WINDOW_US: i64 = 1_000_000;
 
@@ -23,17 +23,21 @@ type Done = Result<(Duration, Vec<Evidence>), String>;
 impl HostPort {
     /// Moves the clocks of these nodes, and waits until their servers show it.
     pub(super) fn move_clocks(&self, id: &str, nodes: &[usize], change: ClockChange) -> ActReport {
-        report(self.at_once(nodes, &|node| self.move_clock(id, node, change)))
+        let done = self.at_once(nodes, &|node| self.move_clock(id, node, change));
+        report(done, self.moved_by(change))
     }
 
     /// Puts them right again.
-    pub(super) fn right_clocks(&self, id: &str, nodes: &[usize]) -> ActReport {
-        report(self.at_once(nodes, &|node| {
+    pub(super) fn right_clocks(&self, id: &str, nodes: &[usize], change: ClockChange) -> ActReport {
+        let done = self.at_once(nodes, &|node| {
             let started = Instant::now();
-            self.ask_one(node, Ask::Heal { fault: id.to_owned() })?;
+            let healed = self.ask_one(node, Ask::Heal { fault: id.to_owned() })?;
             let took = started.elapsed();
-            Ok((took, vec![self.see(node, 0, SEEN)]))
-        }))
+            let mut evidence = self.host_is_right(node, &healed)?;
+            evidence.push(self.see(node, 0, SEEN));
+            Ok((took, evidence))
+        });
+        report(done, self.moved_by(change))
     }
 
     fn move_clock(&self, id: &str, node: usize, change: ClockChange) -> Done {
@@ -41,35 +45,34 @@ impl HostPort {
             format!("{}: what its server takes for the time: {error}", self.name(node))
         })?;
         self.clocks.remember(node, before);
-        let mut evidence = vec![Evidence {
-            probe: format!("{} server's clock before", self.name(node)),
-            expected: "any".to_owned(),
-            observed: seconds(before),
-            holds: true,
-        }];
+        let probe = format!("{} server's clock before", self.name(node));
+        let mut evidence = vec![any(probe, seconds(before))];
+        evidence.extend(self.host_before(node)?);
         let jump = |offset_ms| proto::ClockChange::Offset { offset_ms };
         let took = match change {
             ClockChange::Jump { offset_ms } => {
-                let took = self.set_clock(id, node, jump(offset_ms))?;
+                let took = self.set_clock(id, node, jump(offset_ms), &mut evidence)?;
                 evidence.push(self.see(node, offset_ms, SEEN));
                 took
             }
             ClockChange::Strobe { offset_ms, period_ms } => {
                 let strobe = proto::ClockChange::Strobe { offset_ms, period_ms };
-                let took = self.set_clock(id, node, strobe)?;
+                let took = self.set_clock(id, node, strobe, &mut evidence)?;
                 evidence.push(self.see(node, offset_ms, SEEN));
                 evidence.push(self.see(node, 0, SEEN + Duration::from_millis(period_ms)));
                 took
             }
             ClockChange::Drift { rate } => {
-                let took = self.set_clock(id, node, proto::ClockChange::Drift { rate })?;
+                let drift = proto::ClockChange::Drift { rate };
+                let took = self.set_clock(id, node, drift, &mut evidence)?;
                 evidence.push(self.see_rate(node, rate));
+                evidence.extend(self.host_goes(node, rate)?);
                 took
             }
             ClockChange::Back { leap_ms, offset_ms } => {
-                let leapt = self.set_clock(id, node, jump(leap_ms))?;
+                let leapt = self.set_clock(id, node, jump(leap_ms), &mut evidence)?;
                 evidence.push(self.see(node, leap_ms, SEEN));
-                let back = self.set_clock(id, node, jump(offset_ms))?;
+                let back = self.set_clock(id, node, jump(offset_ms), &mut evidence)?;
                 evidence.push(self.see(node, offset_ms, SEEN));
                 leapt + back
             }
@@ -82,7 +85,11 @@ impl HostPort {
         id: &str,
         node: usize,
         change: proto::ClockChange,
+        evidence: &mut Vec<Evidence>,
     ) -> Result<Duration, String> {
+        if self.clocks.of_hosts() {
+            return self.set_host_clock(id, node, change, evidence);
+        }
         let (fault, pidfile) = (id.to_owned(), self.system.start(node).pidfile);
         let started = Instant::now();
         match self.ask_one(node, Ask::SetClock { fault, pidfile, change })? {
@@ -138,21 +145,28 @@ fn measured(readings: &[(i64, i64)]) -> Option<i64> {
     Some(1_000 + (offset - earlier.1) * 1_000 / (at - earlier.0))
 }
 
-/// Whether a measured rate is the one asked for: within a fifth of its change.
-fn is_rate(seen: i64, rate: u32) -> bool {
+/// Whether a measured rate, in thousandths, is the one asked for: within a fifth of its change.
+pub(super) fn is_rate(seen: i64, rate: u32) -> bool {
     let rate = i64::from(rate);
     (seen - rate).abs() * 5 <= (rate - 1_000).abs()
 }
 
-fn seconds(us: i64) -> String {
+/// What was seen, whatever it is.
+pub(super) fn any(probe: String, observed: String) -> Evidence {
+    Evidence { probe, expected: "any".to_owned(), observed, holds: true }
+}
+
+/// µs, as seconds.
+pub(super) fn seconds(us: i64) -> String {
     format!("{:+.3} s", us as f64 / 1e6)
 }
 
-fn factor(rate: i64) -> String {
+/// Thousandths, as a factor.
+pub(super) fn factor(rate: i64) -> String {
     format!("x{:.3}", rate as f64 / 1e3)
 }
 
-fn report(done: Vec<(usize, Done)>) -> ActReport {
+fn report(done: Vec<(usize, Done)>, mechanism: &str) -> ActReport {
     let (mut evidence, mut errors, mut took) = (Vec::new(), Vec::new(), Duration::ZERO);
     for (_, done) in done {
         match done {
@@ -168,7 +182,7 @@ fn report(done: Vec<(usize, Done)>) -> ActReport {
         Some(_) => FaultResult::Indeterminate,
         None => ActReport::judge(&evidence),
     };
-    let mechanism = "libfaketime".to_owned();
+    let mechanism = mechanism.to_owned();
     ActReport { mechanism, result, evidence, took: took.as_nanos() as i64, error }
 }
 

@@ -12,6 +12,7 @@ mod clocks;
 mod command;
 mod disk;
 mod evidence;
+mod host_clocks;
 mod latencies;
 mod lives;
 mod load;
@@ -138,8 +139,8 @@ impl HostPort {
         if let Act::Live { nodes, life } = act {
             return self.revive(id, nodes, *life);
         }
-        if let Act::Clock { nodes, .. } = act {
-            return self.right_clocks(id, nodes);
+        if let Act::Clock { nodes, change } = act {
+            return self.right_clocks(id, nodes, *change);
         }
         if let Act::Shape { links, shape, .. } = act {
             return self.unshape(id, links, *shape);

@@ -355,6 +355,10 @@ impl System for Attached {
         self.runtime.block_on(self.sampler.sample(node, clock))
     }
 
+    fn wall_clock(&self, node: usize) -> Result<i64, SystemError> {
+        self.runtime.block_on(self.sampler.wall_clock(node)).map_err(SystemError::new)
+    }
+
     fn client(&self, model: Model) -> Arc<dyn Client> {
         let isolation = self.isolation();
         let options = format!(
