@@ -79,6 +79,7 @@ pub fn capabilities() -> Vec<Capability> {
         here("TEE", false, has(Means::Duplicate), without("no duplicates")),
         here("FUSE", false, has(Means::Disk), without("no disk faults")),
         here("faketime", false, has(Means::Clock), faketime),
+        here("cgroup", false, has(Means::CpuLimit), without("load, but no cpu-limit")),
         here("setpriv", false, has(Means::Users), missing("util-linux")),
         here("postgres", false, has_postgres(), missing("postgresql-15")),
         here("patroni", false, in_path("patroni"), missing("patroni")),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
 
+#[path = "agent/limits.rs"]
+mod limits;
 #[path = "agent/lives.rs"]
 mod lives;
 

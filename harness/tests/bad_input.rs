@@ -62,6 +62,7 @@ fn mistakes_are_named_with_what_to_try() {
             "delay: delay is a duration such as 500ms from 1ms to 1s",
         ),
         (&["run", "--lab", "sim", "--fault", "load"][..], "load is refused"),
+        (&["run", "--lab", "sim", "--fault", "cpu-limit"][..], "cpu-limit is refused"),
         (&["run", "--fault", "step-down"][..], "step-down is refused: no command asks a leader of"),
         (
             &["run", "--system", "postgres", "--fault", "leader-step-down"][..],

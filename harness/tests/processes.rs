@@ -98,6 +98,27 @@ fn every_process_fault_has_its_proof_on_the_store() {
 }
 
 #[test]
+fn a_limit_is_met_and_everybody_goes_back() {
+    if !lab_works() {
+        return;
+    }
+    if let Err(why) = agent::cgroup::limit::trial(agent::cgroup::Limit::Cpu { percent: 50 }) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--hosts", "3", "--replication", "sync", "--time-limit", "5s"];
+    let limits = ["--fault", "cpu-limit:n2@500ms+2s,cpu=1%"];
+    let all = faults(folder.path(), "limits", &[&flags[..], &limits].concat());
+    let (limit, healed) = named(&all, "cpu-limit");
+    assert!(limit["mechanism"].as_str().unwrap().starts_with("cgroup v"), "{limit}");
+    assert!(observed(limit)[0].contains(" periods, "), "{limit}");
+    let back = observed(healed)[0];
+    assert!(back.contains("processes back in the cgroup /sys/fs/cgroup"), "{healed}");
+    assert!(back.contains("(waited in ") && !back.contains("waited in 0 "), "{healed}");
+}
+
+#[test]
 fn the_simulator_has_them_too() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--lab", "sim", "--hosts", "3", "--replication", "sync", "--time-limit", "20s"];

@@ -37,7 +37,15 @@ const FAMILIES: [(&str, &[&str]); 6] = [
     ("network", &["isolate:n1", "one-way:n2", "halves:n3"]),
     ("packets", &["delay:n1", "loss:n2", "duplicate:n3", "flapping:n1"]),
     ("process", &["pause:leader", "kill:leader", "stop:leader", "slow:n2", "restart:leader"]),
-    ("load", &["load:n1", "crash-loop:n2,period=200ms", "kill-in-start:leader,after=30ms"]),
+    (
+        "load",
+        &[
+            "load:n1",
+            "cpu-limit:n3,cpu=1%",
+            "crash-loop:n2,period=200ms",
+            "kill-in-start:leader,after=30ms",
+        ],
+    ),
     ("disk", &["disk-full:leader", "lose-unsynced:leader", "slow-sync:n2", "bit-flip:n3"]),
     ("clock", &["clock-bump:n1", "clock-strobe:n2", "clock-drift:n3"]),
 ];
@@ -76,7 +84,8 @@ const STATE: &str = "iptables-save | sed -e '/^#/d' -e 's/\\[[0-9:]*\\]//'; \
     echo processes; ps -eo stat=,args= | grep -e '/run/splitbrain/agent-' -e '^T' | grep -v grep; \
     echo clock; cat /run/splitbrain-clock/time 2>/dev/null | grep -v '^+0.* x1\\.0*$'; \
     echo files; ls -A /run/splitbrain 2>/dev/null | \
-    grep -v -E '^(agent-|store-|t[0-9]+r)|^host.lock$|[.](pid|log)$'; true";
+    grep -v -E '^(agent-|store-|t[0-9]+r)|^host.lock$|[.](pid|log)$'; \
+    find /sys/fs/cgroup -name \"splitbrain_*_$(readlink /proc/1/ns/pid | tr -dc 0-9)\"; true";
 /// The system's processes: there is one, and it is not stopped.
 const SERVERS: &str = "ps -eo stat=,args= | grep -c '^[RSD].*/run/splitbrain/store-[0-9a-f]* --c'";
 /// Ends them, as whoever comes next does.

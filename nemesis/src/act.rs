@@ -5,6 +5,7 @@ use history::{Evidence, FaultResult};
 use crate::clock::ClockChange;
 use crate::disk::DiskAct;
 use crate::life::Life;
+use crate::limit::Limit;
 use crate::shape::Shape;
 
 /// Packets from `from` are dropped where they arrive, at `at`. Nodes by number.
@@ -56,6 +57,13 @@ pub enum Act {
         nodes: Vec<usize>,
         /// By how many processes each.
         cores: u32,
+    },
+    /// The system's processes get no more than so much until healed.
+    Limit {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+        /// Of what, and how much.
+        limit: Limit,
     },
     /// Packets dropped until healed.
     Drop {
@@ -118,6 +126,7 @@ impl Act {
             | Act::Replace { nodes }
             | Act::Disk { nodes, .. }
             | Act::Load { nodes, .. }
+            | Act::Limit { nodes, .. }
             | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
             Act::Nothing => Vec::new(),
@@ -147,7 +156,8 @@ impl Act {
 /// What came of an act, or of undoing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActReport {
-    /// How it was made: `nf_tables`, `iptables`, `signal`, `libfaketime`, `command`, `simulated`.
+    /// How it was made: `nf_tables`, `iptables`, `signal`, `cgroup v1`,
+    /// `libfaketime`, `command`, `simulated`.
     pub mechanism: String,
     /// Whether it had its effect.
     pub result: FaultResult,

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::act::{Act, Link};
-use crate::fault::{Family, Fault};
+use crate::family::Family;
+use crate::fault::Fault;
 use crate::planned::PlannedFault;
 use crate::selector::Selector;
 
@@ -18,6 +19,8 @@ pub enum Clash {
     Process,
     /// One ends the process, and the other starts it again should it have died of its disk.
     Start,
+    /// Both limit what one process gets.
+    Limit,
     /// Both move one server's clock.
     Clock,
     /// Both are the same trouble of one disk.
@@ -35,6 +38,7 @@ impl fmt::Display for Clash {
         f.write_str(match self {
             Clash::Process => "both stop, end or start the same process",
             Clash::Start => "both start the same process again when they are healed",
+            Clash::Limit => "both limit what the same process gets",
             Clash::Clock => "a server has one clock",
             Clash::Disk => "they are the same trouble of the same disk",
             Clash::Link => "both shape the packets of the same links",
@@ -46,8 +50,17 @@ impl fmt::Display for Clash {
 
 /// Whether a fault stops, ends or starts the system's process.
 fn on_process(fault: Fault) -> bool {
-    let process = fault.family() == Family::Process && fault != Fault::Load;
+    let process = fault.family() == Family::Process && !presses(fault);
     process || matches!(fault, Fault::LoseUnsynced | Fault::TornTail | Fault::Replace)
+}
+
+/// Whether it only leaves the system less than it would take.
+fn presses(fault: Fault) -> bool {
+    matches!(fault, Fault::Load | Fault::CpuLimit)
+}
+
+fn limits(fault: Fault) -> bool {
+    matches!(fault, Fault::CpuLimit)
 }
 
 fn shapes(fault: Fault) -> bool {
@@ -65,6 +78,9 @@ fn on_one_node(a: Fault, b: Fault) -> Option<Clash> {
     }
     if both(on_process) {
         return Some(Clash::Process);
+    }
+    if both(limits) {
+        return Some(Clash::Limit);
     }
     if trouble(a) && ends(b) || ends(a) && trouble(b) {
         return Some(Clash::Start);
@@ -133,7 +149,6 @@ pub fn keep_apart(a: &PlannedFault, b: &PlannedFault) -> bool {
     let of = |family: Family| move |fault: Fault| fault.family() == family;
     let on_disk = of(Family::Disk);
     let answers = |fault: Fault| fault.family() == Family::Clock;
-    let runs = |fault: Fault| fault == Fault::Load;
     let network = of(Family::Network);
     let command = |fault: Fault| matches!(fault.family(), Family::Membership | Family::Failover);
     // A rolling restart goes on when all nodes are back, and a command when the cluster agrees.
@@ -153,10 +168,10 @@ pub fn keep_apart(a: &PlannedFault, b: &PlannedFault) -> bool {
         || one_each(&answers, &on_process)
         || one_each(&answers, &on_disk)
         || one_each(&on_disk, &on_process)
-        // What does not run wants nothing of the processor; two loads share what there is.
-        || one_each(&runs, &on_process)
-        || one_each(&runs, &on_disk)
-        || runs(one) && runs(other)
+        // What does not run wants nothing of the processor; two that press share what there is.
+        || one_each(&presses, &on_process)
+        || one_each(&presses, &on_disk)
+        || presses(one) && presses(other)
         || on_disk(one) && on_disk(other);
     unseen && !apart
 }
@@ -207,6 +222,9 @@ mod tests {
             (Fault::Isolate, Fault::Delay, None),
             (Fault::Kill, Fault::Isolate, None),
             (Fault::Kill, Fault::ClockBump, None),
+            (Fault::CpuLimit, Fault::CpuLimit, Some(Clash::Limit)),
+            (Fault::CpuLimit, Fault::Load, None),
+            (Fault::CpuLimit, Fault::Kill, None),
         ] {
             let (a, b) = (planned(one, "n2", 5), planned(other, "n2", 14));
             assert_eq!(certain(&a, &b), clash, "{one:?} {other:?}");

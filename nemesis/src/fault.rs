@@ -2,58 +2,11 @@
 
 use crate::clock;
 use crate::disk;
+use crate::family::Family;
 use crate::life;
+use crate::limit;
 use crate::parameters::{Kind, Parameter};
 use crate::shape;
-
-/// A family of faults, by the resource that they act on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Family {
-    /// Packets between nodes.
-    Network,
-    /// The system's processes.
-    Process,
-    /// What a process takes for the time.
-    Clock,
-    /// What a process reads from and writes to disk.
-    Disk,
-    /// Who belongs to the cluster.
-    Membership,
-    /// Who leads.
-    Failover,
-    /// Nothing at all.
-    Nothing,
-}
-
-impl Family {
-    /// Every family that does something.
-    pub const ALL: [Family; 6] = [
-        Family::Network,
-        Family::Process,
-        Family::Clock,
-        Family::Disk,
-        Family::Membership,
-        Family::Failover,
-    ];
-
-    /// The one called `name`, of those that do something.
-    pub fn by_name(name: &str) -> Option<Family> {
-        Family::ALL.into_iter().find(|family| family.as_str() == name)
-    }
-
-    /// The word of the records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Family::Network => "network",
-            Family::Process => "process",
-            Family::Clock => "clock",
-            Family::Disk => "disk",
-            Family::Membership => "membership",
-            Family::Failover => "failover",
-            Family::Nothing => "nothing",
-        }
-    }
-}
 
 /// A fault, without whom it hits and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +54,8 @@ pub enum Fault {
     CrashLoop,
     /// Busy processes beside the system's, so that it gets less of the processor.
     Load,
+    /// No more than a share of a processor for the system's processes.
+    CpuLimit,
     /// SIGKILL, a new start, and SIGKILL in the middle of it; started again when healed.
     KillInStart,
     /// The server's clock jumps.
@@ -142,7 +97,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 40] = [
+pub const ALL: [Fault; 41] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -182,6 +137,7 @@ pub const ALL: [Fault; 40] = [
     Fault::DiskError,
     Fault::SlowSync,
     Fault::Load,
+    Fault::CpuLimit,
     Fault::Nothing,
 ];
 
@@ -270,6 +226,7 @@ impl Fault {
             Fault::DiskError => "disk-error",
             Fault::SlowSync => "slow-sync",
             Fault::Load => "load",
+            Fault::CpuLimit => "cpu-limit",
             Fault::Nothing => "nothing",
         }
     }
@@ -298,6 +255,7 @@ impl Fault {
             Fault::RollingRestart => "restart one node after another, each when the last is back",
             Fault::CrashLoop => "kill the process and start it again, over and over",
             Fault::Load => "keep processors busy beside the process, so that it falls behind",
+            Fault::CpuLimit => "give the process no more than a share of one processor",
             Fault::KillInStart => "kill the process, start it, kill it again while it starts",
             Fault::ClockBump => "the server's clock jumps, and goes on from there",
             Fault::ClockStrobe => "the server's clock jumps to and fro",
@@ -332,7 +290,8 @@ impl Fault {
             | Fault::RollingRestart
             | Fault::CrashLoop
             | Fault::KillInStart
-            | Fault::Load => Family::Process,
+            | Fault::Load
+            | Fault::CpuLimit => Family::Process,
             Fault::Isolate
             | Fault::Halves
             | Fault::LeaderAlone
@@ -385,6 +344,7 @@ impl Fault {
             Fault::Slow
             | Fault::Cut
             | Fault::Load
+            | Fault::CpuLimit
             | Fault::Remove
             | Fault::Replace
             | Fault::BitFlip
@@ -424,7 +384,7 @@ impl Fault {
             Fault::CrashLoop => 3_000,
             Fault::RollingRestart => 6_000,
             Fault::Restart => 1_000,
-            Fault::Load => 2_000,
+            Fault::Load | Fault::CpuLimit => 2_000,
             fault if crate::shape::is(fault) => 4_000,
             _ => 300,
         }
@@ -458,6 +418,7 @@ impl Fault {
             Fault::DiskError => &[disk::ON, disk::FILES],
             Fault::SlowSync => &[disk::DELAY, disk::FILES],
             Fault::Load => &[life::CORES],
+            Fault::CpuLimit => &[limit::CPU],
             _ => &[],
         }
     }

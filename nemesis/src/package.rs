@@ -128,7 +128,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::fault::{ALL, Family};
+    use crate::family::Family;
+    use crate::fault::ALL;
     use crate::parameters::Parameters;
     use crate::selector::Selector;
     use rand_chacha::rand_core::SeedableRng;

@@ -80,7 +80,7 @@ impl PlannedFault {
             Fault::Kill => Act::Kill { nodes: nodes.clone() },
             Fault::Pause => Act::Pause { nodes: nodes.clone() },
             Fault::Slow => self.slow(nodes.clone()),
-            Fault::Load => self.load(nodes.clone()),
+            Fault::Load | Fault::CpuLimit => self.press(nodes.clone()),
             Fault::Isolate | Fault::LeaderAlone => topology::alone(&nodes, view.names().len()),
             Fault::Halves => {
                 let side = self.parameters.text("side");
@@ -163,10 +163,6 @@ impl PlannedFault {
 
     fn slow(&self, nodes: Vec<usize>) -> Act {
         Act::Slow { nodes, stopped_percent: self.parameters.number("stopped") as u32 }
-    }
-
-    fn load(&self, nodes: Vec<usize>) -> Act {
-        Act::Load { nodes, cores: self.parameters.number("cores") as u32 }
     }
 
     fn clock(&self, nodes: &[usize]) -> Result<Act, Unresolved> {

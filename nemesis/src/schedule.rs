@@ -3,7 +3,8 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::fault::{Family, Fault};
+use crate::family::Family;
+use crate::fault::Fault;
 use crate::parameters::Parameters;
 use crate::planned::PlannedFault;
 use crate::selector::Selector;

@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::{self, Limit};
 use crate::external::PATH;
 use crate::fake_clock;
 use crate::nf_tables::{self, Fate, Match};
@@ -34,6 +35,8 @@ pub enum Means {
     Clock,
     /// The clock of the host itself can be set.
     HostClock,
+    /// A process can be left no more than a share of a processor.
+    CpuLimit,
     /// A layer can be mounted over a folder.
     Disk,
     /// A server can be started as another user.
@@ -43,12 +46,13 @@ pub enum Means {
 }
 
 /// All of them, in the order in which lists show them.
-pub const ALL: [Means; 8] = [
+pub const ALL: [Means; 9] = [
     Means::Drop,
     Means::Queue,
     Means::Duplicate,
     Means::Clock,
     Means::HostClock,
+    Means::CpuLimit,
     Means::Disk,
     Means::Users,
     Means::Units,
@@ -74,6 +78,7 @@ impl Means {
             Means::Duplicate => "duplicating packets (iptables with TEE and statistic)",
             Means::Clock => "clocks of servers (libfaketime)",
             Means::HostClock => "the host's clock (CAP_SYS_TIME, adjtimex; not tried)",
+            Means::CpuLimit => "limits of the processor (a cgroup)",
             Means::Disk => "disk layers (FUSE)",
             Means::Users => "servers of another user (setpriv)",
             Means::Units => "units of the service manager (systemctl)",
@@ -98,6 +103,9 @@ impl Means {
                 None => Err(("its library is not there".to_owned(), "install libfaketime")),
             },
             Means::HostClock => kernel::lack().map_or(Ok(()), Err),
+            Means::CpuLimit => cgroup::limit::trial(Limit::Cpu { percent: 50 }).map_err(|why| {
+                (why, "mount the cgroup controller cpu, or let its root hand it down")
+            }),
             Means::Disk => match File::options().read(true).write(true).open("/dev/fuse") {
                 Ok(_) => Ok(()),
                 Err(error) => Err((format!("/dev/fuse: {error}"), "modprobe fuse")),

@@ -147,7 +147,8 @@ fn descendants(pid: i32) -> Vec<i32> {
     found
 }
 
-fn parent(pid: i32) -> Option<i32> {
+/// The number of the process that started it, or that took its place.
+pub fn parent(pid: i32) -> Option<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     text[text.rfind(')')? + 2..].split(' ').nth(1)?.parse().ok()
 }

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::addresses::Interface;
 use crate::capture::Captured;
+use crate::cgroup::Seen;
 use crate::disk::asks::DiskAsk;
 use crate::life::{Plan, Story};
 use crate::means::{Lack, Means};
 use crate::ping::{PingPlan, Pings};
+use crate::press::PressAsk;
 use crate::shape::{Counters, PeerShape};
 
 /// A question, with a number that its answer carries too.
@@ -166,19 +168,10 @@ pub enum Ask {
         /// What is done.
         plan: Plan,
     },
-    /// Keeps processors busy beside the process in a pidfile until healed.
-    Burn {
-        /// The fault's id.
-        fault: String,
-        /// The file: one that does not run is not hurt.
-        pidfile: String,
-        /// By how many processes.
-        count: u32,
-    },
-    /// How long the process in a pidfile, with all its children, has run and waited to run.
-    ProcessorTimes {
-        /// The file.
-        pidfile: String,
+    /// Of what the system gets of its host.
+    Press {
+        /// What.
+        about: PressAsk,
     },
     /// What has become of a process so far.
     LifeOf {
@@ -365,6 +358,16 @@ pub enum Answer {
         process: Option<ProcessId>,
         /// How it is.
         state: ProcessState,
+    },
+    /// A process tree is limited, by this mechanism.
+    Limited {
+        /// `cgroup v1` or `cgroup v2`.
+        mechanism: String,
+    },
+    /// A control group.
+    Cgroup {
+        /// Which, and what has become of its processes.
+        seen: Seen,
     },
     /// Processor time of a process tree.
     ProcessorTimes {

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::capture;
+use crate::cgroup;
 use crate::disk::{self, served::Served};
 use crate::fake_clock;
 use crate::life::Graceful;
@@ -97,6 +98,15 @@ pub enum Undo {
         /// The boot they belonged to.
         boot: String,
     },
+    /// Put processes back into the control groups that they came from, and take ours away.
+    Cgroup {
+        /// The folder of ours.
+        folder: String,
+        /// The folder that the server was in, and whoever is not told of.
+        home: String,
+        /// Those of its children that were elsewhere, and where.
+        strays: Vec<(ProcessId, String)>,
+    },
     /// End a capture of packets and take its files away.
     Capture {
         /// The process.
@@ -160,6 +170,7 @@ impl Undo {
                 })?;
                 Ok(format!("ended {} busy processes", left.len()))
             }
+            Undo::Cgroup { folder, home, strays } => cgroup::limit::undo(folder, home, strays),
             Undo::Capture { process, boot, folder } => {
                 capture::keeper::undo(process, *boot == process::boot_id(), folder)
             }
@@ -194,6 +205,7 @@ impl Undo {
                 let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
                 format!("kill -KILL {}", pids.join(" "))
             }
+            Undo::Cgroup { folder, home, strays } => cgroup::limit::by_hand(folder, home, strays),
             Undo::Capture { process, folder, .. } => {
                 format!("kill -9 {}; rm -f {folder}/packets*.pcap", process.pid)
             }

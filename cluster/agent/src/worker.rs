@@ -17,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use crate::addresses;
-use crate::burn::{self, Burners};
+use crate::burn::Burners;
 use crate::capture;
 use crate::capture::keeper::Captures;
 use crate::clock::boottime_ms;
@@ -31,6 +31,7 @@ use crate::life::{Lives, Plan};
 use crate::means;
 use crate::packet_filter;
 use crate::ping;
+use crate::press;
 use crate::probe;
 use crate::process;
 use crate::proto::{Answer, Ask, ProcessId, ProcessState, Request, Response, Start};
@@ -199,14 +200,7 @@ impl Worker {
                 self.slow(fault, &pidfile, stopped_percent)
             }
             Ask::Live { fault, start, plan } => self.live(fault, self.clock.dress(start), plan),
-            Ask::Burn { fault, pidfile, count } => {
-                running(&pidfile)?;
-                self.burners.begin(&mut self.journal, &fault, count).map(|()| Answer::Done)
-            }
-            Ask::ProcessorTimes { pidfile } => {
-                let (ran_ns, waited_ns) = burn::times(&running(&pidfile)?);
-                Ok(Answer::ProcessorTimes { ran_ns, waited_ns })
-            }
+            Ask::Press { about } => press::answer(&mut self.journal, &mut self.burners, about),
             Ask::LifeOf { fault } => {
                 self.lives.story(&fault).map(|story| Answer::Life { story: Box::new(story) })
             }
@@ -422,7 +416,8 @@ pub fn refuse(why: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn running(pidfile: &str) -> Result<ProcessId, String> {
+/// The process in a pidfile, if it runs.
+pub(crate) fn running(pidfile: &str) -> Result<ProcessId, String> {
     process::from_pidfile(pidfile)
         .filter(|process| {
             matches!(process::state(process), ProcessState::Running | ProcessState::Stopped)

@@ -121,8 +121,20 @@ fn make_root(number: usize) -> Result<String, String> {
     tmpfs("/var/log", "0755")?;
     mount_at("proc", &at("/proc"), "proc", MsFlags::empty(), "")?;
     mount_at("sysfs", &at("/sys"), "sysfs", MsFlags::MS_RDONLY, "")?;
+    show_cgroups(&at("/sys/fs/cgroup"))?;
     make_dev(&root)?;
     Ok(root)
+}
+
+/// This machine's control groups, which no host has of its own: its agent makes groups there, for
+/// limits.
+fn show_cgroups(target: &Path) -> Result<(), String> {
+    let (none, source): (Option<&str>, _) = (None, "/sys/fs/cgroup");
+    if !target.is_dir() || !Path::new(source).is_dir() {
+        return Ok(());
+    }
+    mount(Some(source), target, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)
+        .map_err(|error| format!("bind {source}: {error}"))
 }
 
 fn make_dev(root: &str) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -47,9 +47,14 @@ pub fn run_inside(spec: &LabSpec) -> Result<u8, LabError> {
     }
 }
 
+/// How old a control group is that is empty and not about to be filled.
+const LEFTOVER_AGE: Duration = Duration::from_secs(60);
+
 /// Checks what can be checked, and clones the supervisor.
 pub(super) fn start(spec: &LabSpec, job: &Job) -> Result<(UnixStream, Pid), LabError> {
     check(spec)?;
+    // A lab that was killed could not tidy up.
+    agent::cgroup::limit::sweep(LEFTOVER_AGE);
     let setup = |why: String| LabError::Setup(why);
     let (own, theirs) = UnixStream::pair().map_err(|error| setup(error.to_string()))?;
     let theirs = OwnedFd::from(theirs);

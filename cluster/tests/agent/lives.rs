@@ -3,6 +3,7 @@
 use std::fs;
 
 use agent::life::{Graceful, Plan, Story};
+use agent::press::PressAsk;
 use agent::process;
 use agent::proto::{Answer, Ask, ProcessState, Start};
 use nix::sys::signal::{Signal, kill};
@@ -148,11 +149,14 @@ fn what_keeps_processors_busy_ends_with_its_fault_and_with_its_worker() {
         let burns = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         tree.filter(|child| burns(child.pid).ends_with(b"burn\0")).collect()
     };
-    let burn = || Ask::Burn { fault: "f1".to_owned(), pidfile: start.pidfile.clone(), count: 2 };
+    let pidfile = start.pidfile.clone();
+    let about = PressAsk::Burn { fault: "f1".to_owned(), pidfile, count: 2 };
+    let burn = || Ask::Press { about: about.clone() };
     agent.ask(burn()).unwrap();
     let first = busy();
     assert_eq!(first.len(), 2);
-    let times = Ask::ProcessorTimes { pidfile: start.pidfile.clone() };
+    let about = PressAsk::ProcessorTimes { pidfile: start.pidfile.clone() };
+    let times = Ask::Press { about };
     assert!(matches!(agent.ask(times), Ok(Answer::ProcessorTimes { .. })));
     assert_eq!(agent.heal(), ["f1: ended 2 busy processes"]);
     let gone = |process| process::state(process) != ProcessState::Running;

@@ -30,6 +30,13 @@ pub fn lines(id: &str, fault: Fault) -> Vec<String> {
             format!("nf_tables: table inet {table}, saddr PEER drop (or iptables: chain {table})"),
             format!("undone: nft delete table inet {table}"),
         ],
+        Family::Process if fault == Fault::CpuLimit => vec![
+            format!(
+                "mkdir CGROUP/{table}_NAMESPACE: cpu.max, or cpu.cfs_quota_us, is written \
+                 there, and the server and its children to its cgroup.procs"
+            ),
+            "undone: they are written to cgroup.procs of where they were; rmdir".to_owned(),
+        ],
         Family::Process => process(fault),
         Family::Clock => vec![
             "time-sync services are stopped (systemctl stop chrony.service and its like)"

@@ -44,8 +44,9 @@ pub fn settings(spec: &TestSpec) -> Settings {
 
 /// Refuses a fault that the test's system, or its lab, has no means for.
 pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
-    if fault == Fault::Load && spec.lab == LabSpec::Sim {
-        let what = "load is refused: a simulated node has no processor to share";
+    if matches!(fault, Fault::Load | Fault::CpuLimit) && spec.lab == LabSpec::Sim {
+        let what =
+            format!("{} is refused: a simulated node has no processor to share", fault.name());
         return Err(UserError::usage(what).at("fault").hint("slow makes one fall behind there"));
     }
     let shaped = nemesis::Shape::of(fault, &nemesis::Parameters::defaults(fault)).is_some();

@@ -243,6 +243,7 @@ impl Simulation<'_> {
             | Act::Replace { .. }
             | Act::Live { .. }
             | Act::Load { .. }
+            | Act::Limit { .. }
             | Act::Clock { .. }
             | Act::Disk { .. }
             | Act::Shape { .. } => {}
@@ -291,6 +292,7 @@ impl Simulation<'_> {
                 | Act::Replace { .. }
                 | Act::Clock { .. }
                 | Act::Load { .. }
+                | Act::Limit { .. }
                 | Act::Disk { .. }
                 | Act::Shape { .. }
         ) {

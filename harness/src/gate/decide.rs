@@ -2,7 +2,7 @@
 //!
 //! | act | `allow` | `data_is_disposable` |
 //! |---|---|---|
-//! | pause, slow, load | process | no |
+//! | pause, slow, load, cpu-limit | process | no |
 //! | what ends a process | process | unless an acknowledged write is on another node too |
 //! | partitions, packet loss | network | likewise: what a cut-off leader took may be lost |
 //! | clocks | clock | no |
@@ -187,6 +187,7 @@ mod tests {
             ("pause", "process", Loss::Never),
             ("slow", "process", Loss::Never),
             ("load", "process", Loss::Never),
+            ("cpu-limit", "process", Loss::Never),
             ("kill", "process", Loss::UnlessSynchronous),
             ("stop", "process", Loss::UnlessSynchronous),
             ("restart", "process", Loss::UnlessSynchronous),

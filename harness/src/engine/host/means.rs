@@ -38,6 +38,7 @@ fn needed(spec: &TestSpec) -> Result<BTreeMap<Means, Vec<String>>, UserError> {
             Family::Clock if clocks::of_hosts(spec) => add(Means::HostClock, fault.name()),
             Family::Clock => add(Means::Clock, fault.name()),
             Family::Disk => add(Means::Disk, fault.name()),
+            Family::Process if fault == Fault::CpuLimit => add(Means::CpuLimit, fault.name()),
             Family::Process | Family::Membership | Family::Failover | Family::Nothing => {}
         }
     }
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn each_means_is_needed_by_the_faults_that_use_it() {
-        let faults = ["halves", "loss", "isolate", "kill", "disk-full", "duplicate"];
+        let faults = ["halves", "loss", "isolate", "kill", "disk-full", "duplicate", "cpu-limit"];
         let faults = faults.map(|fault| parse_fault(fault).unwrap()).to_vec();
         let spec = TestSpec { faults, ..TestSpec::default() };
         let needed = needed(&spec).unwrap();
@@ -126,6 +127,7 @@ mod tests {
         assert_eq!(by(Means::Queue), ["loss"]);
         assert_eq!(by(Means::Duplicate), ["duplicate"]);
         assert_eq!(by(Means::Disk), ["disk-full"]);
-        assert_eq!(needed.len(), 4);
+        assert_eq!(by(Means::CpuLimit), ["cpu-limit"]);
+        assert_eq!(needed.len(), 5);
     }
 }

@@ -46,12 +46,13 @@ impl HostPort {
                 nodes.iter().map(ask).collect()
             }
             // No agent is asked, or otherwise: see the modules of `command`, `lives`, `load`,
-            // `clocks`, `shaping` and `disk`.
+            // `limits`, `clocks`, `shaping` and `disk`.
             Act::Nothing
             | Act::StepDown { .. }
             | Act::Remove { .. }
             | Act::Live { .. }
             | Act::Load { .. }
+            | Act::Limit { .. }
             | Act::Clock { .. }
             | Act::Disk { .. }
             | Act::Shape { .. } => Vec::new(),

@@ -120,6 +120,15 @@ impl HostPort {
                 let burn = format!("^{} burn", AgentLink::program());
                 vec![format!("kill -KILL $(pgrep -f {})", shell_quote(&burn))]
             }
+            // Where the server was is in its agent's journal; the folder above is as near.
+            Act::Limit { .. } => {
+                let find =
+                    format!("find /sys/fs/cgroup -name {}", shell_quote(&format!("{filter}_*")));
+                vec![format!(
+                    "for g in $({find}); do for p in $(cat $g/cgroup.procs); do \
+                     echo $p >$g/../cgroup.procs; done; rmdir $g; done"
+                )]
+            }
             Act::Nothing => Vec::new(),
         }
     }

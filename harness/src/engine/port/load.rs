@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use agent::press::PressAsk;
 use agent::proto::{Answer, Ask};
 use history::Evidence;
 use nemesis::ActReport;
@@ -26,7 +27,12 @@ impl HostPort {
             let before = self.share(node)?;
             let pidfile = self.system.start(node).pidfile;
             let began = Instant::now();
-            self.ask_one(node, Ask::Burn { fault: id.to_owned(), pidfile, count: cores })?;
+            self.ask_one(
+                node,
+                Ask::Press {
+                    about: PressAsk::Burn { fault: id.to_owned(), pidfile, count: cores },
+                },
+            )?;
             let took = began.elapsed();
             Ok((before, took, self.share(node)?))
         });
@@ -54,9 +60,10 @@ impl HostPort {
         Ok((WANTS_MIN <= ran + waited).then(|| ran * 1_000 / (ran + waited)))
     }
 
-    fn processor_times(&self, node: usize) -> Result<(u64, u64), String> {
+    /// How long a node's processes have run, and waited to run, ns.
+    pub(super) fn processor_times(&self, node: usize) -> Result<(u64, u64), String> {
         let pidfile = self.system.start(node).pidfile;
-        match self.ask_one(node, Ask::ProcessorTimes { pidfile })? {
+        match self.ask_one(node, Ask::Press { about: PressAsk::ProcessorTimes { pidfile } })? {
             Answer::ProcessorTimes { ran_ns, waited_ns } => Ok((ran_ns, waited_ns)),
             other => Err(format!("unexpected answer {other:?}")),
         }

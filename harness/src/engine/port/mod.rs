@@ -14,6 +14,7 @@ mod disk;
 mod evidence;
 mod host_clocks;
 mod latencies;
+mod limits;
 mod lives;
 mod load;
 mod measured;
@@ -84,6 +85,9 @@ impl HostPort {
         if let Act::Load { nodes, cores } = act {
             return self.load(id, nodes, *cores);
         }
+        if let Act::Limit { nodes, limit } = act {
+            return self.limit(id, nodes, *limit);
+        }
         let started = Instant::now();
         let asks = self.asks(id, act);
         let answers = self.ask_all(asks);
@@ -147,6 +151,9 @@ impl HostPort {
         }
         if let Act::Disk { nodes, what } = act {
             return self.undo_disk(id, nodes, what);
+        }
+        if let Act::Limit { nodes, limit } = act {
+            return self.unlimit(id, nodes, *limit);
         }
         let started = Instant::now();
         let heal = |node| (node, Ask::Heal { fault: id.to_owned() });

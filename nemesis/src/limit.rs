@@ -1,0 +1,37 @@
+//! Faults that leave the system less of its host than it would take: their parameters, and what
+//! they come to.
+
+use crate::act::Act;
+use crate::fault::Fault;
+use crate::parameters::{Kind, Parameter};
+use crate::planned::PlannedFault;
+
+/// How much of one processor is left to the system.
+pub const CPU: Parameter = Parameter {
+    name: "cpu",
+    kind: Kind::WholePercent,
+    default: "5%",
+    bounds: Some(("1%", "400%")),
+    summary: "how much of one processor the process and its children get at most, all together",
+};
+
+/// What the system's processes get no more of until healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Time of a processor.
+    Cpu {
+        /// Hundredths of one.
+        percent: u32,
+    },
+}
+
+impl PlannedFault {
+    /// The act of a fault of this kind on these nodes.
+    pub(crate) fn press(&self, nodes: Vec<usize>) -> Act {
+        let number = |name| self.parameters.number(name) as u32;
+        match self.fault {
+            Fault::Load => Act::Load { nodes, cores: number("cores") },
+            _ => Act::Limit { nodes, limit: Limit::Cpu { percent: number("cpu") } },
+        }
+    }
+}
