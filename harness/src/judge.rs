@@ -282,7 +282,11 @@ pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
     for event in events.iter().filter(|event| event.fault != Fault::Nothing.name()) {
         let order = spans.len();
         // What such a fault does shows after it: for as long as it was planned to last.
-        let brief = Fault::by_name(&event.fault).is_some_and(Fault::over_at_once);
+        let kind = Fault::by_name(&event.fault);
+        let brief = kind.is_some_and(Fault::over_at_once);
+        // With the majority it goes on leading.
+        let side = event.parameters.get("side").and_then(|side| side.as_str());
+        let away = kind.is_some_and(Fault::unseats) && side.is_none_or(|side| side == "minority");
         let planned_end = event.time + event.duration;
         let (_, span) = spans.entry(&event.id).or_insert_with(|| {
             let span = FaultSpan {
@@ -293,8 +297,7 @@ pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
                 watched: planned_end,
                 required: event.required,
                 effect: false,
-                // A restart may be over before anybody misses the leader.
-                leader: event.selector.contains("leader") && !brief,
+                leader: event.selector.contains("leader") && away,
             };
             (order, span)
         });

@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod selector;
 pub mod shape;
 mod topology;
+mod unseats;
 
 pub use act::{Act, ActReport, Link};
 pub use clash::Clash;
