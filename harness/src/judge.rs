@@ -306,7 +306,9 @@ pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
             FaultPhase::Injected => {
                 span.start = event.time;
                 (span.end, span.watched) = (planned_end, planned_end);
-                span.label = format!("{} of {}", event.fault, event.targets.join(", "));
+                if !event.targets.is_empty() {
+                    span.label = format!("{} of {}", event.fault, event.targets.join(", "));
+                }
             }
             FaultPhase::Evidenced => span.effect = event.result == Some(FaultResult::Installed),
             FaultPhase::Healed => {

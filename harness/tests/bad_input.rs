@@ -63,7 +63,8 @@ fn mistakes_are_named_with_what_to_try() {
         ),
         (&["run", "--lab", "sim", "--fault", "load"][..], "load is refused"),
         (&["run", "--lab", "sim", "--fault", "cpu-limit"][..], "cpu-limit is refused"),
-        (&["run", "--fault", "step-down"][..], "step-down is refused: no command asks a leader of"),
+        (&["run", "--fault", "approval-withheld"][..], "leaders of store are elected"),
+        (&["run", "--failover", "none", "--fault", "promote"][..], "nobody but the first leader"),
         (
             &["run", "--system", "postgres", "--fault", "leader-step-down"][..],
             "no command asks a leader of postgres to stand down",

@@ -8,20 +8,22 @@ mod support;
 use serde_json::{Value, json};
 use support::{errors, lab_works, only_run, run};
 
-const FAULTS: [&str; 6] = [
+const FAULTS: [&str; 8] = [
     "bridge:n2",
     "majorities-ring",
     "one-way:n1",
     "one-way:n4,direction=out",
     "halves:n3,side=majority",
     "slow:n5,stopped=50%",
+    "promote:n2",
+    "step-down",
 ];
 
 /// Runs all of them; gives the lines of `faults.jsonl`.
 fn lines(lab: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
     let mut flags = vec!["run", "--lab", lab, "--hosts", "5", "--name", "split", "--seed", "3"];
-    flags.extend(["--replication", "sync", "--time-limit", "15s"]);
+    flags.extend(["--replication", "sync", "--time-limit", "20s"]);
     flags.extend(FAULTS.iter().flat_map(|fault| ["--fault", *fault]));
     let output = run(&flags, folder.path());
     let said = errors(&output);

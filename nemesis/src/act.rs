@@ -101,6 +101,13 @@ pub enum Act {
         /// How long at most, should nobody heal it.
         seconds: u32,
     },
+    /// Made the leader by a command, though another may lead; nothing is undone.
+    Promote {
+        /// Nodes by number: the last that it works for leads.
+        nodes: Vec<usize>,
+    },
+    /// Failovers wait for approval until healed.
+    WithholdApproval,
     /// Done to the disk under a node's data.
     Disk {
         /// Nodes by number.
@@ -127,9 +134,10 @@ impl Act {
             | Act::Disk { nodes, .. }
             | Act::Load { nodes, .. }
             | Act::Limit { nodes, .. }
+            | Act::Promote { nodes }
             | Act::StepDown { nodes, .. } => nodes.clone(),
             Act::Drop { links } => links.iter().map(|link| link.at).collect(),
-            Act::Nothing => Vec::new(),
+            Act::WithholdApproval | Act::Nothing => Vec::new(),
             Act::Shape { links, .. } => {
                 links.iter().flat_map(|link| [link.at, link.from]).collect()
             }

@@ -58,6 +58,10 @@ pub enum Fault {
     CpuLimit,
     /// SIGKILL, a new start, and SIGKILL in the middle of it; started again when healed.
     KillInStart,
+    /// A node is made leader by a command, though another may lead.
+    Promote,
+    /// Nobody who died is replaced meanwhile: the approval that it needs is withheld.
+    ApprovalWithheld,
     /// The server's clock jumps.
     ClockBump,
     /// The server's clock jumps to and fro.
@@ -97,7 +101,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 41] = [
+pub const ALL: [Fault; 43] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -106,6 +110,8 @@ pub const ALL: [Fault; 41] = [
     Fault::LeaderAlone,
     Fault::Cut,
     Fault::StepDown,
+    Fault::Promote,
+    Fault::ApprovalWithheld,
     Fault::Remove,
     Fault::Replace,
     Fault::Bridge,
@@ -195,6 +201,8 @@ impl Fault {
             Fault::LeaderAlone => "leader-alone",
             Fault::Cut => "cut",
             Fault::StepDown => "step-down",
+            Fault::Promote => "promote",
+            Fault::ApprovalWithheld => "approval-withheld",
             Fault::Remove => "remove",
             Fault::Replace => "replace",
             Fault::Bridge => "bridge",
@@ -241,7 +249,9 @@ impl Fault {
             Fault::Halves => "split the nodes in a minority, with the target, and the rest",
             Fault::LeaderAlone => "cut the leader off from all other nodes",
             Fault::Cut => "cut the link between a follower and the leader of one shard",
-            Fault::StepDown => "ask the leader to stand down for a while (MongoDB alone)",
+            Fault::StepDown => "ask the leader to stand down for a while (not PostgreSQL)",
+            Fault::Promote => "make a follower the leader by a command, though another leads",
+            Fault::ApprovalWithheld => "the operator's failovers wait for approval (PostgreSQL)",
             Fault::Remove => "take a member out, add it again when healed (MongoDB alone)",
             Fault::Replace => "take a node and its data away, copy them anew when healed",
             Fault::Bridge => "two halves that hear each other only by way of the target",
@@ -308,7 +318,7 @@ impl Fault {
             | Fault::Corrupt
             | Fault::Bandwidth
             | Fault::Flapping => Family::Network,
-            Fault::StepDown => Family::Failover,
+            Fault::StepDown | Fault::Promote | Fault::ApprovalWithheld => Family::Failover,
             Fault::ClockBump | Fault::ClockStrobe | Fault::ClockDrift | Fault::ClockJumpBack => {
                 Family::Clock
             }
@@ -339,7 +349,7 @@ impl Fault {
             | Fault::TornTail
             | Fault::DiskFull
             | Fault::DiskError => "leader",
-            Fault::RollingRestart | Fault::Nothing => "all",
+            Fault::RollingRestart | Fault::ApprovalWithheld | Fault::Nothing => "all",
             Fault::RegionCut | Fault::RegionLost => "a-region",
             Fault::Slow
             | Fault::Cut
@@ -347,6 +357,7 @@ impl Fault {
             | Fault::CpuLimit
             | Fault::Remove
             | Fault::Replace
+            | Fault::Promote
             | Fault::BitFlip
             | Fault::SlowSync => "a-follower",
             Fault::Isolate
@@ -383,7 +394,7 @@ impl Fault {
             Fault::ClockStrobe => 8_000,
             Fault::CrashLoop => 3_000,
             Fault::RollingRestart => 6_000,
-            Fault::Restart => 1_000,
+            Fault::Restart | Fault::Promote => 1_000,
             Fault::Load | Fault::CpuLimit => 2_000,
             fault if crate::shape::is(fault) => 4_000,
             _ => 300,

@@ -61,6 +61,13 @@ pub struct Unresolved {
     pub shard: u32,
 }
 
+impl Resolved {
+    /// One that hits no node.
+    fn of_nobody(act: Act) -> Resolved {
+        Resolved { targets: Vec::new(), act }
+    }
+}
+
 impl PlannedFault {
     /// When it is to be healed, ns since the run's start.
     pub fn end(&self) -> u64 {
@@ -97,18 +104,17 @@ impl PlannedFault {
             Fault::Remove => Act::Remove { nodes: nodes.clone() },
             Fault::Replace => Act::Replace { nodes: nodes.clone() },
             Fault::StepDown => self.step_down(nodes.clone()),
+            Fault::Promote => Act::Promote { nodes: nodes.clone() },
             Fault::Bridge => {
-                let (one, other) = topology::split(rest.clone(), rng);
                 // All but the bridge lose links.
-                return Ok(Resolved {
-                    targets: names(&rest),
-                    act: Act::drop_between(&one, &other),
-                });
+                let targets = names(&rest);
+                let (one, other) = topology::split(rest, rng);
+                return Ok(Resolved { targets, act: Act::drop_between(&one, &other) });
             }
             Fault::MajoritiesRing => {
                 let all: Vec<usize> = (0..view.names().len()).collect();
-                let act = topology::majorities_ring(all.clone(), rng);
-                return Ok(Resolved { targets: names(&all), act });
+                let targets = names(&all);
+                return Ok(Resolved { targets, act: topology::majorities_ring(all, rng) });
             }
             Fault::RollingRestart => {
                 let nodes = life::leaders_last(nodes, view);
@@ -128,7 +134,8 @@ impl PlannedFault {
             | Fault::Bandwidth
             | Fault::Flapping => self.shape(&nodes, view.names().len(), rng)?,
             Fault::OneWay => topology::one_way(&nodes, &rest, self.parameters.text("direction")),
-            Fault::Nothing => return Ok(Resolved { targets: Vec::new(), act: Act::Nothing }),
+            Fault::Nothing => return Ok(Resolved::of_nobody(Act::Nothing)),
+            Fault::ApprovalWithheld => return Ok(Resolved::of_nobody(Act::WithholdApproval)),
             fault @ (Fault::LoseUnsynced
             | Fault::TornTail
             | Fault::BitFlip

@@ -31,7 +31,8 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::{ALL, Family};
+    use crate::family::Family;
+    use crate::fault::ALL;
 
     #[test]
     fn whose_default_target_is_a_leader_and_who_only_troubles_it() {

@@ -106,8 +106,10 @@ impl ReportInput<'_> {
         let injected = self.faults.iter().filter(|event| event.phase == Injected);
         let band = |event: &FaultEvent| {
             let healed = self.faults.iter().find(|e| e.phase == Healed && e.id == event.id);
+            let label = format!("{} {}", event.fault, event.targets.join(", "));
             Band {
-                label: format!("{} {}", event.fault, event.targets.join(", ")),
+                // Some are of nobody.
+                label: label.trim_end().to_owned(),
                 family: event.family.clone(),
                 start: event.time,
                 end: healed.map_or(self.end(), |healed| healed.time),

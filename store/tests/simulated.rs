@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use splitbrain_store::client::Outcome;
 use splitbrain_store::config::{CoreConfig, Failover, Replication};
+use splitbrain_store::core::Command;
 use splitbrain_store::sim::World;
 use splitbrain_store::wire::{TxnReply, TxnRequest};
 
@@ -86,12 +87,14 @@ impl Run {
     fn fault(&mut self) {
         let node = self.rng.random_range(0..self.nodes);
         let other = (node + self.rng.random_range(1..self.nodes)) % self.nodes;
-        match self.rng.random_range(0..6) {
+        match self.rng.random_range(0..8) {
             0 => self.world.kill(node),
             1 | 2 => self.world.start(node),
             3 => self.world.cut(node, other),
             4 if self.world.is_cut(node, other) => self.world.restore(node, other),
             5 => self.world.pause(node),
+            6 => self.world.command(node, Command::Lead),
+            7 => self.world.command(node, Command::StandDown(500 * MS)),
             _ => self.world.resume(node),
         }
     }

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask, Start};
 use cluster::{Exec, Host, HostError, SshHost, shell_quote};
-use history::{Key, Role, SystemInfo, TelemetryEvent};
+use history::{Evidence, Key, Role, SystemInfo, TelemetryEvent};
 use store::client::{Outcome, StoreClient};
 use store::config::CoreConfig;
 use store::node::NodeConfig;
 use store::wire::{NodeStatus, TxnReply, TxnRequest};
 
 use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
+use crate::leadership;
 use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError, emptied, silent};
 
 /// Where every node listens.
@@ -28,6 +29,8 @@ const PIDFILE: &str = "/run/splitbrain/store.pid";
 
 /// How long a cluster may take to have its leaders.
 const LEADERS_LIMIT: Duration = Duration::from_secs(15);
+/// How long an election may take after a command; one that is lost is repeated.
+const ELECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long a started node must live to count as started, ms.
 const SETTLE_MS: u64 = 60;
 
@@ -87,6 +90,7 @@ impl StoreSystem {
     /// What a node says of itself.
     fn status(&self, node: usize) -> Result<NodeStatus, String> {
         let ask = Ask::HttpGet {
+            post: false,
             address: self.addresses[node],
             path: "/status".to_owned(),
             timeout_ms: 300,
@@ -96,6 +100,20 @@ impl StoreSystem {
                 serde_json::from_str(&body).map_err(|error| error.to_string())
             }
             other => Err(format!("not a status: {other:?}")),
+        }
+    }
+
+    /// Gives a node a command.
+    fn command(&self, node: usize, path: &str) -> Result<(), SystemError> {
+        let ask = Ask::HttpGet {
+            post: true,
+            address: self.addresses[node],
+            path: path.to_owned(),
+            timeout_ms: 1_000,
+        };
+        match self.nodes.ask(node, ask, Duration::from_secs(2))? {
+            Answer::Http { status: 200, .. } => Ok(()),
+            other => Err(SystemError::new(format!("POST {path}: {other:?}"))),
         }
     }
 
@@ -191,6 +209,23 @@ impl System for StoreSystem {
             },
             Err(error) => silent(&name, sent, received, error),
         }
+    }
+
+    fn step_down(&self, node: usize, seconds: u32) -> Result<Vec<Evidence>, SystemError> {
+        let before = leadership::now(self);
+        self.command(node, &format!("/stand-down/{}", u64::from(seconds) * 1_000))?;
+        Ok(leadership::succeeded(self, node, &before, ELECT_LIMIT))
+    }
+
+    fn stand_again(&self, _node: usize) -> Result<Vec<Evidence>, SystemError> {
+        // Whoever was elected since leads; the node stands again when that one is gone.
+        Ok(leadership::led(self))
+    }
+
+    fn promote(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
+        let before = leadership::now(self);
+        self.command(node, "/lead")?;
+        Ok(leadership::promoted(self, node, &before, ELECT_LIMIT))
     }
 
     fn wall_clock(&self, node: usize) -> Result<i64, SystemError> {

@@ -8,6 +8,7 @@
 pub mod bundled;
 pub mod client;
 pub mod expressions;
+pub mod leadership;
 pub mod mongodb;
 pub mod operator;
 pub mod owned;

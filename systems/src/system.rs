@@ -159,6 +159,18 @@ pub trait System: Send + Sync {
         Err(SystemError::new("this system has no command for it"))
     }
 
+    /// Makes a node the leader, by a command of the system's own, though another may lead, and
+    /// waits until it does.
+    fn promote(&self, _node: usize) -> Result<Vec<Evidence>, SystemError> {
+        Err(SystemError::new("this system has no command for it"))
+    }
+
+    /// Withholds the approval that replacing a dead leader needs, or gives it; says how many
+    /// failovers waited for it since it was withheld.
+    fn withhold_approval(&self, _withheld: bool) -> Result<u64, SystemError> {
+        Err(SystemError::new("nobody of this system asks for approval"))
+    }
+
     /// Takes a node out of the cluster by a command of the system's own. Gives what was seen; an
     /// error is what could not be told.
     fn remove_member(&self, _node: usize) -> Result<Vec<Evidence>, SystemError> {

@@ -9,9 +9,9 @@ use std::time::Duration;
 const BODY_MAX: u64 = 4 << 20;
 
 /// A plain `GET`: status code and body. HTTP/1.0, so that the body ends with the connection.
-pub fn http_get(
+pub fn http(
     address: SocketAddr,
-    path: &str,
+    request: &str,
     timeout: Duration,
 ) -> Result<(u16, String), String> {
     let fail = |error: std::io::Error| match error.kind() {
@@ -22,7 +22,9 @@ pub fn http_get(
     let mut stream = TcpStream::connect_timeout(&address, timeout).map_err(fail)?;
     stream.set_read_timeout(Some(timeout)).map_err(fail)?;
     stream.set_write_timeout(Some(timeout)).map_err(fail)?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{request} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).map_err(fail)?;
     let mut text = Vec::new();
     stream.take(BODY_MAX).read_to_end(&mut text).map_err(fail)?;

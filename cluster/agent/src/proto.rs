@@ -275,8 +275,11 @@ pub enum Ask {
         /// How long it may take to obey, ms.
         grace_ms: u64,
     },
-    /// `GET` of a plain http address on this host or its network.
+    /// `GET` of a plain http address on this host or its network, or `POST` of nothing to it.
     HttpGet {
+        /// Whether it is `POST`.
+        #[serde(default)]
+        post: bool,
         /// Where.
         address: SocketAddr,
         /// The path.

@@ -392,9 +392,9 @@ fn answer_later(request: Request) {
 fn measure(ask: Ask) -> Result<Answer, String> {
     match ask {
         Ask::Ping { targets, plan } => Ok(ping::answer(&targets, plan)),
-        Ask::HttpGet { address, path, timeout_ms } => {
-            let (status, body) =
-                probe::http_get(address, &path, Duration::from_millis(timeout_ms))?;
+        Ask::HttpGet { post, address, path, timeout_ms } => {
+            let request = format!("{} {path}", if post { "POST" } else { "GET" });
+            let (status, body) = probe::http(address, &request, Duration::from_millis(timeout_ms))?;
             Ok(Answer::Http { status, body })
         }
         Ask::Reach { targets, timeout_ms } => {

@@ -155,9 +155,11 @@ mod tests {
             assert_eq!(planned + plan.refused.len(), ALL.len(), "{}", system.name());
             let refused: Vec<&str> = plan.refused.iter().map(|(fault, _)| fault.name()).collect();
             let expected: &[&str] = match system {
-                SystemKind::Mongodb => &["nothing"],
-                SystemKind::Postgres => &["step-down", "remove", "nothing"],
-                SystemKind::Store => &["step-down", "remove", "replace", "nothing"],
+                SystemKind::Mongodb => &["approval-withheld", "nothing"],
+                SystemKind::Postgres => {
+                    &["step-down", "promote", "approval-withheld", "remove", "nothing"]
+                }
+                SystemKind::Store => &["approval-withheld", "remove", "replace", "nothing"],
             };
             assert_eq!(refused, expected, "{}", system.name());
         }

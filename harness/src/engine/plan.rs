@@ -65,17 +65,17 @@ pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
         let hint = "without --lab sim it goes to the disks of namespaced hosts on this machine";
         return Err(UserError::usage(what).at("fault").hint(hint));
     }
-    let member = fault.family() == Family::Membership;
-    if member && crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some()) {
+    let attached = crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some());
+    if fault.family() == Family::Membership && attached {
         let what = format!("{} is refused: who belongs to it is not ours to say", fault.name());
         let hint = "it needs a system that splitbrain builds: leave [attach] out";
         return Err(UserError::usage(what).at("fault").hint(hint));
     }
-    commands(spec, fault)
+    commands(spec, fault, attached)
 }
 
 /// Refuses a fault that is a command of another system's.
-fn commands(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
+fn commands(spec: &TestSpec, fault: Fault, attached: bool) -> Result<(), UserError> {
     let (system, name) = (spec.system.name(), fault.name());
     let (why, hint) = match (fault, spec.system) {
         (Fault::Remove, SystemKind::Postgres | SystemKind::Store) => (
@@ -83,10 +83,29 @@ fn commands(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
             "with --system mongodb it is replSetReconfig; kill and isolate take a node from any \
              system",
         ),
-        (Fault::StepDown, SystemKind::Postgres | SystemKind::Store) => (
+        (Fault::StepDown, SystemKind::Postgres) => (
             format!("no command asks a leader of {system} to stand down"),
-            "with --system mongodb it is replSetStepDown; leader-kill and leader-alone take the \
-             leader from any system",
+            "promote makes another the leader, with postgres.failover=operator; leader-kill and \
+             leader-alone take the leader from any system",
+        ),
+        (Fault::StepDown | Fault::Promote, SystemKind::Store)
+            if spec.store.failover == FailoverSpec::None =>
+        {
+            ("nobody but the first leader ever leads".to_owned(), "--failover vote, or timeout")
+        }
+        (Fault::Promote | Fault::ApprovalWithheld, SystemKind::Postgres)
+            if spec.postgres.failover != systems::postgres::spec::Failover::Operator =>
+        {
+            ("there is no operator to be told".to_owned(), "--failover operator")
+        }
+        (Fault::Promote | Fault::ApprovalWithheld, SystemKind::Postgres) if attached => (
+            "the operator of a cluster that exists replaces a dead leader once, and that is all"
+                .to_owned(),
+            "leave [attach] out",
+        ),
+        (Fault::ApprovalWithheld, SystemKind::Store | SystemKind::Mongodb) => (
+            format!("leaders of {system} are elected, and nobody is asked for approval"),
+            "with --system postgres --failover operator it is the operator's",
         ),
         (Fault::Replace, SystemKind::Store) => (
             "a node of the store that forgets its votes breaks what a majority has promised"

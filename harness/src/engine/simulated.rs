@@ -4,8 +4,9 @@ mod lives;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use history::{Evidence, TelemetryEvent};
+use history::{Evidence, Role, TelemetryEvent};
 use nemesis::{Act, ActReport, Link};
+use store::core::Command;
 use store::sim::World;
 use store::wire::TxnRequest;
 use systems::StepReply;
@@ -235,10 +236,19 @@ impl Simulation<'_> {
                 let faults = self.clients_cut.entry(*node).or_default();
                 *faults = if inject { *faults + 1 } else { faults.saturating_sub(1) };
             }),
+            Act::StepDown { nodes, seconds } if inject => nodes.iter().for_each(|node| {
+                let hold = u64::from(*seconds) * 1_000_000_000;
+                self.world.command(*node, Command::StandDown(hold));
+            }),
+            Act::Promote { nodes } if inject => {
+                nodes.iter().for_each(|node| self.world.command(*node, Command::Lead));
+            }
             // The store has no such command, clock or disk, and a test that wants one is refused;
             // lives have turns of their own.
             Act::Nothing
             | Act::StepDown { .. }
+            | Act::Promote { .. }
+            | Act::WithholdApproval
             | Act::Remove { .. }
             | Act::Replace { .. }
             | Act::Live { .. }
@@ -256,6 +266,38 @@ impl Simulation<'_> {
 
     fn is_cut_off(&self, node: usize) -> bool {
         self.clients_cut.get(&node).is_some_and(|faults| *faults != 0)
+    }
+
+    /// What nodes are after a command to lead, or to lead no more; healed, that somebody leads.
+    fn commanded(&self, nodes: &[usize], lead: bool, inject: bool) -> Vec<Evidence> {
+        let roles = |node: usize| {
+            let shards = self.world.status(node).map(|status| status.shards).unwrap_or_default();
+            shards.into_iter().map(|shard| shard.role).collect::<Vec<Role>>()
+        };
+        if !inject {
+            let leading = (0..self.names.len()).flat_map(roles).any(|role| role == Role::Leader);
+            return vec![Evidence {
+                probe: "leaders".to_owned(),
+                expected: "at least one".to_owned(),
+                observed: if leading { "at least one" } else { "none" }.to_owned(),
+                holds: leading,
+            }];
+        }
+        let told = |node: &usize| {
+            let roles = roles(*node);
+            let stands = |role: &Role| matches!(role, Role::Leader | Role::Candidate);
+            let holds = match lead {
+                true => !roles.is_empty() && roles.iter().all(stands),
+                false => !roles.is_empty() && !roles.contains(&Role::Leader),
+            };
+            Evidence {
+                probe: self.names[*node].clone(),
+                expected: if lead { "leads, or stands" } else { "no leader" }.to_owned(),
+                observed: format!("{roles:?}").to_lowercase(),
+                holds,
+            }
+        };
+        nodes.iter().map(told).collect()
     }
 
     /// Looks at the world, as probes do on hosts.
@@ -284,10 +326,13 @@ impl Simulation<'_> {
             };
             return nodes.iter().map(node).collect();
         }
+        if let Act::StepDown { nodes, .. } | Act::Promote { nodes } = act {
+            return self.commanded(nodes, matches!(act, Act::Promote { .. }), inject);
+        }
         if matches!(
             act,
             Act::Nothing
-                | Act::StepDown { .. }
+                | Act::WithholdApproval
                 | Act::Remove { .. }
                 | Act::Replace { .. }
                 | Act::Clock { .. }

@@ -3,7 +3,7 @@
 use history::Role;
 
 use super::replica::Peer;
-use super::{Core, Output, Record, ns};
+use super::{Command, Core, Output, Record, ns};
 use crate::config::{Failover, Replication};
 use crate::wire::{Entry, Envelope, Message};
 
@@ -19,14 +19,38 @@ impl Core {
         match self.config.failover {
             Failover::None => {}
             Failover::Vote => return self.campaign(place, true),
-            Failover::Timeout => {
-                let term = self.own_next_term(self.replicas[place].term);
-                let node = self.config.node;
-                self.set_term(place, term, Some(node));
-                return self.lead(place);
-            }
+            Failover::Timeout => return self.take_over(place),
         }
         self.replicas[place].due = self.now + self.election_timeout();
+    }
+
+    /// Does what was commanded, in every shard that it concerns.
+    pub(super) fn obey(&mut self, command: Command) {
+        for place in 0..self.replicas.len() {
+            let leads = self.replicas[place].role == Role::Leader;
+            match command {
+                Command::Lead if !leads => match self.config.failover {
+                    Failover::None => {}
+                    Failover::Vote => self.campaign(place, false),
+                    Failover::Timeout => self.take_over(place),
+                },
+                Command::StandDown(hold) if leads && self.config.failover != Failover::None => {
+                    let replica = &mut self.replicas[place];
+                    // Its vote of this term stays given.
+                    replica.role = Role::Deposed;
+                    replica.leader = None;
+                    replica.due = self.now + hold;
+                    self.give_up_waiting(place as u32, "the leader stood down while it waited");
+                }
+                Command::Lead | Command::StandDown(_) => {}
+            }
+        }
+    }
+
+    fn take_over(&mut self, place: usize) {
+        let term = self.own_next_term(self.replicas[place].term);
+        self.set_term(place, term, Some(self.config.node));
+        self.lead(place);
     }
 
     /// The next term that belongs to this node alone: without votes, only this keeps two leaders

@@ -59,6 +59,16 @@ pub enum Record {
     },
 }
 
+/// A command, for all shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Lead, though another may: by vote it stands for election at once, by time-out it takes the
+    /// leadership.
+    Lead,
+    /// Lead no more, and do not stand again for so long, ns.
+    StandDown(u64),
+}
+
 /// What happens to a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
@@ -73,6 +83,8 @@ pub enum Input {
     },
     /// Everything handed out up to this number is on disk.
     Synced(u64),
+    /// What whoever looks after the cluster asks of the node.
+    Command(Command),
     /// Time has come.
     Tick,
 }
@@ -145,6 +157,7 @@ impl Core {
         match input {
             Input::Message(envelope) => self.on_message(envelope),
             Input::Request { id, txn } => self.on_request(id, txn),
+            Input::Command(command) => self.obey(command),
             Input::Synced(number) => self.synced = self.synced.max(number),
             Input::Tick => {}
         }

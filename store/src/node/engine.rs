@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::peers::Peers;
 use super::wal::Wal;
 use super::{NodeConfig, NodeError};
-use crate::core::{Core, Input, Output};
+use crate::core::{Command, Core, Input, Output};
 use crate::wire::{Envelope, NodeStatus, TxnReply, TxnRequest};
 
 /// Inputs taken in one batch.
@@ -26,6 +26,8 @@ pub enum Ask {
     Peer(Vec<Envelope>),
     /// What the node says of itself.
     Status(oneshot::Sender<NodeStatus>),
+    /// What whoever looks after the cluster asks of it.
+    Command(Command),
 }
 
 /// Starts the thread. It ends when every sender of asks is gone.
@@ -108,6 +110,7 @@ impl Engine {
                     self.step(Input::Message(envelope));
                 }
             }
+            Ask::Command(command) => self.step(Input::Command(command)),
             // The asker may have gone away; that is its own affair.
             Ask::Status(reply) => drop(reply.send(self.core.status())),
         }

@@ -16,7 +16,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::client::Outcome;
 use crate::config::CoreConfig;
-use crate::core::{Core, Input, Output, Record};
+use crate::core::{Command, Core, Input, Output, Record};
 use crate::wire::{Envelope, NodeStatus, TxnRequest};
 
 pub use network::{Counters, Network};
@@ -123,6 +123,11 @@ impl World {
     pub fn submit(&mut self, node: usize, id: u64, txn: TxnRequest) {
         let delay = self.network.delay(&mut self.rng);
         self.push(self.now + delay, Event::Request { to: node, id, txn });
+    }
+
+    /// Gives a node a command; one that is dead does not hear it.
+    pub fn command(&mut self, node: usize, command: Command) {
+        self.step(node, Input::Command(command));
     }
 
     /// Answers that have arrived, in order.

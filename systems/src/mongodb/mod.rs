@@ -12,6 +12,7 @@ pub mod elections;
 pub mod errors;
 pub mod membership;
 pub mod promises;
+pub mod promote;
 pub mod provision;
 mod replaced;
 pub mod replica_set;
@@ -276,6 +277,12 @@ impl System for MongoSystem {
     fn stand_again(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
         let members = self.members()?;
         self.runtime.block_on(step_down::stand_again(&members[node]))
+    }
+
+    fn promote(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
+        let limit = step_down::elect_limit(self.spec.election_timeout_ms);
+        let driver = self.control(node)?;
+        promote::step_up(self, &self.runtime, driver, node, limit)
     }
 
     fn remove_member(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {

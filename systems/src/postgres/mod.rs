@@ -11,6 +11,7 @@ pub mod connection;
 pub mod errors;
 mod logical;
 pub mod operator;
+pub mod orders;
 mod patroni;
 pub mod promises;
 pub mod provision;
@@ -29,10 +30,11 @@ use std::time::{Duration, Instant};
 
 use agent::life::Graceful;
 use agent::proto::{Answer, Ask, ProcessState, Start};
-use history::{Role, SystemInfo, TelemetryEvent};
+use history::{Evidence, Role, SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Model};
+use crate::leadership;
 use crate::operator::Operator;
 use crate::promises::settings;
 use crate::replacing::Replacing;
@@ -40,6 +42,7 @@ use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError};
 use client::PostgresClient;
 use connection::Login;
 use operator::Runbook;
+use orders::Orders;
 use provision::{LOG, PIDFILE, Programs, Provision, USER};
 use sample::Sampler;
 pub use spec::PostgresSpec;
@@ -49,6 +52,8 @@ use spec::{Failover, Isolation, ReplicationKind};
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long the standbys may take to stream.
 const STREAM_LIMIT: Duration = Duration::from_secs(30);
+/// How long the operator may take to promote whom it is told to.
+const PROMOTE_LIMIT: Duration = Duration::from_secs(20);
 /// The schema that holds what a run writes.
 const SCHEMA: &str = "splitbrain";
 
@@ -71,6 +76,7 @@ pub(crate) struct Cluster {
     pub(crate) programs: OnceLock<Vec<Programs>>,
     pub(crate) patroni: OnceLock<String>,
     pub(crate) notes: Mutex<Vec<String>>,
+    pub(crate) orders: Orders,
 }
 
 impl Cluster {
@@ -174,6 +180,7 @@ impl PostgresSystem {
             programs: OnceLock::new(),
             patroni: OnceLock::new(),
             notes: Mutex::default(),
+            orders: Orders::default(),
         };
         let addresses = (0..cluster.nodes.count()).map(|node| cluster.control(node)).collect();
         let names = cluster.nodes.names.clone();
@@ -398,6 +405,16 @@ impl System for PostgresSystem {
             facts.insert("failover".to_owned(), found.clone());
         }
         facts
+    }
+
+    fn promote(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
+        let before = leadership::now(self);
+        self.cluster.orders.promote(node);
+        Ok(leadership::promoted(self, node, &before, PROMOTE_LIMIT))
+    }
+
+    fn withhold_approval(&self, withheld: bool) -> Result<u64, SystemError> {
+        Ok(self.cluster.orders.withhold(withheld))
     }
 
     fn operator(&self) -> Option<Box<dyn Operator>> {

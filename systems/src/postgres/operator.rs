@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::Cluster;
 use super::client::once;
+use super::orders::Asked;
 use super::spec::Candidate;
 use crate::operator::Operator;
 use crate::system::SystemError;
@@ -66,6 +67,7 @@ impl Runbook {
         let alive = latest[leader].as_ref().is_some_and(|sample| sample.alive);
         if alive && self.reached(leader, &others) == Reach::Serves {
             self.gone_since = None;
+            self.cluster.orders.needless();
             return Vec::new();
         }
         let since = *self.gone_since.get_or_insert(now);
@@ -73,24 +75,35 @@ impl Runbook {
         if now - since < detect {
             return Vec::new();
         }
+        let gone = format!("{} is gone for {} ms", self.name(leader), self.cluster.spec.detect_ms);
+        match self.cluster.orders.approved() {
+            Asked::Approved => {}
+            Asked::Refused => {
+                return vec![format!("{gone}; the approval to replace it is withheld")];
+            }
+            Asked::Waiting => return Vec::new(),
+        }
         self.gone_since = None;
-        self.fail_over(latest)
+        self.fail_over(gone, None, latest)
     }
 
-    fn fail_over(&mut self, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
+    /// Replaces the leader, by the node that was named or by the one that the runbook picks.
+    fn fail_over(
+        &mut self,
+        why: String,
+        named: Option<usize>,
+        latest: &[Option<TelemetryEvent>],
+    ) -> Vec<String> {
         let old = self.leader;
-        let mut said =
-            vec![format!("{} is gone for {} ms", self.name(old), self.cluster.spec.detect_ms)];
+        let mut said = vec![why];
         if self.cluster.spec.fence {
-            match self.fence(old) {
-                Ok(()) => said.push(format!("fenced {}", self.name(old))),
-                Err(error) => {
-                    said.push(format!(
-                        "{} cannot be fenced, so nobody is promoted: {error}",
-                        self.name(old)
-                    ));
-                    return said;
-                }
+            let (name, fenced) = (self.name(old), self.fence(old));
+            said.push(match &fenced {
+                Ok(()) => format!("fenced {name}"),
+                Err(why) => format!("{name} cannot be fenced, so nobody is promoted: {why}"),
+            });
+            if fenced.is_err() {
+                return said;
             }
         }
         let mut candidates: Vec<(u64, usize)> = Vec::new();
@@ -107,6 +120,7 @@ impl Runbook {
         }
         candidates.sort_unstable();
         let picked = match self.cluster.spec.candidate {
+            _ if named.is_some() => candidates.iter().find(|(_, node)| Some(*node) == named),
             // Of equals the first by number.
             Candidate::MostAdvanced => {
                 let most = candidates.last().map(|(received, _)| *received);
@@ -241,7 +255,13 @@ enum Reach {
 
 impl Operator for Runbook {
     fn turn(&mut self, now_ns: i64, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
-        let mut said = self.watch(now_ns, latest);
+        let mut said = match self.cluster.orders.take().filter(|node| *node != self.leader) {
+            Some(node) => {
+                let why = format!("{} is to be promoted: so it was told", self.name(node));
+                self.fail_over(why, Some(node), latest)
+            }
+            None => self.watch(now_ns, latest),
+        };
         said.extend(self.rejoin(now_ns));
         let mut notes = self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let at = now_ns as f64 / 1e9;

@@ -269,7 +269,7 @@ impl PostgresSystem {
     /// Whether an HTTP server of a node answers with 200 and a body that holds this.
     fn says(&self, node: usize, port: u16, path: &str, part: &str) -> bool {
         let address = (self.cluster.nodes.data(node), port).into();
-        let ask = Ask::HttpGet { address, path: path.to_owned(), timeout_ms: 500 };
+        let ask = Ask::HttpGet { post: false, address, path: path.to_owned(), timeout_ms: 500 };
         let answer = self.cluster.nodes.ask(node, ask, Duration::from_secs(2));
         matches!(answer, Ok(Answer::Http { status: 200, body }) if body.contains(part))
     }

@@ -49,6 +49,8 @@ impl HostPort {
             // `limits`, `clocks`, `shaping` and `disk`.
             Act::Nothing
             | Act::StepDown { .. }
+            | Act::Promote { .. }
+            | Act::WithholdApproval
             | Act::Remove { .. }
             | Act::Live { .. }
             | Act::Load { .. }

@@ -42,7 +42,13 @@ impl HostPort {
         let (mut typed, mut failed) = (Vec::new(), Vec::new());
         let healed = self.at_once(&act.nodes(), &|node| self.heal_over_ssh(node));
         for (node, healed) in healed {
-            let by_command = matches!(act, Act::Remove { .. } | Act::StepDown { .. });
+            let by_command = matches!(
+                act,
+                Act::Remove { .. }
+                    | Act::StepDown { .. }
+                    | Act::Promote { .. }
+                    | Act::WithholdApproval
+            );
             let probe = format!("{} healed over SSH", self.name(node));
             let (observed, holds) = match healed {
                 Ok(said) if !by_command => (said, true),
@@ -129,7 +135,7 @@ impl HostPort {
                      echo $p >$g/../cgroup.procs; done; rmdir $g; done"
                 )]
             }
-            Act::Nothing => Vec::new(),
+            Act::Promote { .. } | Act::WithholdApproval | Act::Nothing => Vec::new(),
         }
     }
 

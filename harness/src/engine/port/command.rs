@@ -50,6 +50,29 @@ impl HostPort {
         seen.report("command", started)
     }
 
+    /// Withholds the approval that failovers need, or gives it. One that no failover waited for has
+    /// shown nothing.
+    pub(super) fn approval(&self, withheld: bool) -> ActReport {
+        let started = Instant::now();
+        let mut seen = Seen::default();
+        let told = self.system.withhold_approval(withheld).map(|waited| {
+            let (probe, expected, observed, holds) = match withheld {
+                true => ("approval of failovers", "withheld", "withheld".to_owned(), true),
+                false => {
+                    ("failovers that waited for it", "1 or more", waited.to_string(), 0 < waited)
+                }
+            };
+            vec![Evidence {
+                probe: probe.to_owned(),
+                expected: expected.to_owned(),
+                observed,
+                holds,
+            }]
+        });
+        seen.add(told);
+        seen.report("operator", started)
+    }
+
     /// Has the others forget these nodes, kills them and takes their data. The agent journals that
     /// a node is to be started again, nothing more: should splitbrain die in between, an empty
     /// server waits there for whoever builds the cluster next.

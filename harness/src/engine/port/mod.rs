@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use agent::proto::{Answer, Ask};
 use history::FaultResult;
 use nemesis::{Act, ActReport, Link};
-use systems::System;
+use systems::{System, leadership};
 
 use super::clocks::ClockWatch;
 
@@ -69,6 +69,12 @@ impl HostPort {
         }
         if let Act::StepDown { nodes, seconds } = act {
             return self.by_command(nodes, &|node| self.system.step_down(node, *seconds));
+        }
+        if let Act::Promote { nodes } = act {
+            return self.by_command(nodes, &|node| self.system.promote(node));
+        }
+        if *act == Act::WithholdApproval {
+            return self.approval(true);
         }
         if let Act::Live { nodes, life } = act {
             return self.live(id, nodes, *life);
@@ -139,6 +145,12 @@ impl HostPort {
         }
         if let Act::StepDown { nodes, .. } = act {
             return self.by_command(nodes, &|node| self.system.stand_again(node));
+        }
+        if let Act::Promote { nodes } = act {
+            return self.by_command(&nodes[..1], &|_| Ok(leadership::led(&*self.system)));
+        }
+        if *act == Act::WithholdApproval {
+            return self.approval(false);
         }
         if let Act::Live { nodes, life } = act {
             return self.revive(id, nodes, *life);

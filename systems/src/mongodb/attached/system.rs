@@ -13,7 +13,7 @@ use crate::client::{Client, Model};
 use crate::mongodb::client::MongoClient;
 use crate::mongodb::connect::Peer;
 use crate::mongodb::step_down::{self, Member};
-use crate::mongodb::{DISK_DATA, DISK_LOG, elections, sample};
+use crate::mongodb::{DISK_DATA, DISK_LOG, elections, promote, sample};
 use crate::promises::settings;
 use crate::service::{self, Server};
 use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError, silent};
@@ -147,6 +147,12 @@ impl System for Attached {
         let timeout = self.up.get().map(|up| up.set.nodes[0].config.election_timeout_ms);
         let limit = step_down::elect_limit(timeout.unwrap_or_default());
         self.runtime.block_on(step_down::step_down(&members, node, seconds, limit))
+    }
+
+    fn promote(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
+        let timeout = self.up.get().map(|up| up.set.nodes[0].config.election_timeout_ms);
+        let limit = step_down::elect_limit(timeout.unwrap_or_default());
+        promote::step_up(self, &self.runtime, self.driver(node)?, node, limit)
     }
 
     fn stand_again(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
