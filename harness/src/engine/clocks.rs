@@ -125,13 +125,22 @@ fn shared(boots: &[(String, String)], ours: &str) -> Option<(String, &'static st
     Some((what, "run splitbrain on a machine that is none of the hosts"))
 }
 
+/// A moment of a host's clock that is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum When {
+    /// Before a fault.
+    Before,
+    /// When it began to drift.
+    Drifting,
+}
+
 /// Our own clock, which no fault moves and nobody sets meanwhile; and what servers' clocks were
 /// before a fault.
 pub struct ClockWatch {
     started: Instant,
     started_us: i64,
     before: Mutex<BTreeMap<usize, i64>>,
-    hosts: Option<Mutex<BTreeMap<usize, HostClock>>>,
+    hosts: Option<Mutex<BTreeMap<(usize, When), HostClock>>>,
 }
 
 impl ClockWatch {
@@ -149,16 +158,16 @@ impl ClockWatch {
         self.hosts.is_some()
     }
 
-    /// Remembers what a host's clock was before a fault.
-    pub fn remember_host(&self, node: usize, clock: HostClock) {
+    /// Remembers what a host's clock was.
+    pub fn remember_host(&self, node: usize, when: When, clock: HostClock) {
         if let Some(hosts) = &self.hosts {
-            hosts.lock().unwrap_or_else(|p| p.into_inner()).insert(node, clock);
+            hosts.lock().unwrap_or_else(|p| p.into_inner()).insert((node, when), clock);
         }
     }
 
     /// What was remembered.
-    pub fn host_before(&self, node: usize) -> Option<HostClock> {
-        self.hosts.as_ref()?.lock().unwrap_or_else(|p| p.into_inner()).get(&node).cloned()
+    pub fn host_at(&self, node: usize, when: When) -> Option<HostClock> {
+        self.hosts.as_ref()?.lock().unwrap_or_else(|p| p.into_inner()).get(&(node, when)).cloned()
     }
 
     /// Our time, µs since 1970.

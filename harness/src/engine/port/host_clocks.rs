@@ -10,6 +10,7 @@ use nemesis::clock::ClockChange;
 
 use super::HostPort;
 use super::clocks::{NEAR_US, any, factor, is_rate, seconds};
+use crate::engine::clocks::When;
 
 impl HostPort {
     /// By what clocks are moved.
@@ -29,7 +30,7 @@ impl HostPort {
         let clock = self.host_clock(node)?;
         let ppm = clock.frequency as f64 / 65_536.0;
         let rate = format!("tick {}, frequency {ppm:+.3} ppm", clock.tick);
-        self.clocks.remember_host(node, clock);
+        self.clocks.remember_host(node, When::Before, clock);
         Ok(Some(any(format!("{} host's clock before", self.name(node)), rate)))
     }
 
@@ -54,19 +55,14 @@ impl HostPort {
         evidence.extend(now.said.iter().map(|said| any(services(), said.clone())));
         match ahead {
             Some(ahead) => evidence.push(self.host_is(node, &now, ahead)?),
-            // From here on its rate is measured; what it was is what a person would set.
-            None => {
-                let before = self.clocks.host_before(node).unwrap_or_default();
-                let (tick, frequency) = (before.tick, before.frequency);
-                self.clocks.remember_host(node, HostClock { tick, frequency, ..now });
-            }
+            None => self.clocks.remember_host(node, When::Drifting, now),
         }
         Ok(took)
     }
 
     /// How fast it has gone since a drift began.
     pub(super) fn host_goes(&self, node: usize, rate: u32) -> Result<Option<Evidence>, String> {
-        let Some(since) = self.clocks.host_before(node) else {
+        let Some(since) = self.clocks.host_at(node, When::Drifting) else {
             return Ok(None);
         };
         let seen = rate_between(&since, &self.host_clock(node)?);
@@ -91,7 +87,7 @@ impl HostPort {
             evidence.extend(undone.iter().map(|said| any(probe(), said.clone())));
         }
         // One that was not moved is held against nothing.
-        if self.clocks.host_before(node).is_some() {
+        if self.clocks.host_at(node, When::Before).is_some() {
             evidence.push(self.host_is(node, &self.host_clock(node)?, 0)?);
         }
         Ok(evidence)
@@ -109,7 +105,7 @@ impl HostPort {
                 rate.1
             )
         };
-        self.clocks.host_before(node).map(line).into_iter().collect()
+        self.clocks.host_at(node, When::Before).map(line).into_iter().collect()
     }
 
     fn host_clock(&self, node: usize) -> Result<HostClock, String> {
@@ -117,7 +113,8 @@ impl HostPort {
     }
 
     fn host_is(&self, node: usize, now: &HostClock, ahead_us: i64) -> Result<Evidence, String> {
-        let before = self.clocks.host_before(node).ok_or("its clock before is not known")?;
+        let before =
+            self.clocks.host_at(node, When::Before).ok_or("its clock before is not known")?;
         let off = ahead_of(&before, now);
         let probe = format!("{} host's clock", self.name(node));
         let (expected, observed) = (seconds(ahead_us), seconds(off));
