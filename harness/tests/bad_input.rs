@@ -64,6 +64,14 @@ fn mistakes_are_named_with_what_to_try() {
         (&["run", "--lab", "sim", "--fault", "load"][..], "load is refused"),
         (&["run", "--lab", "sim", "--fault", "cpu-limit"][..], "cpu-limit is refused"),
         (&["run", "--fault", "approval-withheld"][..], "leaders of store are elected"),
+        (
+            &["run", "--fault", "rolling-restart,set=fsync=false"][..],
+            "a node of the store can get another heartbeat_ms, election_timeout_ms, ship_ms",
+        ),
+        (
+            &["run", "--system", "postgres", "--fault", "restart,set=fsync=off"][..],
+            "restart with set=fsync=off is refused: what PostgreSQL promises depends on fsync",
+        ),
         (&["run", "--failover", "none", "--fault", "promote"][..], "nobody but the first leader"),
         (
             &["run", "--system", "postgres", "--fault", "leader-step-down"][..],

@@ -73,10 +73,13 @@ fn every_process_fault_has_its_proof_on_the_store() {
     }
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--hosts", "3", "--replication", "sync", "--time-limit", "12s"];
+    let mut lives = ALL;
+    let [.., rolling] = &mut lives;
+    *rolling = "rolling-restart,gap=50ms,set=ship_ms=20";
     let all = faults(
         folder.path(),
         "store",
-        &[&flags[..], &ALL, &["--fault", "load@1s+1s,cores=8"]].concat(),
+        &[&flags[..], &lives, &["--fault", "load@1s+1s,cores=8"]].concat(),
     );
     let (stop, healed) = named(&all, "stop");
     assert_eq!((&stop["mechanism"], observed(stop)[0]), (&"signal".into(), "absent"));
@@ -93,6 +96,8 @@ fn every_process_fault_has_its_proof_on_the_store() {
     let (rolling, _) = named(&all, "rolling-restart");
     let back = observed(rolling).into_iter().filter(|seen| seen.starts_with("after "));
     assert_eq!(back.count(), 3, "{rolling}");
+    let otherwise = observed(rolling).into_iter().filter(|seen| *seen == "20");
+    assert_eq!(otherwise.count(), 3, "each says so itself: {rolling}");
     let (restart, _) = named(&all, "restart");
     assert!(observed(restart)[2].starts_with("process "), "{restart}");
 }

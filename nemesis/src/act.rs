@@ -43,6 +43,8 @@ pub enum Act {
         nodes: Vec<usize>,
         /// What becomes of it.
         life: Life,
+        /// A setting that is another after it, `NAME=VALUE`.
+        set: Option<String>,
     },
     /// The server's clock is moved until healed.
     Clock {

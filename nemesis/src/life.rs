@@ -60,6 +60,15 @@ pub const REJOIN: Parameter = Parameter {
     summary: "how long a node may take to be back; no other is restarted if it is not",
 };
 
+/// What is different after a restart.
+pub const SET: Parameter = Parameter {
+    name: "set",
+    kind: Kind::Text,
+    default: "nothing",
+    bounds: None,
+    summary: "a setting that is another from then on, NAME=VALUE",
+};
+
 /// One node after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rolling {
@@ -113,7 +122,9 @@ impl PlannedFault {
             Fault::KillInStart => Life::KillInStart { after_ms: ms("after") },
             _ => Life::Stop { grace_ms },
         };
-        Act::Live { nodes: nodes.to_vec(), life }
+        let set = self.parameters.text("set");
+        let set = (!matches!(set, "" | "nothing")).then(|| set.to_owned());
+        Act::Live { nodes: nodes.to_vec(), life, set }
     }
 }
 

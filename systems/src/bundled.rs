@@ -14,6 +14,7 @@ use store::config::CoreConfig;
 use store::node::NodeConfig;
 use store::wire::{NodeStatus, TxnReply, TxnRequest};
 
+use crate::changing::Changing;
 use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
 use crate::leadership;
 use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError, emptied, silent};
@@ -29,6 +30,8 @@ const PIDFILE: &str = "/run/splitbrain/store.pid";
 
 /// How long a cluster may take to have its leaders.
 const LEADERS_LIMIT: Duration = Duration::from_secs(15);
+/// Settings that a node may be restarted with that others do not share.
+pub const CHANGEABLE: [&str; 3] = ["heartbeat_ms", "election_timeout_ms", "ship_ms"];
 /// How long an election may take after a command; one that is lost is repeated.
 const ELECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long a started node must live to count as started, ms.
@@ -89,17 +92,19 @@ impl StoreSystem {
 
     /// What a node says of itself.
     fn status(&self, node: usize) -> Result<NodeStatus, String> {
+        serde_json::from_str(&self.get(node, "/status")?).map_err(|error| error.to_string())
+    }
+
+    fn get(&self, node: usize, path: &str) -> Result<String, String> {
         let ask = Ask::HttpGet {
             post: false,
             address: self.addresses[node],
-            path: "/status".to_owned(),
+            path: path.to_owned(),
             timeout_ms: 300,
         };
         match self.nodes.agents[node].ask_text(ask, Duration::from_secs(1))? {
-            Answer::Http { status: 200, body } => {
-                serde_json::from_str(&body).map_err(|error| error.to_string())
-            }
-            other => Err(format!("not a status: {other:?}")),
+            Answer::Http { status: 200, body } => Ok(body),
+            other => Err(format!("GET {path}: {other:?}")),
         }
     }
 
@@ -145,6 +150,28 @@ impl StoreSystem {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+impl Changing for StoreSystem {
+    fn change(&self, node: usize, name: &str, value: &str) -> Result<(), SystemError> {
+        let host = &self.nodes.hosts[node];
+        let path = format!("{FOLDER}/node.json");
+        let refused = |why: String| SystemError::new(format!("{name}: {why}"));
+        let text = host.download(&path)?;
+        let mut config: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| refused(error.to_string()))?;
+        let value = value.parse::<u64>().map_err(|error| refused(error.to_string()))?;
+        config["core"][name] = value.into();
+        let text = serde_json::to_vec_pretty(&config).map_err(|e| refused(e.to_string()))?;
+        Ok(host.upload(&text, &path, 0o644)?)
+    }
+
+    fn says(&self, node: usize, name: &str) -> Result<String, SystemError> {
+        let body = self.get(node, "/config").map_err(SystemError::new)?;
+        let config: serde_json::Value =
+            serde_json::from_str(&body).map_err(|error| SystemError::new(error.to_string()))?;
+        Ok(config[name].to_string())
     }
 }
 
@@ -209,6 +236,10 @@ impl System for StoreSystem {
             },
             Err(error) => silent(&name, sent, received, error),
         }
+    }
+
+    fn changing(&self) -> Option<&dyn Changing> {
+        Some(self)
     }
 
     fn step_down(&self, node: usize, seconds: u32) -> Result<Vec<Evidence>, SystemError> {

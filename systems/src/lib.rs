@@ -6,6 +6,7 @@
 //! Read next: [`system`], [`client`], then a system.
 
 pub mod bundled;
+pub mod changing;
 pub mod client;
 pub mod expressions;
 pub mod leadership;
@@ -24,6 +25,7 @@ pub mod tls;
 pub mod uri;
 
 pub use bundled::{StoreSettings, StoreSystem};
+pub use changing::Changing;
 pub use client::{Asked, Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
 pub use operator::Operator;
 pub use replacing::Replacing;

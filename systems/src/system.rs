@@ -12,6 +12,7 @@ use cluster::{AgentLink, Exec, Host, HostError, SshHost};
 use history::{Evidence, SystemInfo, TelemetryEvent};
 use thiserror::Error;
 
+use crate::changing::Changing;
 use crate::client::{Client, Model};
 use crate::operator::Operator;
 use crate::replacing::Replacing;
@@ -180,6 +181,11 @@ pub trait System: Send + Sync {
     /// Adds a node that was taken out, and waits until it serves.
     fn add_member(&self, _node: usize) -> Result<Vec<Evidence>, SystemError> {
         Err(SystemError::new("this system has no command for it"))
+    }
+
+    /// How a node gets another setting, where that can be done.
+    fn changing(&self) -> Option<&dyn Changing> {
+        None
     }
 
     /// How a node is replaced by an empty one, where that can be done.

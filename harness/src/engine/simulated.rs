@@ -193,7 +193,7 @@ impl Simulation<'_> {
                 }
                 Output::Inject { id, act, held } => {
                     let report = match &act {
-                        Act::Live { nodes, life } => self.live(&id, nodes, *life),
+                        Act::Live { nodes, life, .. } => self.live(&id, nodes, *life),
                         _ => Some(self.act(&act, true, &held)),
                     };
                     if let Some(report) = report {

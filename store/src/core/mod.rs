@@ -172,6 +172,11 @@ impl Core {
         out.append(&mut self.out);
     }
 
+    /// What it is set to.
+    pub fn config(&self) -> &CoreConfig {
+        &self.config
+    }
+
     /// When [`Input::Tick`] is due at the latest, ns.
     pub fn next_tick(&self) -> u64 {
         let replicas = self.replicas.iter().map(|replica| replica.due);

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::peers::Peers;
 use super::wal::Wal;
 use super::{NodeConfig, NodeError};
+use crate::config::CoreConfig;
 use crate::core::{Command, Core, Input, Output};
 use crate::wire::{Envelope, NodeStatus, TxnReply, TxnRequest};
 
@@ -28,6 +29,8 @@ pub enum Ask {
     Status(oneshot::Sender<NodeStatus>),
     /// What whoever looks after the cluster asks of it.
     Command(Command),
+    /// What the node is set to.
+    Config(oneshot::Sender<CoreConfig>),
 }
 
 /// Starts the thread. It ends when every sender of asks is gone.
@@ -111,6 +114,7 @@ impl Engine {
                 }
             }
             Ask::Command(command) => self.step(Input::Command(command)),
+            Ask::Config(reply) => drop(reply.send(self.core.config().clone())),
             // The asker may have gone away; that is its own affair.
             Ask::Status(reply) => drop(reply.send(self.core.status())),
         }

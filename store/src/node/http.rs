@@ -10,18 +10,21 @@ use axum::{Json, Router};
 use tokio::sync::oneshot;
 
 use super::engine::Ask;
+use crate::config::CoreConfig;
 use crate::core::Command;
 use crate::wire::{Envelope, NodeStatus, TxnReply, TxnRequest};
 
 /// Largest request, bytes: a batch of messages, each with a batch of entries.
 const BODY_MAX: usize = 64 << 20;
 
-/// `/txn`, `/status`, `/peer`; `/lead` and `/stand-down/MS` for whoever looks after the cluster.
+/// `/txn`, `/status`, `/config`, `/peer`; `/lead` and `/stand-down/MS` for whoever looks after the
+/// cluster.
 pub fn router(engine: Sender<Ask>) -> Router {
     Router::new()
         .route("/txn", post(txn))
         .route("/status", get(status))
         .route("/peer", post(peer))
+        .route("/config", get(config))
         .route("/lead", post(lead))
         .route("/stand-down/{ms}", post(stand_down))
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -45,6 +48,12 @@ async fn status(State(engine): State<Sender<Ask>>) -> Result<Json<NodeStatus>, S
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     status.wall_us = Some(since.as_micros() as i64);
     Ok(Json(status))
+}
+
+async fn config(State(engine): State<Sender<Ask>>) -> Result<Json<CoreConfig>, StatusCode> {
+    let (sender, receiver) = oneshot::channel();
+    engine.send(Ask::Config(sender)).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    receiver.await.map(Json).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
 async fn lead(State(engine): State<Sender<Ask>>) -> Result<(), StatusCode> {

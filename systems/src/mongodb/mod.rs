@@ -5,6 +5,7 @@
 //! [`promises`].
 
 pub mod attached;
+mod changed;
 pub mod client;
 pub mod connect;
 pub mod documents;
@@ -27,7 +28,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ::mongodb::Client as Driver;
@@ -35,6 +36,7 @@ use agent::proto::{Answer, Ask, Start};
 use history::{Evidence, SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
+use crate::changing::Changing;
 use crate::client::{Client, Model};
 use crate::promises::settings;
 use crate::replacing::Replacing;
@@ -60,6 +62,8 @@ pub struct MongoSystem {
     /// One a member, over the control network; made when it is first asked.
     control: Vec<OnceLock<Driver>>,
     packed: AtomicBool,
+    /// Parameters of the next start, by node, `NAME=VALUE`.
+    changed: Mutex<BTreeMap<usize, Vec<String>>>,
     runtime: Arc<Runtime>,
 }
 
@@ -101,6 +105,7 @@ impl MongoSystem {
             password: fresh_secret()?,
             servers: OnceLock::new(),
             packed: AtomicBool::new(false),
+            changed: Mutex::default(),
             runtime: Arc::new(runtime),
         })
     }
@@ -206,7 +211,12 @@ impl System for MongoSystem {
     }
 
     fn start(&self, node: usize) -> Start {
-        provision::start(self.server(node))
+        let mut start = provision::start(self.server(node));
+        let changed = self.changed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for set in changed.get(&node).into_iter().flatten() {
+            start.argv.extend(["--setParameter".to_owned(), set.clone()]);
+        }
+        start
     }
 
     fn address(&self, node: usize) -> SocketAddr {
@@ -296,6 +306,10 @@ impl System for MongoSystem {
         let entry = config.get_array("members").ok().and_then(|all| all[node].as_document());
         let entry = entry.cloned().unwrap_or_default();
         self.runtime.block_on(membership::add(&members, node, entry))
+    }
+
+    fn changing(&self) -> Option<&dyn Changing> {
+        Some(self)
     }
 
     fn replacing(&self) -> Option<&dyn Replacing> {

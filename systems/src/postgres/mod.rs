@@ -5,6 +5,7 @@
 //! for a cluster that exists already.
 
 pub mod attached;
+mod changed;
 mod changes;
 pub mod client;
 pub mod connection;
@@ -33,12 +34,14 @@ use agent::proto::{Answer, Ask, ProcessState, Start};
 use history::{Evidence, Role, SystemInfo, TelemetryEvent};
 use tokio::runtime::Runtime;
 
+use crate::changing::Changing;
 use crate::client::{Client, Model};
 use crate::leadership;
 use crate::operator::Operator;
 use crate::promises::settings;
 use crate::replacing::Replacing;
 use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError};
+pub use changed::PROMISED;
 use client::PostgresClient;
 use connection::Login;
 use operator::Runbook;
@@ -425,6 +428,10 @@ impl System for PostgresSystem {
             }
             Failover::None | Failover::Patroni => None,
         }
+    }
+
+    fn changing(&self) -> Option<&dyn Changing> {
+        Some(self)
     }
 
     fn replacing(&self) -> Option<&dyn Replacing> {

@@ -18,12 +18,21 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 
 impl HostPort {
     /// Begins it on all nodes at once, and waits until it has come to pass on each.
-    pub(super) fn live(&self, id: &str, nodes: &[usize], life: Life) -> ActReport {
+    pub(super) fn live(
+        &self,
+        id: &str,
+        nodes: &[usize],
+        life: Life,
+        set: Option<&str>,
+    ) -> ActReport {
         if let Life::Rolling(rolling) = life {
-            return self.roll(id, nodes, rolling);
+            return self.roll(id, nodes, rolling, set);
         }
         let started = Instant::now();
-        let stories = self.at_once(nodes, &|node| self.live_one(id, node, life));
+        let stories = self.at_once(nodes, &|node| {
+            self.change(node, set)?;
+            self.live_one(id, node, life)
+        });
         let mut mechanism = "signal".to_owned();
         let (mut evidence, mut errors) = (Vec::new(), Vec::new());
         for (node, story) in stories {
@@ -33,6 +42,7 @@ impl HostPort {
                         mechanism = "command".to_owned();
                     }
                     evidence.extend(of_life(self.name(node), life, &story));
+                    evidence.extend(self.changed(node, set));
                     errors.extend(story.error);
                 }
                 Err(error) => errors.push(error),

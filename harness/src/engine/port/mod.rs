@@ -8,6 +8,7 @@
 
 mod asks;
 mod by_hand;
+mod changed;
 mod clocks;
 mod command;
 mod disk;
@@ -76,8 +77,8 @@ impl HostPort {
         if *act == Act::WithholdApproval {
             return self.approval(true);
         }
-        if let Act::Live { nodes, life } = act {
-            return self.live(id, nodes, *life);
+        if let Act::Live { nodes, life, set } = act {
+            return self.live(id, nodes, *life, set.as_deref());
         }
         if let Act::Clock { nodes, change } = act {
             return self.move_clocks(id, nodes, *change);
@@ -152,7 +153,7 @@ impl HostPort {
         if *act == Act::WithholdApproval {
             return self.approval(false);
         }
-        if let Act::Live { nodes, life } = act {
+        if let Act::Live { nodes, life, .. } = act {
             return self.revive(id, nodes, *life);
         }
         if let Act::Clock { nodes, change } = act {

@@ -14,7 +14,13 @@ use crate::engine::rejoin;
 impl HostPort {
     /// Restarts the nodes in this order. Ends at the first that does not come back: who restarts
     /// the next then takes more than one away.
-    pub(super) fn roll(&self, id: &str, nodes: &[usize], rolling: Rolling) -> ActReport {
+    pub(super) fn roll(
+        &self,
+        id: &str,
+        nodes: &[usize],
+        rolling: Rolling,
+        set: Option<&str>,
+    ) -> ActReport {
         let started = Instant::now();
         let restart = Life::Restart { grace_ms: rolling.grace_ms };
         let (mut evidence, mut errors) = (Vec::new(), Vec::new());
@@ -22,7 +28,8 @@ impl HostPort {
             if place != 0 {
                 thread::sleep(Duration::from_millis(rolling.gap_ms));
             }
-            match self.live_one(id, *node, restart) {
+            let lived = self.change(*node, set).and_then(|()| self.live_one(id, *node, restart));
+            match lived {
                 Ok(story) => {
                     evidence.extend(of_life(self.name(*node), restart, &story));
                     errors.extend(story.error);
@@ -32,6 +39,7 @@ impl HostPort {
             if !errors.is_empty() {
                 break;
             }
+            evidence.extend(self.changed(*node, set));
             let back = self.rejoined(*node, Duration::from_millis(rolling.rejoin_ms));
             let holds = back.holds;
             evidence.push(back);
