@@ -68,6 +68,7 @@ pub fn capabilities() -> Vec<Capability> {
         here("nft", false, trial("nft add table inet t"), missing("nftables")),
         here("iptables", false, trial("iptables -n -L"), missing("iptables")),
     ];
+    let limits = has(Means::CpuLimit) && has(Means::MemoryLimit);
     let netem = "ip link set lo up && tc qdisc add dev lo root netem delay 1ms";
     let mongod = missing("it with splitbrain lab install mongodb");
     let faketime = missing("libfaketime (without it: no clock faults)");
@@ -79,7 +80,7 @@ pub fn capabilities() -> Vec<Capability> {
         here("TEE", false, has(Means::Duplicate), without("no duplicates")),
         here("FUSE", false, has(Means::Disk), without("no disk faults")),
         here("faketime", false, has(Means::Clock), faketime),
-        here("cgroup", false, has(Means::CpuLimit), without("load, but no cpu-limit")),
+        here("cgroup", false, limits, without("load, but no cpu-limit or memory-limit")),
         here("setpriv", false, has(Means::Users), missing("util-linux")),
         here("postgres", false, has_postgres(), missing("postgresql-15")),
         here("patroni", false, in_path("patroni"), missing("patroni")),

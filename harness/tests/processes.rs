@@ -114,12 +114,16 @@ fn a_limit_is_met_and_everybody_goes_back() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--hosts", "3", "--replication", "sync", "--time-limit", "5s"];
     let limits = ["--fault", "cpu-limit:n2@500ms+2s,cpu=1%"];
+    let limits = [&limits[..], &["--fault", "memory-limit:n3@500ms+2s,limit=64kb"]].concat();
     let all = faults(folder.path(), "limits", &[&flags[..], &limits].concat());
     let (limit, healed) = named(&all, "cpu-limit");
     assert!(limit["mechanism"].as_str().unwrap().starts_with("cgroup v"), "{limit}");
     assert!(observed(limit)[0].contains(" periods, "), "{limit}");
     let back = observed(healed)[0];
     assert!(back.contains("processes back in the cgroup /sys/fs/cgroup"), "{healed}");
+    let (limit, healed) = named(&all, "memory-limit");
+    assert!(observed(limit)[0].contains(" processes killed for it"), "{limit}");
+    assert!(observed(healed)[0].contains("processes back in the cgroup"), "{healed}");
     assert!(back.contains("(waited in ") && !back.contains("waited in 0 "), "{healed}");
 }
 

@@ -48,7 +48,7 @@ impl fmt::Display for Clash {
     }
 }
 
-/// Whether a fault stops, ends or starts the system's process.
+/// Whether a fault stops, ends or starts the system's process, or may.
 fn on_process(fault: Fault) -> bool {
     let process = fault.family() == Family::Process && !presses(fault);
     process || matches!(fault, Fault::LoseUnsynced | Fault::TornTail | Fault::Replace)
@@ -60,7 +60,7 @@ fn presses(fault: Fault) -> bool {
 }
 
 fn limits(fault: Fault) -> bool {
-    matches!(fault, Fault::CpuLimit)
+    matches!(fault, Fault::CpuLimit | Fault::MemoryLimit)
 }
 
 fn shapes(fault: Fault) -> bool {
@@ -225,6 +225,9 @@ mod tests {
             (Fault::CpuLimit, Fault::CpuLimit, Some(Clash::Limit)),
             (Fault::CpuLimit, Fault::Load, None),
             (Fault::CpuLimit, Fault::Kill, None),
+            (Fault::CpuLimit, Fault::MemoryLimit, Some(Clash::Limit)),
+            (Fault::MemoryLimit, Fault::Kill, Some(Clash::Process)),
+            (Fault::MemoryLimit, Fault::DiskFull, Some(Clash::Start)),
         ] {
             let (a, b) = (planned(one, "n2", 5), planned(other, "n2", 14));
             assert_eq!(certain(&a, &b), clash, "{one:?} {other:?}");

@@ -56,6 +56,8 @@ pub enum Fault {
     Load,
     /// No more than a share of a processor for the system's processes.
     CpuLimit,
+    /// No more than so much memory, beside what they have, for the system's processes.
+    MemoryLimit,
     /// SIGKILL, a new start, and SIGKILL in the middle of it; started again when healed.
     KillInStart,
     /// A node is made leader by a command, though another may lead.
@@ -101,7 +103,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 43] = [
+pub const ALL: [Fault; 44] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -144,6 +146,7 @@ pub const ALL: [Fault; 43] = [
     Fault::SlowSync,
     Fault::Load,
     Fault::CpuLimit,
+    Fault::MemoryLimit,
     Fault::Nothing,
 ];
 
@@ -235,6 +238,7 @@ impl Fault {
             Fault::SlowSync => "slow-sync",
             Fault::Load => "load",
             Fault::CpuLimit => "cpu-limit",
+            Fault::MemoryLimit => "memory-limit",
             Fault::Nothing => "nothing",
         }
     }
@@ -266,6 +270,7 @@ impl Fault {
             Fault::CrashLoop => "kill the process and start it again, over and over",
             Fault::Load => "keep processors busy beside the process, so that it falls behind",
             Fault::CpuLimit => "give the process no more than a share of one processor",
+            Fault::MemoryLimit => "give the process little memory beside what it has",
             Fault::KillInStart => "kill the process, start it, kill it again while it starts",
             Fault::ClockBump => "the server's clock jumps, and goes on from there",
             Fault::ClockStrobe => "the server's clock jumps to and fro",
@@ -301,7 +306,8 @@ impl Fault {
             | Fault::CrashLoop
             | Fault::KillInStart
             | Fault::Load
-            | Fault::CpuLimit => Family::Process,
+            | Fault::CpuLimit
+            | Fault::MemoryLimit => Family::Process,
             Fault::Isolate
             | Fault::Halves
             | Fault::LeaderAlone
@@ -355,6 +361,7 @@ impl Fault {
             | Fault::Cut
             | Fault::Load
             | Fault::CpuLimit
+            | Fault::MemoryLimit
             | Fault::Remove
             | Fault::Replace
             | Fault::Promote
@@ -396,6 +403,7 @@ impl Fault {
             Fault::RollingRestart => 6_000,
             Fault::Restart | Fault::Promote => 1_000,
             Fault::Load | Fault::CpuLimit => 2_000,
+            Fault::MemoryLimit => 3_500,
             fault if crate::shape::is(fault) => 4_000,
             _ => 300,
         }
@@ -431,6 +439,7 @@ impl Fault {
             Fault::SlowSync => &[disk::DELAY, disk::FILES],
             Fault::Load => &[life::CORES],
             Fault::CpuLimit => &[limit::CPU],
+            Fault::MemoryLimit => &[limit::MEMORY],
             _ => &[],
         }
     }

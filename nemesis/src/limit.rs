@@ -15,6 +15,15 @@ pub const CPU: Parameter = Parameter {
     summary: "how much of one processor the process and its children get at most, all together",
 };
 
+/// How much memory is left to the system.
+pub const MEMORY: Parameter = Parameter {
+    name: "limit",
+    kind: Kind::Size,
+    default: "256kb",
+    bounds: Some(("64kb", "64gb")),
+    summary: "how much memory, with cached files, they may have beside what they have already",
+};
+
 /// What the system's processes get no more of until healed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
@@ -22,6 +31,11 @@ pub enum Limit {
     Cpu {
         /// Hundredths of one.
         percent: u32,
+    },
+    /// Memory beside what they have already.
+    Memory {
+        /// How much.
+        bytes: u64,
     },
 }
 
@@ -31,6 +45,10 @@ impl PlannedFault {
         let number = |name| self.parameters.number(name) as u32;
         match self.fault {
             Fault::Load => Act::Load { nodes, cores: number("cores") },
+            Fault::MemoryLimit => {
+                let bytes = self.parameters.number("limit").unsigned_abs();
+                Act::Limit { nodes, limit: Limit::Memory { bytes } }
+            }
             _ => Act::Limit { nodes, limit: Limit::Cpu { percent: number("cpu") } },
         }
     }

@@ -23,6 +23,8 @@ pub enum Kind {
     Factor,
     /// `50mbit`, `8kbit`, `1gbit`; kept in bits a second.
     Rate,
+    /// `64kb`, `16mb`, `1gb`, by 1024; kept in bytes.
+    Size,
     /// One of these words.
     Word(&'static [&'static str]),
     /// Anything without a comma.
@@ -99,6 +101,7 @@ impl Parameter {
             Kind::Count => "a whole number",
             Kind::Factor => "a factor such as x1.5",
             Kind::Rate => "a rate such as 50mbit",
+            Kind::Size => "a size such as 16mb",
             Kind::Word(words) => return format!("one of {}", words.join(", ")),
             Kind::Text => "a text without a comma",
         };
@@ -138,6 +141,7 @@ impl Kind {
         const TIMES: &[(&str, i64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
         const RATES: &[(&str, i64)] =
             &[("kbit", 1_000), ("mbit", 1_000_000), ("gbit", 1_000_000_000), ("bit", 1)];
+        const SIZES: &[(&str, i64)] = &[("kb", 1 << 10), ("mb", 1 << 20), ("gb", 1 << 30)];
         let unit = |text: &str, units: &[(&str, i64)]| {
             let mut found = units.iter().filter_map(|(unit, scale)| {
                 text.strip_suffix(unit).map(|digits| scaled(digits, *scale))
@@ -155,6 +159,9 @@ impl Kind {
             Kind::Count => scaled(text, 1),
             Kind::Factor => scaled(text.strip_prefix('x').unwrap_or(text), 1_000),
             Kind::Rate => unit(text, RATES),
+            // A part of one would be a round number in no unit.
+            Kind::Size if text.contains('.') => None,
+            Kind::Size => unit(text, SIZES),
             Kind::Word(_) | Kind::Text => None,
         }
     }
@@ -272,6 +279,10 @@ mod tests {
             (Kind::Rate, "800bit", Some(800)),
             (Kind::Rate, "1.5kbit", Some(1_500)),
             (Kind::Rate, "50", None),
+            (Kind::Size, "64kb", Some(65_536)),
+            (Kind::Size, "1gb", Some(1 << 30)),
+            (Kind::Size, "1.5mb", None),
+            (Kind::Size, "64", None),
             (Kind::Text, "50", None),
         ] {
             assert_eq!(kind.number(text), number, "{kind:?} {text}");

@@ -87,7 +87,7 @@ impl PlannedFault {
             Fault::Kill => Act::Kill { nodes: nodes.clone() },
             Fault::Pause => Act::Pause { nodes: nodes.clone() },
             Fault::Slow => self.slow(nodes.clone()),
-            Fault::Load | Fault::CpuLimit => self.press(nodes.clone()),
+            Fault::Load | Fault::CpuLimit | Fault::MemoryLimit => self.press(nodes.clone()),
             Fault::Isolate | Fault::LeaderAlone => topology::alone(&nodes, view.names().len()),
             Fault::Halves => {
                 let side = self.parameters.text("side");

@@ -37,6 +37,8 @@ pub enum Means {
     HostClock,
     /// A process can be left no more than a share of a processor.
     CpuLimit,
+    /// A process can be left little memory.
+    MemoryLimit,
     /// A layer can be mounted over a folder.
     Disk,
     /// A server can be started as another user.
@@ -46,13 +48,14 @@ pub enum Means {
 }
 
 /// All of them, in the order in which lists show them.
-pub const ALL: [Means; 9] = [
+pub const ALL: [Means; 10] = [
     Means::Drop,
     Means::Queue,
     Means::Duplicate,
     Means::Clock,
     Means::HostClock,
     Means::CpuLimit,
+    Means::MemoryLimit,
     Means::Disk,
     Means::Users,
     Means::Units,
@@ -79,6 +82,7 @@ impl Means {
             Means::Clock => "clocks of servers (libfaketime)",
             Means::HostClock => "the host's clock (CAP_SYS_TIME, adjtimex; not tried)",
             Means::CpuLimit => "limits of the processor (a cgroup)",
+            Means::MemoryLimit => "limits of memory (a cgroup)",
             Means::Disk => "disk layers (FUSE)",
             Means::Users => "servers of another user (setpriv)",
             Means::Units => "units of the service manager (systemctl)",
@@ -106,6 +110,11 @@ impl Means {
             Means::CpuLimit => cgroup::limit::trial(Limit::Cpu { percent: 50 }).map_err(|why| {
                 (why, "mount the cgroup controller cpu, or let its root hand it down")
             }),
+            Means::MemoryLimit => {
+                cgroup::limit::trial(Limit::Memory { bytes: 1 << 20 }).map_err(|why| {
+                    (why, "mount the cgroup controller memory, or let its root hand it down")
+                })
+            }
             Means::Disk => match File::options().read(true).write(true).open("/dev/fuse") {
                 Ok(_) => Ok(()),
                 Err(error) => Err((format!("/dev/fuse: {error}"), "modprobe fuse")),

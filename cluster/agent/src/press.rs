@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::burn::{self, Burners};
 use crate::cgroup::{Controller, Limit, limit};
 use crate::journal::Journal;
-use crate::proto::Answer;
+use crate::proto::{Answer, Start};
+use crate::undo::Undo;
 use crate::worker::running;
 
 /// What can be asked.
@@ -29,6 +30,14 @@ pub enum PressAsk {
         pidfile: String,
         /// Of what, and how much.
         limit: Limit,
+        /// How its process is started again when healed, should it have died of it.
+        #[serde(default)]
+        restart: Option<Start>,
+    },
+    /// The control group of a limit, whoever is left in it.
+    Limited {
+        /// The fault's id.
+        fault: String,
     },
     /// The control group that the process in a pidfile is in.
     Cgroup {
@@ -44,6 +53,18 @@ pub enum PressAsk {
     },
 }
 
+impl PressAsk {
+    /// The same, with what is started again given what this host's servers have.
+    pub fn started_by(self, dress: impl Fn(Start) -> Start) -> PressAsk {
+        match self {
+            PressAsk::Limit { fault, pidfile, limit, restart } => {
+                PressAsk::Limit { fault, pidfile, limit, restart: restart.map(dress) }
+            }
+            other => other,
+        }
+    }
+}
+
 /// Answers it.
 pub fn answer(
     journal: &mut Journal,
@@ -55,9 +76,18 @@ pub fn answer(
             running(&pidfile)?;
             burners.begin(journal, &fault, count).map(|()| Answer::Done)
         }
-        PressAsk::Limit { fault, pidfile, limit } => {
-            limit::begin(journal, &fault, &running(&pidfile)?, limit)
+        PressAsk::Limit { fault, pidfile, limit, restart } => {
+            let process = running(&pidfile)?;
+            // What is journalled first is undone last: nobody is started into the limit.
+            if let Some(start) = restart {
+                let undo = Undo::Restart { start };
+                journal.before(&fault, &undo).map_err(|error| format!("journal: {error}"))?;
+            }
+            limit::begin(journal, &fault, &process, limit)
                 .map(|mechanism| Answer::Limited { mechanism })
+        }
+        PressAsk::Limited { fault } => {
+            limit::seen_by_fault(journal, &fault).map(|seen| Answer::Cgroup { seen })
         }
         PressAsk::Cgroup { pidfile, controller } => {
             limit::seen(controller, &running(&pidfile)?).map(|seen| Answer::Cgroup { seen })

@@ -200,7 +200,10 @@ impl Worker {
                 self.slow(fault, &pidfile, stopped_percent)
             }
             Ask::Live { fault, start, plan } => self.live(fault, self.clock.dress(start), plan),
-            Ask::Press { about } => press::answer(&mut self.journal, &mut self.burners, about),
+            Ask::Press { about } => {
+                let about = about.started_by(|start| self.clock.dress(start));
+                press::answer(&mut self.journal, &mut self.burners, about)
+            }
             Ask::LifeOf { fault } => {
                 self.lives.story(&fault).map(|story| Answer::Life { story: Box::new(story) })
             }

@@ -47,7 +47,7 @@ fn a_limit_holds_for_children_too_and_all_go_back_where_they_were() {
     let fault = format!("f{}", std::process::id());
     let folder = tree.place(&home).unwrap().join(limit::name(&fault));
     let (pidfile, limit) = (start.pidfile.clone(), Limit::Cpu { percent: 20 });
-    let about = PressAsk::Limit { fault, pidfile, limit };
+    let about = PressAsk::Limit { fault, pidfile, limit, restart: None };
     let ask = || Ask::Press { about: about.clone() };
     assert!(back(&folder));
     agent.ask(ask()).unwrap();

@@ -37,6 +37,15 @@ pub fn lines(id: &str, fault: Fault) -> Vec<String> {
             ),
             "undone: they are written to cgroup.procs of where they were; rmdir".to_owned(),
         ],
+        Family::Process if fault == Fault::MemoryLimit => vec![
+            format!(
+                "mkdir CGROUP/{table}_NAMESPACE: memory.high, or memory.limit_in_bytes, is \
+                 written there, and the server and its children to its cgroup.procs"
+            ),
+            "undone: they are written to cgroup.procs of where they were; rmdir; the server's \
+             start command, should it have died of it"
+                .to_owned(),
+        ],
         Family::Process => process(fault),
         Family::Clock => vec![
             "time-sync services are stopped (systemctl stop chrony.service and its like)"

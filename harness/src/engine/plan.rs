@@ -44,9 +44,11 @@ pub fn settings(spec: &TestSpec) -> Settings {
 
 /// Refuses a fault that the test's system, or its lab, has no means for.
 pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
-    if matches!(fault, Fault::Load | Fault::CpuLimit) && spec.lab == LabSpec::Sim {
+    if matches!(fault, Fault::Load | Fault::CpuLimit | Fault::MemoryLimit)
+        && spec.lab == LabSpec::Sim
+    {
         let what =
-            format!("{} is refused: a simulated node has no processor to share", fault.name());
+            format!("{} is refused: a simulated node shares no processor or memory", fault.name());
         return Err(UserError::usage(what).at("fault").hint("slow makes one fall behind there"));
     }
     let shaped = nemesis::Shape::of(fault, &nemesis::Parameters::defaults(fault)).is_some();

@@ -73,7 +73,7 @@ fn loss(family: &str, fault: &str) -> Loss {
         (
             "process",
             "kill" | "stop" | "restart" | "rolling-restart" | "crash-loop" | "kill-in-start"
-            | "region-lost",
+            | "region-lost" | "memory-limit",
         )
         | ("network", _) => Loss::UnlessSynchronous,
         ("process" | "clock", _) => Loss::Never,
@@ -188,6 +188,7 @@ mod tests {
             ("slow", "process", Loss::Never),
             ("load", "process", Loss::Never),
             ("cpu-limit", "process", Loss::Never),
+            ("memory-limit", "process", Loss::UnlessSynchronous),
             ("kill", "process", Loss::UnlessSynchronous),
             ("stop", "process", Loss::UnlessSynchronous),
             ("restart", "process", Loss::UnlessSynchronous),

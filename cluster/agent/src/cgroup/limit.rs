@@ -73,6 +73,11 @@ fn settings(tree: &Hierarchy, limit: Limit) -> Vec<(&'static str, String)> {
                 ],
             }
         }
+        // That of version 2 slows down; that of version 1 ends a process if nothing else helps.
+        Limit::Memory { bytes } => {
+            let file = if tree.second { "memory.high" } else { "memory.limit_in_bytes" };
+            vec![(file, bytes.to_string())]
+        }
     }
 }
 
@@ -150,10 +155,11 @@ pub fn by_hand(folder: &str, home: &str, strays: &[(ProcessId, String)]) -> Stri
 /// Takes away groups of ours that labs have left which were killed: empty, and older than any that
 /// is about to be filled.
 pub fn sweep(age: Duration) {
-    let tree = Hierarchy::of(Controller::Cpu);
-    let home = tree.and_then(|tree| tree.place(&tree.home(std::process::id() as i32)?));
-    let Ok(home) = home else { return };
-    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
+    let own = std::process::id() as i32;
+    let place =
+        |controller| Hierarchy::of(controller).and_then(|tree| tree.place(&tree.home(own)?));
+    let places = [Controller::Cpu, Controller::Memory].into_iter().filter_map(|c| place(c).ok());
+    for entry in places.filter_map(|place| fs::read_dir(place).ok()).flatten().flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with("splitbrain_");
         let made = entry.metadata().and_then(|metadata| metadata.modified());
         let old = made.is_ok_and(|made| made.elapsed().is_ok_and(|since| age < since));
@@ -167,19 +173,39 @@ pub fn sweep(age: Duration) {
 /// The group that a process is in, and what has become of it there.
 pub fn seen(controller: Controller, process: &ProcessId) -> Result<Seen, String> {
     let tree = Hierarchy::of(controller)?;
-    let folder = tree.home(process.pid)?;
-    let text_of = fs::read_to_string(folder.join("cpu.stat")).unwrap_or_default();
-    let count = |name: &str| {
-        let mut lines = text_of.lines().filter_map(|line| line.split_once(' '));
+    Ok(seen_at(tree.version(), &tree.home(process.pid)?))
+}
+
+/// The group of a fault, and what has become of its processes there, those that live no more too.
+pub fn seen_by_fault(journal: &Journal, fault: &str) -> Result<Seen, String> {
+    let open = journal.open_entries().map_err(|error| format!("journal: {error}"))?;
+    let folder = open.into_iter().find_map(|(id, undo)| match undo {
+        Undo::Cgroup { folder, .. } if id == fault => Some(folder),
+        _ => None,
+    });
+    let folder = folder.ok_or_else(|| format!("{fault} limits nothing"))?;
+    let second = Path::new(&folder).join("memory.high").exists();
+    Ok(seen_at(if second { "cgroup v2" } else { "cgroup v1" }, Path::new(&folder)))
+}
+
+fn seen_at(version: &str, folder: &Path) -> Seen {
+    let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+    let count = |file: &str, name: &str| {
+        let text = read(file);
+        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
         let found = lines.find(|(word, _)| *word == name);
         found.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
     };
-    Ok(Seen {
-        version: tree.version().to_owned(),
-        folder: text(&folder),
-        periods: count("nr_periods"),
-        throttled: count("nr_throttled"),
-    })
+    // Each version has its files; the others' are not there and count nothing.
+    let failed: u64 = read("memory.failcnt").trim().parse().unwrap_or(0);
+    Seen {
+        version: version.to_owned(),
+        folder: text(folder),
+        periods: count("cpu.stat", "nr_periods"),
+        throttled: count("cpu.stat", "nr_throttled"),
+        met: failed + count("memory.events", "high"),
+        killed: count("memory.oom_control", "oom_kill") + count("memory.events", "oom_kill"),
+    }
 }
 
 /// Whether groups of ours can be made on this host: by making one.

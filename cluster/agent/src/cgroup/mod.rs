@@ -16,6 +16,8 @@ pub use hierarchy::Hierarchy;
 pub enum Controller {
     /// Time of processors.
     Cpu,
+    /// Memory.
+    Memory,
 }
 
 impl Controller {
@@ -23,6 +25,7 @@ impl Controller {
     pub fn as_str(self) -> &'static str {
         match self {
             Controller::Cpu => "cpu",
+            Controller::Memory => "memory",
         }
     }
 }
@@ -36,6 +39,11 @@ pub enum Limit {
         /// Hundredths of one.
         percent: u32,
     },
+    /// So much memory beside what they have already: it is counted where it was first touched.
+    Memory {
+        /// How much.
+        bytes: u64,
+    },
 }
 
 impl Limit {
@@ -43,6 +51,7 @@ impl Limit {
     pub fn controller(self) -> Controller {
         match self {
             Limit::Cpu { .. } => Controller::Cpu,
+            Limit::Memory { .. } => Controller::Memory,
         }
     }
 }
@@ -58,4 +67,8 @@ pub struct Seen {
     pub periods: u64,
     /// In how many of these it had to wait for the next.
     pub throttled: u64,
+    /// How often its processes have met a limit of memory.
+    pub met: u64,
+    /// How many of them the kernel has killed for it.
+    pub killed: u64,
 }

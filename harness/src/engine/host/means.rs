@@ -39,6 +39,9 @@ fn needed(spec: &TestSpec) -> Result<BTreeMap<Means, Vec<String>>, UserError> {
             Family::Clock => add(Means::Clock, fault.name()),
             Family::Disk => add(Means::Disk, fault.name()),
             Family::Process if fault == Fault::CpuLimit => add(Means::CpuLimit, fault.name()),
+            Family::Process if fault == Fault::MemoryLimit => {
+                add(Means::MemoryLimit, fault.name());
+            }
             Family::Process | Family::Membership | Family::Failover | Family::Nothing => {}
         }
     }

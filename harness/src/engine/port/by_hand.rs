@@ -8,7 +8,7 @@ use agent::undo::Undo;
 use agent::{packet_filter, process};
 use cluster::{AgentLink, Exec, Host, HostAddress, shell_quote};
 use history::{Evidence, FaultResult};
-use nemesis::{Act, ActReport};
+use nemesis::{Act, ActReport, Limit};
 use systems::DiskLayout;
 
 use super::HostPort;
@@ -127,13 +127,16 @@ impl HostPort {
                 vec![format!("kill -KILL $(pgrep -f {})", shell_quote(&burn))]
             }
             // Where the server was is in its agent's journal; the folder above is as near.
-            Act::Limit { .. } => {
-                let find =
-                    format!("find /sys/fs/cgroup -name {}", shell_quote(&format!("{filter}_*")));
-                vec![format!(
-                    "for g in $({find}); do for p in $(cat $g/cgroup.procs); do \
-                     echo $p >$g/../cgroup.procs; done; rmdir $g; done"
-                )]
+            Act::Limit { limit, .. } => {
+                let name = shell_quote(&format!("{filter}_*"));
+                let back = format!(
+                    "for g in $(find /sys/fs/cgroup -name {name}); do \
+                     for p in $(cat $g/cgroup.procs); do echo $p >$g/../cgroup.procs; done; \
+                     rmdir $g; done"
+                );
+                // Its server may have died of a limit of memory.
+                let again = matches!(limit, Limit::Memory { .. }).then_some(start);
+                [back].into_iter().chain(again).collect()
             }
             Act::Promote { .. } | Act::WithholdApproval | Act::Nothing => Vec::new(),
         }

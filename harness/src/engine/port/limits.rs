@@ -15,6 +15,10 @@ use super::lives::report;
 /// How long is measured, before and meanwhile: ten of the kernel's periods.
 const WINDOW: Duration = Duration::from_millis(1_000);
 
+/// How long a limit of memory may take to be met, and how often that is looked at.
+const MET: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// What a process tree did in a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Ran {
@@ -41,26 +45,36 @@ impl HostPort {
     pub(super) fn limit(&self, id: &str, nodes: &[usize], limit: Limit) -> ActReport {
         let started = Instant::now();
         let done = self.at_once(nodes, &|node| {
-            let before = self.ran(node)?;
-            let pidfile = self.system.start(node).pidfile;
-            let began = Instant::now();
-            let limit = of_agent(limit);
-            let about = PressAsk::Limit { fault: id.to_owned(), pidfile, limit };
+            let before = match limit {
+                Limit::Cpu { .. } => self.ran(node)?,
+                Limit::Memory { .. } => Ran::default(),
+            };
+            let (start, began) = (self.system.start(node), Instant::now());
+            let about = PressAsk::Limit {
+                fault: id.to_owned(),
+                pidfile: start.pidfile.clone(),
+                limit: of_agent(limit),
+                restart: matches!(limit, Limit::Memory { .. }).then_some(start),
+            };
             let mechanism = match self.ask_one(node, Ask::Press { about })? {
                 Answer::Limited { mechanism } => mechanism,
                 other => return Err(format!("unexpected answer {other:?}")),
             };
-            let took = began.elapsed();
-            Ok((mechanism, took, before, self.ran(node)?))
+            let (took, name) = (began.elapsed(), self.name(node));
+            let evidence = match limit {
+                Limit::Cpu { percent } => of_cpu(name, percent, before, self.ran(node)?),
+                Limit::Memory { bytes } => of_memory(name, bytes, &self.met(id, node)?),
+            };
+            Ok((mechanism, took, evidence))
         });
         let (mut mechanism, mut longest) = ("cgroup".to_owned(), Duration::ZERO);
         let (mut evidence, mut errors) = (Vec::new(), Vec::new());
-        for (node, done) in done {
+        for (_, done) in done {
             match done {
-                Ok((by, took, before, now)) => {
+                Ok((by, took, seen)) => {
                     mechanism = by;
                     longest = longest.max(took);
-                    evidence.push(of_limit(self.name(node), limit, before, now));
+                    evidence.push(seen);
                 }
                 Err(error) => errors.push(error),
             }
@@ -74,8 +88,8 @@ impl HostPort {
     pub(super) fn unlimit(&self, id: &str, nodes: &[usize], limit: Limit) -> ActReport {
         let started = Instant::now();
         let done = self.at_once(nodes, &|node| {
-            // One that has died meanwhile is in no group, and an agent may have healed already.
-            let held = self.group(node, limit).ok();
+            // An agent may have healed already.
+            let held = self.limited(id, node).ok();
             let began = Instant::now();
             let undone = match self.ask_one(node, Ask::Heal { fault: id.to_owned() })? {
                 Answer::Healed { undone } => undone,
@@ -89,7 +103,7 @@ impl HostPort {
             match done {
                 Ok((took, back)) => {
                     longest = longest.max(took);
-                    evidence.push(of_return(self.name(node), id, back));
+                    evidence.push(of_return(self.name(node), id, limit, back));
                 }
                 Err(error) => errors.push(error),
             }
@@ -102,10 +116,30 @@ impl HostPort {
     fn group(&self, node: usize, limit: Limit) -> Result<Seen, String> {
         let pidfile = self.system.start(node).pidfile;
         let controller = of_agent(limit).controller();
-        let about = PressAsk::Cgroup { pidfile, controller };
+        self.group_of(node, PressAsk::Cgroup { pidfile, controller })
+    }
+
+    /// The group that a fault has a node in, whoever is left there.
+    fn limited(&self, id: &str, node: usize) -> Result<Seen, String> {
+        self.group_of(node, PressAsk::Limited { fault: id.to_owned() })
+    }
+
+    fn group_of(&self, node: usize, about: PressAsk) -> Result<Seen, String> {
         match self.ask_one(node, Ask::Press { about })? {
             Answer::Cgroup { seen } => Ok(seen),
             other => Err(format!("unexpected answer {other:?}")),
+        }
+    }
+
+    /// Waits until a limit of memory is met, for a while.
+    fn met(&self, id: &str, node: usize) -> Result<Seen, String> {
+        let until = Instant::now() + MET;
+        loop {
+            let seen = self.limited(id, node)?;
+            if 0 < seen.met || until <= Instant::now() {
+                return Ok(seen);
+            }
+            thread::sleep(LOOK_EVERY);
         }
     }
 
@@ -127,6 +161,7 @@ impl HostPort {
 fn of_agent(limit: Limit) -> cgroup::Limit {
     match limit {
         Limit::Cpu { percent } => cgroup::Limit::Cpu { percent },
+        Limit::Memory { bytes } => cgroup::Limit::Memory { bytes },
     }
 }
 
@@ -135,8 +170,7 @@ fn percent(share: u64) -> String {
 }
 
 /// It must have been made to wait, and have got no more: a limit that was never met is none.
-fn of_limit(name: &str, limit: Limit, before: Ran, now: Ran) -> Evidence {
-    let Limit::Cpu { percent: limit } = limit;
+fn of_cpu(name: &str, limit: u32, before: Ran, now: Ran) -> Evidence {
     // A window has a period more or less in it, and the kernel hands time out in slices.
     let most = u64::from(limit) * 12 + 20;
     Evidence {
@@ -153,11 +187,26 @@ fn of_limit(name: &str, limit: Limit, before: Ran, now: Ran) -> Evidence {
     }
 }
 
+/// How often a limit of memory was met, and who died of it.
+fn of_memory(name: &str, bytes: u64, seen: &Seen) -> Evidence {
+    Evidence {
+        probe: format!("{name} met its limit of {} KiB", bytes >> 10),
+        expected: "at least once".to_owned(),
+        observed: format!("{} times, {} processes killed for it", seen.met, seen.killed),
+        holds: 0 < seen.met,
+    }
+}
+
 /// Whether it is where it was, and how often it had to wait in all.
-fn of_return(name: &str, id: &str, back: Back) -> Evidence {
+fn of_return(name: &str, id: &str, limit: Limit, back: Back) -> Evidence {
     let ours = |seen: &Seen| seen.folder.contains(&agent::packet_filter::name(id));
-    let held = back.held.filter(ours).map_or_else(String::new, |seen| {
-        format!(" (waited in {} of {} periods in all)", seen.throttled, seen.periods)
+    let held = back.held.map_or_else(String::new, |seen| match limit {
+        Limit::Cpu { .. } => {
+            format!(" (waited in {} of {} periods in all)", seen.throttled, seen.periods)
+        }
+        Limit::Memory { .. } => {
+            format!(" (met {} times, {} processes killed for it in all)", seen.met, seen.killed)
+        }
     });
     let said = back.undone.first().map_or("undone before", |said| said);
     let said = said.strip_prefix(&format!("{id}: ")).unwrap_or(said);
@@ -179,26 +228,42 @@ mod tests {
 
     #[test]
     fn a_limit_that_was_never_met_is_no_effect() {
-        let limit = Limit::Cpu { percent: 20 };
+        let limit = 20;
         let holds = |throttled, share| {
             let now = Ran { periods: 10, throttled, share };
-            of_limit("n1", limit, Ran::default(), now).holds
+            of_cpu("n1", limit, Ran::default(), now).holds
         };
         assert!(holds(1, 200) && holds(10, 220));
         assert!(!holds(0, 150), "it never waited");
         assert!(!holds(4, 400), "it got twice as much");
         let now = Ran { periods: 10, throttled: 4, share: 198 };
-        let said = of_limit("n1", limit, Ran { share: 431, ..now }, now);
+        let said = of_cpu("n1", limit, Ran { share: 431, ..now }, now);
         assert_eq!(said.observed, "in 4 of 10 periods, 19.8 % of a processor (43.1 % before)");
+    }
+
+    #[test]
+    fn a_limit_of_memory_has_to_be_met() {
+        let seen = |met, killed| Seen { met, killed, ..Seen::default() };
+        assert!(!of_memory("n1", 65_536, &seen(0, 0)).holds);
+        let said = of_memory("n1", 65_536, &seen(7, 1));
+        assert!(said.holds);
+        assert_eq!(said.probe, "n1 met its limit of 64 KiB");
+        assert_eq!(said.observed, "7 times, 1 processes killed for it");
     }
 
     #[test]
     fn who_is_still_limited_has_not_returned() {
         let group = |folder: &str| Seen { folder: folder.to_owned(), ..Seen::default() };
         let ours = group("/sys/fs/cgroup/cpu/splitbrain_f1_7");
+        let cpu = Limit::Cpu { percent: 5 };
         let of = |undone: &[&str], now: Option<&str>| {
             let undone = undone.iter().map(|said| (*said).to_owned()).collect();
-            of_return("n1", "f1", Back { undone, held: Some(ours.clone()), now: now.map(group) })
+            of_return(
+                "n1",
+                "f1",
+                cpu,
+                Back { undone, held: Some(ours.clone()), now: now.map(group) },
+            )
         };
         let said = of(&["f1: processes back in the cgroup /a: 2"], Some("/a"));
         assert!(said.holds);
