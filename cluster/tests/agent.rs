@@ -6,6 +6,8 @@
 mod limits;
 #[path = "agent/lives.rs"]
 mod lives;
+#[path = "agent/typed.rs"]
+mod typed;
 
 use std::fs;
 use std::io::Write;

@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use agent::frame;
+use agent::journal::Journal;
 use agent::ping::{PingPlan, Pings};
 use agent::process;
 use agent::proto::{Answer, Ask, ProcessId, ProcessState, Request, Response};
@@ -25,7 +26,7 @@ struct Agent {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     next: u64,
 }
 
@@ -41,7 +42,7 @@ impl Agent {
             .spawn()
             .unwrap();
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take().unwrap());
-        let mut agent = Agent { child, stdin, stdout, _folder: folder, next: 0 };
+        let mut agent = Agent { child, stdin, stdout, folder, next: 0 };
         agent.ask(Ask::Hello).unwrap();
         agent
     }
@@ -73,6 +74,16 @@ impl Agent {
         let ask = Ask::Shape { fault: fault.to_owned(), peers, seed: 5 };
         let shaping = Answer::Shaping { mechanism: "NFQUEUE".to_owned() };
         assert_eq!(self.ask(ask), Ok(shaping));
+    }
+
+    /// Types what the journal's open entries say, as a person there would.
+    fn type_all(&self) {
+        let folder = self.folder.path().join("agent");
+        let open = Journal::open(&folder).unwrap().open_entries().unwrap();
+        assert!(!open.is_empty());
+        for (_, undo) in open {
+            self.inside(&["sh", "-c", &format!("{}; true", undo.by_hand())]);
+        }
     }
 
     fn ping(&mut self, target: IpAddr, count: u32, gap_us: u64, size: usize) -> Pings {
@@ -297,4 +308,25 @@ fn traffic_flows_and_no_rule_stays_whatever_dies() {
         held.kill().unwrap();
         held.wait().unwrap();
     }
+}
+
+#[test]
+fn what_a_person_types_lets_packets_flow_again() {
+    let Some((mut one, _other, addresses)) = pair() else { return };
+    one.shape("f1", &addresses, Shape { delay_us: 300_000, ..Shape::default() });
+    let shapers = one.shapers();
+    assert_eq!(shapers.len(), 1);
+    one.ask(Ask::Drop { fault: "f2".to_owned(), from: vec![addresses[1]] }).unwrap();
+    assert_eq!(one.ping(addresses[1], 2, 1_000, 56).answered, 0);
+    one.type_all();
+    one.assert_no_rules();
+    assert!(!one.inside(&["nft", "list", "tables"]).contains("splitbrain"));
+    until("the shaper has ended", || gone(&shapers[0]));
+    for address in addresses {
+        let seen = one.ping(address, 5, 1_000, 56);
+        assert!(seen.answered == 5 && seen.median_us < 100_000, "{address}: {seen:?}");
+    }
+    // Whoever heals afterwards finds nothing left to do.
+    let healed = one.ask(Ask::HealAll);
+    assert!(matches!(&healed, Ok(Answer::Healed { .. })), "{healed:?}");
 }

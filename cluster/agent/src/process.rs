@@ -213,12 +213,19 @@ pub fn start(start: &Start, settle_ms: u64) -> Result<ProcessId, String> {
     Ok(process)
 }
 
-/// What a person would type to start it so.
+/// What a person would type to start it so, with its pidfile: whoever heals after that finds that
+/// it runs.
 pub fn start_by_hand(start: &Start) -> String {
     let env = start.env.iter().map(|(name, value)| shell_quote(&format!("{name}={value}")));
     let words: Vec<String> = env.chain(start.argv.iter().map(|word| shell_quote(word))).collect();
-    let log = shell_quote(&start.log);
-    format!("setsid env {} </dev/null >>{log} 2>&1 &", words.join(" "))
+    let (words, log) = (words.join(" "), shell_quote(&start.log));
+    if External::parse(&start.pidfile).is_some() {
+        return format!("setsid env {words} </dev/null >>{log} 2>&1 &");
+    }
+    let pidfile = shell_quote(&start.pidfile);
+    let named = format!("echo $$ $(cut -d \" \" -f 22 /proc/$$/stat) >{pidfile}");
+    let line = shell_quote(&format!("{named}; exec env {words}"));
+    format!("setsid sh -c {line} </dev/null >>{log} 2>&1 &")
 }
 
 /// What a person would type to let a process and its children go on.
