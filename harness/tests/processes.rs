@@ -112,15 +112,23 @@ fn a_limit_is_met_and_everybody_goes_back() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let flags = ["--hosts", "3", "--replication", "sync", "--time-limit", "5s"];
+    let flags = ["--hosts", "3", "--replication", "sync", "--time-limit", "6s"];
     let limits = ["--fault", "cpu-limit:n2@500ms+2s,cpu=1%"];
-    let limits = [&limits[..], &["--fault", "memory-limit:n3@500ms+2s,limit=64kb"]].concat();
+    let limits = [
+        &limits[..],
+        &["--fault", "memory-limit:n3@500ms+2s,limit=64kb"],
+        &["--fault", "read-load:n1@3s+1s"],
+    ]
+    .concat();
     let all = faults(folder.path(), "limits", &[&flags[..], &limits].concat());
     let (limit, healed) = named(&all, "cpu-limit");
     assert!(limit["mechanism"].as_str().unwrap().starts_with("cgroup v"), "{limit}");
     assert!(observed(limit)[0].contains(" periods, "), "{limit}");
     let back = observed(healed)[0];
     assert!(back.contains("processes back in the cgroup /sys/fs/cgroup"), "{healed}");
+    let (reads, healed) = named(&all, "read-load");
+    assert!(observed(reads)[0].contains(" a second; it used "), "{reads}");
+    assert!(observed(healed)[0].parse::<u64>().unwrap() > 100, "{healed}");
     let (limit, healed) = named(&all, "memory-limit");
     assert!(observed(limit)[0].contains(" processes killed for it"), "{limit}");
     assert!(observed(healed)[0].contains("processes back in the cgroup"), "{healed}");

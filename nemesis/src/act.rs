@@ -53,6 +53,13 @@ pub enum Act {
         /// How.
         change: ClockChange,
     },
+    /// Clients of our own read until healed; no agent has a part in it.
+    ReadLoad {
+        /// Nodes by number.
+        nodes: Vec<usize>,
+        /// How many for each.
+        clients: u32,
+    },
     /// Processors kept busy beside the system's processes until healed.
     Load {
         /// Nodes by number.
@@ -135,6 +142,7 @@ impl Act {
             | Act::Replace { nodes }
             | Act::Disk { nodes, .. }
             | Act::Load { nodes, .. }
+            | Act::ReadLoad { nodes, .. }
             | Act::Limit { nodes, .. }
             | Act::Promote { nodes }
             | Act::StepDown { nodes, .. } => nodes.clone(),

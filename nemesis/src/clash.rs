@@ -56,7 +56,7 @@ fn on_process(fault: Fault) -> bool {
 
 /// Whether it only leaves the system less than it would take.
 fn presses(fault: Fault) -> bool {
-    matches!(fault, Fault::Load | Fault::CpuLimit)
+    matches!(fault, Fault::Load | Fault::ReadLoad | Fault::CpuLimit)
 }
 
 fn limits(fault: Fault) -> bool {

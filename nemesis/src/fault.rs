@@ -54,6 +54,8 @@ pub enum Fault {
     CrashLoop,
     /// Busy processes beside the system's, so that it gets less of the processor.
     Load,
+    /// Clients of our own that read from a node as fast as it answers.
+    ReadLoad,
     /// No more than a share of a processor for the system's processes.
     CpuLimit,
     /// No more than so much memory, beside what they have, for the system's processes.
@@ -103,7 +105,7 @@ pub enum Fault {
 }
 
 /// Every fault, in the order in which lists show them.
-pub const ALL: [Fault; 44] = [
+pub const ALL: [Fault; 45] = [
     Fault::Kill,
     Fault::Pause,
     Fault::Slow,
@@ -145,6 +147,7 @@ pub const ALL: [Fault; 44] = [
     Fault::DiskError,
     Fault::SlowSync,
     Fault::Load,
+    Fault::ReadLoad,
     Fault::CpuLimit,
     Fault::MemoryLimit,
     Fault::Nothing,
@@ -237,6 +240,7 @@ impl Fault {
             Fault::DiskError => "disk-error",
             Fault::SlowSync => "slow-sync",
             Fault::Load => "load",
+            Fault::ReadLoad => "read-load",
             Fault::CpuLimit => "cpu-limit",
             Fault::MemoryLimit => "memory-limit",
             Fault::Nothing => "nothing",
@@ -268,6 +272,7 @@ impl Fault {
             Fault::Restart => "end the process in good order and start it again at once",
             Fault::RollingRestart => "restart one node after another, each when the last is back",
             Fault::CrashLoop => "kill the process and start it again, over and over",
+            Fault::ReadLoad => "clients of our own read from a node as fast as it answers",
             Fault::Load => "keep processors busy beside the process, so that it falls behind",
             Fault::CpuLimit => "give the process no more than a share of one processor",
             Fault::MemoryLimit => "give the process little memory beside what it has",
@@ -306,6 +311,7 @@ impl Fault {
             | Fault::CrashLoop
             | Fault::KillInStart
             | Fault::Load
+            | Fault::ReadLoad
             | Fault::CpuLimit
             | Fault::MemoryLimit => Family::Process,
             Fault::Isolate
@@ -360,6 +366,7 @@ impl Fault {
             Fault::Slow
             | Fault::Cut
             | Fault::Load
+            | Fault::ReadLoad
             | Fault::CpuLimit
             | Fault::MemoryLimit
             | Fault::Remove
@@ -402,7 +409,7 @@ impl Fault {
             Fault::CrashLoop => 3_000,
             Fault::RollingRestart => 6_000,
             Fault::Restart | Fault::Promote => 1_000,
-            Fault::Load | Fault::CpuLimit => 2_000,
+            Fault::Load | Fault::ReadLoad | Fault::CpuLimit => 2_000,
             Fault::MemoryLimit => 3_500,
             fault if crate::shape::is(fault) => 4_000,
             _ => 300,
@@ -438,6 +445,7 @@ impl Fault {
             Fault::DiskError => &[disk::ON, disk::FILES],
             Fault::SlowSync => &[disk::DELAY, disk::FILES],
             Fault::Load => &[life::CORES],
+            Fault::ReadLoad => &[limit::CLIENTS],
             Fault::CpuLimit => &[limit::CPU],
             Fault::MemoryLimit => &[limit::MEMORY],
             _ => &[],

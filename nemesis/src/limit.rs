@@ -39,12 +39,22 @@ pub enum Limit {
     },
 }
 
+/// How many clients read.
+pub const CLIENTS: Parameter = Parameter {
+    name: "clients",
+    kind: Kind::Count,
+    default: "8",
+    bounds: Some(("1", "256")),
+    summary: "how many clients read from each node",
+};
+
 impl PlannedFault {
     /// The act of a fault of this kind on these nodes.
     pub(crate) fn press(&self, nodes: Vec<usize>) -> Act {
         let number = |name| self.parameters.number(name) as u32;
         match self.fault {
             Fault::Load => Act::Load { nodes, cores: number("cores") },
+            Fault::ReadLoad => Act::ReadLoad { nodes, clients: number("clients") },
             Fault::MemoryLimit => {
                 let bytes = self.parameters.number("limit").unsigned_abs();
                 Act::Limit { nodes, limit: Limit::Memory { bytes } }

@@ -87,15 +87,15 @@ impl PlannedFault {
             Fault::Kill => Act::Kill { nodes: nodes.clone() },
             Fault::Pause => Act::Pause { nodes: nodes.clone() },
             Fault::Slow => self.slow(nodes.clone()),
-            Fault::Load | Fault::CpuLimit | Fault::MemoryLimit => self.press(nodes.clone()),
+            Fault::Load | Fault::ReadLoad | Fault::CpuLimit | Fault::MemoryLimit => {
+                self.press(nodes.clone())
+            }
             Fault::Isolate | Fault::LeaderAlone => topology::alone(&nodes, view.names().len()),
             Fault::Halves => {
                 let side = self.parameters.text("side");
                 let (minority, majority) = topology::halves(&nodes, rest, side, rng);
-                return Ok(Resolved {
-                    targets: names(&minority),
-                    act: Act::drop_between(&minority, &majority),
-                });
+                let act = Act::drop_between(&minority, &majority);
+                return Ok(Resolved { targets: names(&minority), act });
             }
             Fault::Cut => self.cut(&nodes, view)?,
             Fault::ClientsCut => Act::CutClients { nodes: nodes.clone() },

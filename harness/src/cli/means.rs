@@ -75,6 +75,7 @@ fn process(fault: Fault) -> Vec<String> {
         Fault::Kill => ("SIGKILL to the server and its children", "its start command"),
         Fault::Pause => ("SIGSTOP to the server and its children", "SIGCONT"),
         Fault::Slow => ("SIGSTOP and SIGCONT in turn", "SIGCONT"),
+        Fault::ReadLoad => ("clients of this process read from it", "they end"),
         Fault::Load => ("busy processes are started beside it", "SIGKILL to these"),
         Fault::Stop => ("the server is asked to end", "its start command"),
         Fault::Restart | Fault::RollingRestart => {

@@ -44,9 +44,8 @@ pub fn settings(spec: &TestSpec) -> Settings {
 
 /// Refuses a fault that the test's system, or its lab, has no means for.
 pub fn check_fault(spec: &TestSpec, fault: Fault) -> Result<(), UserError> {
-    if matches!(fault, Fault::Load | Fault::CpuLimit | Fault::MemoryLimit)
-        && spec.lab == LabSpec::Sim
-    {
+    let presses = [Fault::Load, Fault::ReadLoad, Fault::CpuLimit, Fault::MemoryLimit];
+    if presses.contains(&fault) && spec.lab == LabSpec::Sim {
         let what =
             format!("{} is refused: a simulated node shares no processor or memory", fault.name());
         return Err(UserError::usage(what).at("fault").hint("slow makes one fall behind there"));

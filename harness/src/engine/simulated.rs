@@ -253,6 +253,7 @@ impl Simulation<'_> {
             | Act::Replace { .. }
             | Act::Live { .. }
             | Act::Load { .. }
+            | Act::ReadLoad { .. }
             | Act::Limit { .. }
             | Act::Clock { .. }
             | Act::Disk { .. }
@@ -337,6 +338,7 @@ impl Simulation<'_> {
                 | Act::Replace { .. }
                 | Act::Clock { .. }
                 | Act::Load { .. }
+                | Act::ReadLoad { .. }
                 | Act::Limit { .. }
                 | Act::Disk { .. }
                 | Act::Shape { .. }

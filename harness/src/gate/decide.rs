@@ -188,6 +188,7 @@ mod tests {
             ("slow", "process", Loss::Never),
             ("load", "process", Loss::Never),
             ("cpu-limit", "process", Loss::Never),
+            ("read-load", "process", Loss::Never),
             ("memory-limit", "process", Loss::UnlessSynchronous),
             ("kill", "process", Loss::UnlessSynchronous),
             ("stop", "process", Loss::UnlessSynchronous),

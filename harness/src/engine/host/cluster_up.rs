@@ -11,7 +11,7 @@ use cluster::{AgentLink, CommandLog, Host, HostAddress, SshHost, lab};
 use history::TelemetryEvent;
 use systems::mongodb::MongoSystem;
 use systems::postgres::PostgresSystem;
-use systems::{Nodes, StoreSystem, System, SystemError, mongodb, postgres};
+use systems::{Model, Nodes, StoreSystem, System, SystemError, mongodb, postgres};
 
 use super::layers;
 use super::means;
@@ -32,6 +32,7 @@ pub struct Up {
     clocks: Arc<ClockWatch>,
     watched: bool,
     peers: Arc<Peers>,
+    model: Model,
 }
 
 /// The hosts that a test runs on.
@@ -187,6 +188,7 @@ impl Up {
 
     /// Puts the system on hosts that were connected to, or attaches to what runs there.
     pub fn build(spec: &TestSpec, nodes: Arc<Nodes>, run: &str) -> Result<Up, UserError> {
+        let model = plan::model(spec)?;
         means::check(spec, &nodes)?;
         let system = system_of(spec, &nodes, run)?;
         clocks::prepare(spec, &nodes)?;
@@ -214,7 +216,7 @@ impl Up {
         let peers = peers.so_far_apart(longest.unwrap_or(0));
         let clocks = Arc::new(ClockWatch::start(clocks::of_hosts(spec)));
         let watched = clocks::moved(spec);
-        Ok(Up { system, nodes, clocks, watched, peers: Arc::new(peers) })
+        Ok(Up { system, nodes, clocks, watched, peers: Arc::new(peers), model })
     }
 
     /// Sessions to the hosts.
@@ -241,7 +243,8 @@ impl Up {
     pub fn port(&self) -> HostPort {
         let (system, clocks) = (Arc::clone(&self.system), Arc::clone(&self.clocks));
         let (peers, baselines) = (Arc::clone(&self.peers), Arc::default());
-        HostPort { system, clocks, peers, baselines, stopped: Arc::default() }
+        let (model, readers) = (self.model, Default::default());
+        HostPort { system, clocks, peers, baselines, model, readers, stopped: Arc::default() }
     }
 
     /// What samples a node, on the clock that started then.

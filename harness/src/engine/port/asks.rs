@@ -54,6 +54,7 @@ impl HostPort {
             | Act::Remove { .. }
             | Act::Live { .. }
             | Act::Load { .. }
+            | Act::ReadLoad { .. }
             | Act::Limit { .. }
             | Act::Clock { .. }
             | Act::Disk { .. }

@@ -47,6 +47,7 @@ impl HostPort {
                 Act::Remove { .. }
                     | Act::StepDown { .. }
                     | Act::Promote { .. }
+                    | Act::ReadLoad { .. }
                     | Act::WithholdApproval
             );
             let probe = format!("{} healed over SSH", self.name(node));
@@ -138,7 +139,10 @@ impl HostPort {
                 let again = matches!(limit, Limit::Memory { .. }).then_some(start);
                 [back].into_iter().chain(again).collect()
             }
-            Act::Promote { .. } | Act::WithholdApproval | Act::Nothing => Vec::new(),
+            // Clients of our own end with us.
+            Act::ReadLoad { .. } | Act::Promote { .. } | Act::WithholdApproval | Act::Nothing => {
+                Vec::new()
+            }
         }
     }
 

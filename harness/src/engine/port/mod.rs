@@ -20,6 +20,7 @@ mod lives;
 mod load;
 mod measured;
 pub mod peers;
+pub mod read_load;
 pub(crate) mod rolling;
 mod shaping;
 
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 use agent::proto::{Answer, Ask};
 use history::FaultResult;
 use nemesis::{Act, ActReport, Link};
-use systems::{System, leadership};
+use systems::{Model, System, leadership};
 
 use super::clocks::ClockWatch;
 
@@ -54,6 +55,10 @@ pub struct HostPort {
     pub peers: Arc<peers::Peers>,
     /// How links were before they were shaped.
     pub baselines: shaping::Baselines,
+    /// What the keys of the test's workload hold.
+    pub model: Model,
+    /// Those who read for a fault.
+    pub readers: read_load::Readers,
     /// Which process each fault has stopped on each node.
     pub stopped: Arc<Mutex<BTreeMap<(String, usize), i32>>>,
 }
@@ -88,6 +93,9 @@ impl HostPort {
         }
         if let Act::Disk { nodes, what } = act {
             return self.inject_disk(id, nodes, what);
+        }
+        if let Act::ReadLoad { nodes, clients } = act {
+            return self.read_load(id, nodes, *clients);
         }
         if let Act::Load { nodes, cores } = act {
             return self.load(id, nodes, *cores);
@@ -152,6 +160,9 @@ impl HostPort {
         }
         if *act == Act::WithholdApproval {
             return self.approval(false);
+        }
+        if let Act::ReadLoad { nodes, .. } = act {
+            return self.end_read_load(id, nodes);
         }
         if let Act::Live { nodes, life, .. } = act {
             return self.revive(id, nodes, *life);
