@@ -250,7 +250,7 @@ impl System for StoreSystem {
 
     fn stand_again(&self, _node: usize) -> Result<Vec<Evidence>, SystemError> {
         // Whoever was elected since leads; the node stands again when that one is gone.
-        Ok(leadership::led(self))
+        Ok(leadership::led(self, ELECT_LIMIT))
     }
 
     fn promote(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {

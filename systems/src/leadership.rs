@@ -98,9 +98,14 @@ fn watch(
     }
 }
 
-/// That every shard has a leader.
-pub fn led(system: &dyn System) -> Vec<Evidence> {
-    let now = now(system);
+/// That somebody leads, within so long.
+pub fn led(system: &dyn System, limit: Duration) -> Vec<Evidence> {
+    let until = Instant::now() + limit;
+    let mut now = now(system);
+    while now.is_empty() && Instant::now() < until {
+        thread::sleep(PAUSE);
+        now = self::now(system);
+    }
     let observed =
         now.iter().map(|(shard, leader)| format!("shard {shard}: {}", named(system, Some(leader))));
     vec![Evidence {

@@ -156,7 +156,7 @@ impl HostPort {
             return self.by_command(nodes, &|node| self.system.stand_again(node));
         }
         if let Act::Promote { nodes } = act {
-            return self.by_command(&nodes[..1], &|_| Ok(leadership::led(&*self.system)));
+            return self.by_command(&nodes[..1], &|_| Ok(leadership::led(&*self.system, LIMIT)));
         }
         if *act == Act::WithholdApproval {
             return self.approval(false);
