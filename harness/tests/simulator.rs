@@ -87,6 +87,43 @@ fn nothing_promised_is_ever_reported_broken() {
     }
 }
 
+/// At 25 operations a second there are too few of them in two seconds of calm, and in one.
+#[test]
+fn a_schedule_waits_for_its_baseline_and_the_workload_for_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = ["run", "--lab", "sim", "--name", "slow", "--rate", "25", "--replication", "sync"];
+    let faults = ["--fault", "kill:n2@2s+3s", "--fault", "pause:n3@6s+3s", "--time-limit", "10s"];
+    let output = run(&[&slow[..], &faults].concat(), folder.path());
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for part in
+        ["waited 6.", "s for 50 ok operations of each kind before it", "past its time limit"]
+    {
+        assert!(said.contains(part), "{part} is told: {said}");
+    }
+    let path = only_run(folder.path(), "slow").join("faults.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let at = |phase: &str, id: &str| {
+        let mut lines = lines.clone().filter(|line| line["phase"] == phase && line["id"] == id);
+        lines.next().unwrap()["time"].as_u64().unwrap()
+    };
+    let late = |id: &str| at("injected", id) - at("planned", id);
+    assert_eq!(late("f1"), late("f2"), "the schedule as a whole is later");
+    assert!(0 < late("f1"), "{text}");
+
+    let few = ["--rate", "4", "--recovery", "2s", "--fault", "kill:n2@1s+1s", "--time-limit", "3s"];
+    let output =
+        run(&[&["run", "--lab", "sim", "--name", "few"], &few[..]].concat(), folder.path());
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for what in ["before it, which did not come", "after the last fault, which did not come"] {
+        let note = said.lines().find(|line| line.contains(what));
+        let note = note.unwrap_or_else(|| panic!("{what} is told: {said}"));
+        assert!(note.contains(" 2.00 s "), "the wait is bounded by --recovery: {note}");
+    }
+}
+
 /// Finds of checkers over seeds 1 to 5.
 fn finds(flags: &[&str]) -> Vec<serde_json::Value> {
     finds_of(flags, 1..=5)

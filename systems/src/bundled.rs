@@ -254,9 +254,7 @@ impl System for StoreSystem {
     }
 
     fn promote(&self, node: usize) -> Result<Vec<Evidence>, SystemError> {
-        let before = leadership::now(self);
-        self.command(node, "/lead")?;
-        Ok(leadership::promoted(self, node, &before, ELECT_LIMIT))
+        leadership::stood(self, node, ELECT_LIMIT, &|| self.command(node, "/lead"))
     }
 
     fn wall_clock(&self, node: usize) -> Result<i64, SystemError> {

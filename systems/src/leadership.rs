@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use history::{Evidence, Role, TelemetryEvent};
 
-use crate::system::System;
+use crate::system::{System, SystemError};
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long after a node was asked to stand for election it is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(400);
 
 /// Of each shard the newest leader's term, and who it is.
 pub type Leaders = BTreeMap<u32, (u64, usize)>;
@@ -43,18 +45,50 @@ fn of(samples: &[Option<TelemetryEvent>]) -> Leaders {
 }
 
 /// Waits until this node leads every shard, in a later term than before where it did not already.
+/// It is asked to stand for election, and again while it does not lead: who has less than the
+/// others is not elected, which under load is another at every moment. An error is the first
+/// asking's; a node that does not answer later is seen by what comes of it.
+pub fn stood(
+    system: &dyn System,
+    node: usize,
+    limit: Duration,
+    ask: &dyn Fn() -> Result<(), SystemError>,
+) -> Result<Vec<Evidence>, SystemError> {
+    let before = now(system);
+    ask()?;
+    let mut due = Instant::now() + ASK_AGAIN;
+    let mut again = || {
+        if due <= Instant::now() {
+            let _ = ask();
+            due = Instant::now() + ASK_AGAIN;
+        }
+    };
+    Ok(promotion(system, node, &before, limit, &mut again))
+}
+
+/// Waits until this node leads every shard, in a later term than before where it did not already.
 pub fn promoted(
     system: &dyn System,
     node: usize,
     before: &Leaders,
     limit: Duration,
 ) -> Vec<Evidence> {
+    promotion(system, node, before, limit, &mut || {})
+}
+
+fn promotion(
+    system: &dyn System,
+    node: usize,
+    before: &Leaders,
+    limit: Duration,
+    meanwhile: &mut dyn FnMut(),
+) -> Vec<Evidence> {
     let held = |now: &Leaders, shard: &u32, was: &(u64, usize)| {
         let same = was.1 == node;
         now.get(shard).is_some_and(|(term, who)| *who == node && (same || was.0 < *term))
     };
     let expected = format!("{} leads, in a later term", system.nodes().names[node]);
-    watch(system, before, limit, &expected, &held)
+    watch(system, (before, limit), &expected, &held, meanwhile)
 }
 
 /// Waits until somebody else leads every shard that this node led, in a later term.
@@ -69,21 +103,22 @@ pub fn succeeded(
     let held = |now: &Leaders, shard: &u32, was: &(u64, usize)| {
         now.get(shard).is_some_and(|(term, who)| *who != node && was.0 < *term)
     };
-    watch(system, &led, limit, "another leads, in a later term", &held)
+    watch(system, (&led, limit), "another leads, in a later term", &held, &mut || {})
 }
 
 fn watch(
     system: &dyn System,
-    before: &Leaders,
-    limit: Duration,
+    (before, limit): (&Leaders, Duration),
     expected: &str,
     held: Held<'_>,
+    meanwhile: &mut dyn FnMut(),
 ) -> Vec<Evidence> {
     let started = Instant::now();
     loop {
         let now = now(system);
         let all = before.iter().all(|(shard, was)| held(&now, shard, was));
         if !all && started.elapsed() < limit {
+            meanwhile();
             thread::sleep(PAUSE);
             continue;
         }

@@ -79,7 +79,7 @@ pub struct RunFlags {
     /// Length of the main phase: 8s
     #[arg(long, value_name = "DURATION")]
     pub time_limit: Option<String>,
-    /// Longest wait for convergence: 10s
+    /// Longest wait for convergence, and for enough operations before and after the faults: 10s
     #[arg(long, value_name = "DURATION")]
     pub recovery: Option<String>,
     /// Deadline of one operation: 1s

@@ -187,7 +187,8 @@ pub struct TestSpec {
     pub package: Option<PackageSpec>,
     /// Length of the main phase, ms: calm, faults, calm.
     pub duration_ms: u64,
-    /// Longest wait for convergence after healing, ms.
+    /// Longest wait for convergence after healing, and for the operations that the coverage gate
+    /// asks for before the first fault and after the last, ms each.
     pub recovery_ms: u64,
     /// Telemetry sampling period, ms.
     pub sample_ms: u64,

@@ -38,7 +38,7 @@ pub struct TestFile {
     pub op_timeout: Option<String>,
     /// Length of the main phase, a duration.
     pub duration: Option<String>,
-    /// Longest wait for convergence, a duration.
+    /// Longest wait for convergence, and for enough operations before and after the faults.
     pub recovery: Option<String>,
     /// Faults as text.
     pub faults: Option<Vec<String>>,

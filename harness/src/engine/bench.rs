@@ -12,7 +12,7 @@ use workloads::generator::CountLimit;
 use workloads::workload::Settings;
 use workloads::{View, policy, workload};
 
-use super::core::CoreConfig;
+use super::core::{Calm, CoreConfig};
 use super::host::Driver;
 use super::plan::node_names;
 use super::recorder::Recorder;
@@ -78,6 +78,7 @@ pub fn run(runs_dir: &Path, sessions: usize, ops: u64) -> Result<String, UserErr
         schedule: Vec::new(),
         max_hurt: None,
         max_faults: None,
+        calm: Calm { ok_min: 0, end: None, limit_ns: 0 },
         generator: Box::new(CountLimit { inner: (mixed.generator)(&settings), left: ops }),
         policy,
         final_reads: false,

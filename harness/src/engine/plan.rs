@@ -8,12 +8,12 @@ use nemesis::{Family, Fault, FaultRequest, PlannedFault, Selector, Timeline, sch
 use store::config::{CoreConfig as StoreConfig, Failover, Replication};
 use systems::postgres::spec::ReplicationKind;
 use systems::{Capabilities, Model, StoreSettings};
-use workloads::generator::{Stagger, TimeLimit};
+use workloads::generator::Stagger;
 use workloads::rng::{Stream, stream};
 use workloads::workload::Settings;
 use workloads::{View, Workload, policy, workload};
 
-use super::core::CoreConfig;
+use super::core::{Calm, CoreConfig};
 use super::package::package_of;
 use crate::config::{
     FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, SystemKind, TestSpec, parameters_of,
@@ -321,7 +321,6 @@ pub fn core_config(
     let generator = (workload.generator)(&settings);
     let pace = stream(spec.seed, Stream::Pace);
     let generator = Stagger::new(generator, spec.workload.rate, pace);
-    let generator = TimeLimit { inner: generator, end: ns(spec.duration_ms) };
     let policy = policy::by_name(&spec.workload.policy, settings.sessions, spec.seed)
         .ok_or_else(|| UserError::usage(format!("unknown policy {}", spec.workload.policy)))?;
     Ok(CoreConfig {
@@ -335,6 +334,11 @@ pub fn core_config(
         schedule,
         max_hurt: crate::gate::hurt_limit(spec)?,
         max_faults: spec.package.as_ref().map(|package| package.max_faults),
+        calm: Calm {
+            ok_min: spec.coverage.ok_outside_min,
+            end: Some(ns(spec.duration_ms)),
+            limit_ns: ns(spec.recovery_ms),
+        },
         generator: Box::new(generator),
         policy,
         final_reads: true,

@@ -11,7 +11,7 @@ mod stagger;
 
 use history::{EventKind, MicroOp};
 
-pub use limit::{CountLimit, TimeLimit};
+pub use limit::CountLimit;
 pub use mix::Mix;
 pub use phases::Phases;
 pub use stagger::Stagger;

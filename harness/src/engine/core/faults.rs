@@ -12,18 +12,20 @@ const RETRY_NS: u64 = 25_000_000;
 
 /// A fault of the schedule and where in its life it is.
 pub(super) struct FaultState {
-    planned: PlannedFault,
+    pub(super) planned: PlannedFault,
     targets: Vec<String>,
     act: Option<Act>,
-    life: Life,
+    /// When it was injected, ns.
+    since: u64,
+    pub(super) life: Life,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+pub(super) enum Life {
     /// To be injected at this moment.
     Due(u64),
-    /// The port is at it since this moment.
-    Injecting(u64),
+    /// The port is at it.
+    Injecting,
     /// In force until this moment.
     Active(u64),
     /// The port is undoing it.
@@ -35,19 +37,19 @@ enum Life {
 impl FaultState {
     pub(super) fn new(planned: PlannedFault) -> FaultState {
         let life = Life::Due(planned.start);
-        FaultState { planned, targets: Vec::new(), act: None, life }
+        FaultState { planned, targets: Vec::new(), act: None, since: 0, life }
     }
 
     pub(super) fn wake_at(&self) -> Option<u64> {
         match self.life {
             Life::Due(at) | Life::Active(at) => Some(at),
-            Life::Injecting(_) | Life::Healing | Life::Over => None,
+            Life::Injecting | Life::Healing | Life::Over => None,
         }
     }
 
     pub(super) fn active_label(&self) -> Option<String> {
         match self.life {
-            Life::Injecting(_) | Life::Active(_) | Life::Healing => {
+            Life::Injecting | Life::Active(_) | Life::Healing => {
                 let label = format!("{} {}", self.planned.fault.name(), self.targets.join(","));
                 Some(label.trim_end().to_owned())
             }
@@ -67,6 +69,9 @@ impl Core {
 
     /// Injects what is due and heals what is over.
     pub(super) fn run_faults(&mut self, out: &mut Vec<Output>) {
+        if self.hold_faults() {
+            return;
+        }
         for place in 0..self.faults.len() {
             match self.faults[place].life {
                 Life::Due(at) if at <= self.now => self.inject(place, out),
@@ -105,7 +110,7 @@ impl Core {
         match resolved {
             Ok(resolved) => {
                 fault.targets = resolved.targets;
-                fault.life = Life::Injecting(self.now);
+                (fault.life, fault.since) = (Life::Injecting, self.now);
                 let mut event = fault.planned.event(self.now, FaultPhase::Injected);
                 event.targets = fault.targets.clone();
                 out.push(Output::RecordFault(event));
@@ -210,11 +215,11 @@ impl Core {
         let Some(fault) = self.faults.iter_mut().find(|fault| fault.planned.id == id) else {
             return;
         };
-        let Life::Injecting(since) = fault.life else {
+        if fault.life != Life::Injecting {
             return;
-        };
+        }
         let over = fault.planned.fault.over_at_once();
-        let until = if over { self.now } else { since + fault.planned.duration };
+        let until = if over { self.now } else { fault.since + fault.planned.duration };
         fault.life = Life::Active(until);
         if report.result != FaultResult::Installed {
             let why = report.error.clone().unwrap_or_else(|| "its probes saw no effect".into());
@@ -245,6 +250,12 @@ impl Core {
             return;
         }
         fault.life = Life::Over;
+        // What a fault does that is over at once shows after it: for as long as it was planned.
+        let brief = fault.planned.fault.over_at_once();
+        let watched = if brief { fault.since + fault.planned.duration } else { self.now };
+        if fault.planned.fault != Fault::Nothing {
+            self.calmed.fault_over(watched.max(self.now));
+        }
         if let Some(error) = &report.error {
             self.notes.push(format!("fault {id} was not healed: {error}"));
         }

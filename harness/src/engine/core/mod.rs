@@ -3,8 +3,10 @@
 //! `step(now, input) -> outputs`. No clock, socket, thread or file is in here. The driver carries
 //! outputs out in their order: a record is accepted before the request after it is sent.
 //!
-//! Read next: [`ops`] (operations), [`faults`] (the nemesis), [`phases`] (what comes when).
+//! Read next: [`ops`] (operations), [`faults`] (the nemesis), [`phases`] (what comes when),
+//! [`calm`] (waiting for what the coverage gate asks for).
 
+mod calm;
 mod faults;
 mod ops;
 mod phases;
@@ -18,6 +20,8 @@ use systems::{StepReply, StepRequest};
 use workloads::rng::{Stream, stream};
 use workloads::{Generator, Policy, View};
 
+pub use calm::Calm;
+use calm::Calmed;
 use faults::FaultState;
 use ops::Session;
 pub use phases::Phase;
@@ -44,7 +48,9 @@ pub struct CoreConfig {
     pub max_hurt: Option<usize>,
     /// How many faults may be in force at once; `None` is no limit.
     pub max_faults: Option<usize>,
-    /// The main phase's operations, limited in rate and time.
+    /// How long the main phase lasts, and what it waits for.
+    pub calm: Calm,
+    /// The main phase's operations, limited in rate.
     pub generator: Box<dyn Generator>,
     /// Where sessions send them.
     pub policy: Box<dyn Policy>,
@@ -161,6 +167,7 @@ pub struct Core {
     /// Per node, when its latest sample was asked for.
     sampled: Vec<i64>,
     phase: Phase,
+    calmed: Calmed,
     stopped: bool,
     keys: BTreeSet<Key>,
     counts: Counts,
@@ -197,6 +204,7 @@ impl Core {
             free: (0..config.sessions).collect(),
             faults: config.schedule.into_iter().map(FaultState::new).collect(),
             phase: Phase::Start,
+            calmed: Calmed::new(config.calm),
             stopped: false,
             keys: BTreeSet::new(),
             counts: Counts::default(),
@@ -231,9 +239,12 @@ impl Core {
 
     /// When the core wants to be woken at the latest, ns since the run's start.
     pub fn next_wake(&self) -> Option<u64> {
+        let held = self.calmed.held_until();
         let faults = self.faults.iter().filter_map(FaultState::wake_at);
+        let faults = faults.map(|at| at.max(held.unwrap_or(0)));
         let faults = faults.filter(|_| self.phase.is_main());
-        faults.chain(self.generator_wake).chain(self.phase.deadline()).min()
+        let ends = self.generator_wake.into_iter().chain(self.phase.deadline());
+        faults.chain(ends).chain(self.end_wake()).min()
     }
 
     /// Whether everything has been done.

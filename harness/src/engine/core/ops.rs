@@ -34,6 +34,7 @@ struct InFlight {
     hops: Vec<Hop>,
     /// Requests of the current step.
     tries: usize,
+    invoked: u64,
     deadline: u64,
     final_on: Option<usize>,
     /// Whether a step that writes has happened already.
@@ -77,6 +78,7 @@ impl Core {
         let place = place.expect("a generator uses only sessions that it was told are free");
         self.free.remove(place);
         if final_on.is_none() {
+            self.calmed.invoked(&mops);
             let written = mops.iter().filter(|mop| !mop.is_read());
             for key in written.map(MicroOp::key) {
                 if !self.keys.contains(key) {
@@ -108,6 +110,7 @@ impl Core {
             step: 0,
             hops: Vec::new(),
             tries: 0,
+            invoked: self.now,
             deadline: self.now + self.op_timeout_ns,
             final_on,
             wrote: false,
@@ -277,6 +280,9 @@ impl Core {
         event.position = op.position.take();
         if 1 < op.hops.len() {
             event.hops = mem::take(&mut op.hops);
+        }
+        if op.final_on.is_none() {
+            self.calmed.completed(&op.mops, (op.invoked, self.now), kind);
         }
         match kind {
             EventKind::Ok => self.counts.ok += 1,

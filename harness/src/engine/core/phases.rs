@@ -64,7 +64,7 @@ impl Core {
                 }
                 Phase::Main => {
                     self.run_faults(out);
-                    if self.stopped || self.generate(out) {
+                    if self.stopped || self.time_is_up() || self.generate(out) {
                         self.generator_wake = None;
                         self.phase = Phase::Drain;
                     }
