@@ -72,6 +72,12 @@ fn mistakes_are_named_with_what_to_try() {
             &["run", "--system", "postgres", "--fault", "restart,set=fsync=off"][..],
             "restart with set=fsync=off is refused: what PostgreSQL promises depends on fsync",
         ),
+        (
+            &["run", "--system", "postgres", "--fault", "restart,set=Synchronous_Commit=off"][..],
+            "what PostgreSQL promises depends on synchronous_commit",
+        ),
+        (&["run", "--fault", "restart,set=heartbeat_ms=0"][..], "0 is not between 1 and 600000"),
+        (&["run", "--set", "store.election_timeout_ms=0"][..], "0 is not between 1 and 600000"),
         (&["run", "--failover", "none", "--fault", "promote"][..], "nobody but the first leader"),
         (
             &["run", "--system", "postgres", "--fault", "leader-step-down"][..],
@@ -109,6 +115,7 @@ fn a_test_file_is_wrong_at_a_line() {
         ("\npolicy = \"leder\"\n", "test.toml:2: policy: unknown policy \"leder\""),
         ("\nname = \"a b\"\n", "test.toml:2: name: a name is one word"),
         ("[store]\nshards = 99\n", "test.toml:2: store.shards: 99 is not between 1 and 64"),
+        ("[store]\nship_ms = 0\n", "test.toml:2: store.ship_ms: 0 is not between 1 and 600000"),
         ("[store]\nk = 7\n", "test.toml:2: store.k: 7 followers of 3 hosts"),
         ("[store]\nfailover = \"maybe\"\n", "test.toml:2: store.failover: unknown value"),
         ("[store]\nfailover = \"vot\"\n", "help: did you mean vote? one of none, vote, timeout"),

@@ -4,7 +4,7 @@ use workloads::{policy, workload};
 
 use super::RunFlags;
 use crate::config::{FaultSpec, LabSpec, Lines, SystemKind, TestSpec, duration_text};
-use crate::engine::{captures, plan, regions};
+use crate::engine::{captures, changes, plan, regions};
 use crate::error::UserError;
 use crate::names::nearest;
 
@@ -122,11 +122,32 @@ pub fn validate(spec: &TestSpec) -> Result<(), UserError> {
         let hint = format!("k is 1 to {}: the leader is not counted", spec.hosts - 1);
         return Err(UserError::usage(what).at("replication").hint(hint));
     }
+    within_limits(spec)?;
+    let workloads: Vec<&str> = workload::all().iter().map(|workload| workload.name).collect();
+    known("workload", &spec.workload.name, &workloads)?;
+    check_policy(spec, attached)?;
+    let workload = plan::workload_of(spec)?;
+    plan::check_needs(workload, &plan::capabilities(spec), spec.shards())?;
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let named = (1..=NAME_MAX).contains(&spec.name.len()) && spec.name.chars().all(plain);
+    if !named || spec.name.starts_with('.') {
+        let what = "a name is one word of letters, digits, - and _";
+        let hint = format!("at most {NAME_MAX} of them: it names a folder");
+        return Err(UserError::usage(what).at("--name").hint(hint));
+    }
+    validate_faults(spec)
+}
+
+fn within_limits(spec: &TestSpec) -> Result<(), UserError> {
+    let (store, (shortest, longest)) = (&spec.store, changes::TIMES_MS);
     let limits = [
         ("--shards", u64::from(spec.shards()), 1, 64),
         ("--sessions", spec.workload.sessions as u64, 1, 10_000),
         ("--time-limit", spec.duration_ms, 500, 24 * 3_600_000),
         ("--op-timeout", spec.workload.op_timeout_ms, 10, 600_000),
+        ("store.heartbeat_ms", store.heartbeat_ms, shortest, longest),
+        ("store.election_timeout_ms", store.election_timeout_ms, shortest, longest),
+        ("store.ship_ms", store.ship_ms, shortest, longest),
     ];
     for (field, value, least, most) in limits {
         if !(least..=most).contains(&value) {
@@ -142,19 +163,7 @@ pub fn validate(spec: &TestSpec) -> Result<(), UserError> {
             return Err(UserError::usage(what).at(field));
         }
     }
-    let workloads: Vec<&str> = workload::all().iter().map(|workload| workload.name).collect();
-    known("workload", &spec.workload.name, &workloads)?;
-    check_policy(spec, attached)?;
-    let workload = plan::workload_of(spec)?;
-    plan::check_needs(workload, &plan::capabilities(spec), spec.shards())?;
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let named = (1..=NAME_MAX).contains(&spec.name.len()) && spec.name.chars().all(plain);
-    if !named || spec.name.starts_with('.') {
-        let what = "a name is one word of letters, digits, - and _";
-        let hint = format!("at most {NAME_MAX} of them: it names a folder");
-        return Err(UserError::usage(what).at("--name").hint(hint));
-    }
-    validate_faults(spec)
+    Ok(())
 }
 
 fn check_policy(spec: &TestSpec, attached: bool) -> Result<(), UserError> {
@@ -219,4 +228,32 @@ fn known(field: &str, name: &str, names: &[&str]) -> Result<(), UserError> {
     Err(UserError::usage(format!("unknown {field} \"{name}\""))
         .at(format!("--{field}"))
         .hint(format!("{near}valid are {}", names.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stores_times_are_bounded() {
+        let checked = |set: &dyn Fn(&mut TestSpec)| {
+            let mut spec = TestSpec::default();
+            set(&mut spec);
+            within_limits(&spec).map_err(|error| (error.place.unwrap_or_default(), error.what))
+        };
+        assert_eq!(checked(&|_| {}), Ok(()));
+        assert_eq!(checked(&|spec| spec.store.heartbeat_ms = 1), Ok(()));
+        let wrong = |place: &str, value: u64| {
+            Err((place.to_owned(), format!("{value} is not between 1 and 600000")))
+        };
+        let (none, much) = (0, u64::MAX / 1_000_000 + 1);
+        for value in [none, much] {
+            let told = checked(&|spec| spec.store.heartbeat_ms = value);
+            assert_eq!(told, wrong("store.heartbeat_ms", value));
+            let told = checked(&|spec| spec.store.election_timeout_ms = value);
+            assert_eq!(told, wrong("store.election_timeout_ms", value));
+            let told = checked(&|spec| spec.store.ship_ms = value);
+            assert_eq!(told, wrong("store.ship_ms", value));
+        }
+    }
 }

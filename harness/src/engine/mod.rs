@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod canary;
 pub mod captures;
+pub mod changes;
 pub mod clocks;
 pub mod core;
 pub mod host;

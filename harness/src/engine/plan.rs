@@ -128,44 +128,6 @@ fn commands(spec: &TestSpec, fault: Fault, attached: bool) -> Result<(), UserErr
     Err(UserError::usage(format!("{name} is refused: {why}")).at("fault").hint(hint))
 }
 
-/// Refuses a setting that a restart cannot change.
-fn check_change(spec: &TestSpec, fault: Fault, set: &str) -> Result<(), UserError> {
-    if matches!(set, "" | "nothing") {
-        return Ok(());
-    }
-    let refused = |why: String, hint: &str| {
-        let what = format!("{} with set={set} is refused: {why}", fault.name());
-        Err(UserError::usage(what).at("fault").hint(hint))
-    };
-    let Some((name, value)) = systems::changing::parse(set) else {
-        return refused("expected NAME=VALUE".to_owned(), "set=ship_ms=20, set=work_mem=8MB");
-    };
-    if spec.lab == LabSpec::Sim {
-        let why = "simulated nodes have the settings that they begin with";
-        return refused(why.to_owned(), "leave --lab sim out");
-    }
-    if crate::gate::inventory(spec)?.is_some_and(|i| i.attach.is_some()) {
-        let why = "the servers' settings are not ours to change";
-        return refused(why.to_owned(), "leave [attach] out");
-    }
-    let known = systems::bundled::CHANGEABLE;
-    match spec.system {
-        SystemKind::Store if !known.contains(&name) || value.parse::<u64>().is_err() => {
-            refused(format!("a node of the store can get another {}", known.join(", ")), "in ms")
-        }
-        SystemKind::Postgres if systems::postgres::PROMISED.contains(&name) => refused(
-            format!("what PostgreSQL promises depends on {name}"),
-            "a test says it for the whole cluster: --set postgres.NAME=VALUE",
-        ),
-        SystemKind::Postgres
-            if spec.postgres.failover == systems::postgres::spec::Failover::Patroni =>
-        {
-            refused("Patroni writes the settings of its servers".to_owned(), "leave Patroni out")
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The faults of a test, placed on its timeline by its seed.
 pub fn plan_faults(spec: &TestSpec, names: &[String]) -> Result<Vec<PlannedFault>, UserError> {
     let requests = spec.faults.iter().map(|fault| request(spec, fault, names));
@@ -195,7 +157,7 @@ pub(crate) fn request(
     check_fault(spec, kind)?;
     let parameters = parameters_of(kind, &fault.parameters)?;
     super::clocks::check(spec, kind, &parameters)?;
-    check_change(spec, kind, parameters.text("set"))?;
+    super::changes::check(spec, kind, parameters.text("set"))?;
     if spec.shards() <= fault.shard {
         let what = format!("there is no shard {}: they count from 0", fault.shard);
         return Err(UserError::usage(what).at("shard"));

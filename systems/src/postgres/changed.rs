@@ -6,7 +6,8 @@ use super::errors::describe;
 use crate::changing::Changing;
 use crate::system::SystemError;
 
-/// Settings that promises depend on: a test says them for the whole cluster.
+/// Settings that promises depend on: a test says them for the whole cluster. PostgreSQL takes their
+/// names in any case; here they are in lower case.
 pub const PROMISED: [&str; 6] = [
     "fsync",
     "full_page_writes",
