@@ -124,6 +124,37 @@ fn a_schedule_waits_for_its_baseline_and_the_workload_for_its_end() {
     }
 }
 
+/// n1 leads at first. Who leads already, who does not lead, and who hears nobody.
+#[test]
+fn a_command_that_changes_nothing_has_no_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut flags = vec!["run", "--lab", "sim", "--name", "told", "--rate", "150"];
+    flags.extend(["--replication", "sync"]);
+    let faults = [
+        ("promote:n1@1s+500ms", "no-effect", "shard 0: n1 in term 1"),
+        ("promote:n3@2s+1s", "installed", "n3 in term 2, after "),
+        ("promote:n3@4s+500ms", "no-effect", "shard 0: n3 in term 2"),
+        ("step-down:n1@5s+500ms", "no-effect", "shard 0: n3 in term 2"),
+        ("step-down:leader@6s+1s", "installed", " in term 3, after "),
+        ("isolate:n2@9s+13s", "installed", "unreachable"),
+        ("promote:n2@10s+11s", "no-effect", ", after 10000 ms"),
+    ];
+    flags.extend(faults.iter().flat_map(|(fault, ..)| ["--fault", fault]));
+    let output = run(&[&flags[..], &["--time-limit", "24s"]].concat(), folder.path());
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "required faults had no effect: {said}");
+    let path = only_run(folder.path(), "told").join("faults.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let evidenced: Vec<_> = lines.filter(|line| line["phase"] == "evidenced").collect();
+    assert_eq!(evidenced.len(), faults.len(), "{text}");
+    for ((fault, result, observed), line) in faults.iter().zip(&evidenced) {
+        assert_eq!(line["result"], *result, "{fault}: {line}");
+        let seen = line["evidence"][0]["observed"].as_str().unwrap();
+        assert!(seen.contains(observed), "{fault}: {line}");
+    }
+}
+
 /// Finds of checkers over seeds 1 to 5.
 fn finds(flags: &[&str]) -> Vec<serde_json::Value> {
     finds_of(flags, 1..=5)

@@ -15,7 +15,7 @@ const FAULTS: [&str; 8] = [
     "one-way:n4,direction=out",
     "halves:n3,side=majority",
     "slow:n5,stopped=50%",
-    "promote:n2",
+    "promote",
     "step-down",
 ];
 

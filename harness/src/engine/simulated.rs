@@ -1,10 +1,11 @@
 //! The driver for the simulator: the same core, on virtual time, with the store's simulated world.
 
+mod commands;
 mod lives;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use history::{Evidence, Role, TelemetryEvent};
+use history::{Evidence, TelemetryEvent};
 use nemesis::{Act, ActReport, Link};
 use store::core::Command;
 use store::sim::World;
@@ -22,6 +23,7 @@ use crate::config::TestSpec;
 use crate::error::UserError;
 use crate::run_folder::RunFolder;
 use crate::run_info;
+use commands::Commands;
 use lives::Lives;
 
 /// Virtual time after which a run is given up, ns: something waits for what never comes.
@@ -62,6 +64,7 @@ pub fn run(
         next_sample: 0,
         canary: canary.as_deref(),
         lives: Lives::default(),
+        commands: Commands::default(),
         clients_cut: BTreeMap::new(),
     };
     let ended = simulation.run().map_err(disk);
@@ -95,6 +98,7 @@ struct Simulation<'a> {
     next_sample: u64,
     canary: Option<&'a Canary>,
     lives: Lives,
+    commands: Commands,
     /// By how many faults clients are cut from each node.
     clients_cut: BTreeMap<usize, u32>,
 }
@@ -111,13 +115,15 @@ impl Simulation<'_> {
                 self.deadlines.first().map(|(at, _)| *at),
                 Some(self.next_sample),
                 self.lives.next_at(),
+                self.commands.next_at(),
             ];
             let next = moments.into_iter().flatten().min().unwrap_or(LIMIT);
             self.now = self.now.max(next);
             // One fixed order at a moment: the world, processes that are killed or started,
-            // deadlines, samples, the core's own wake.
+            // commands, deadlines, samples, the core's own wake.
             self.world.advance_to(self.now);
             self.turn_lives(&mut out);
+            self.turn_commands(&mut out);
             for (id, outcome) in self.world.take_replies() {
                 self.answer(id, translate(outcome, &self.names), &mut out);
             }
@@ -194,6 +200,11 @@ impl Simulation<'_> {
                 Output::Inject { id, act, held } => {
                     let report = match &act {
                         Act::Live { nodes, life, .. } => self.live(&id, nodes, *life),
+                        Act::StepDown { nodes, seconds } => {
+                            let hold = u64::from(*seconds) * 1_000_000_000;
+                            self.tell(&id, nodes, Command::StandDown(hold))
+                        }
+                        Act::Promote { nodes } => self.tell(&id, nodes, Command::Lead),
                         _ => Some(self.act(&act, true, &held)),
                     };
                     if let Some(report) = report {
@@ -236,15 +247,8 @@ impl Simulation<'_> {
                 let faults = self.clients_cut.entry(*node).or_default();
                 *faults = if inject { *faults + 1 } else { faults.saturating_sub(1) };
             }),
-            Act::StepDown { nodes, seconds } if inject => nodes.iter().for_each(|node| {
-                let hold = u64::from(*seconds) * 1_000_000_000;
-                self.world.command(*node, Command::StandDown(hold));
-            }),
-            Act::Promote { nodes } if inject => {
-                nodes.iter().for_each(|node| self.world.command(*node, Command::Lead));
-            }
             // The store has no such command, clock or disk, and a test that wants one is refused;
-            // lives have turns of their own.
+            // lives and commands have turns of their own.
             Act::Nothing
             | Act::StepDown { .. }
             | Act::Promote { .. }
@@ -267,38 +271,6 @@ impl Simulation<'_> {
 
     fn is_cut_off(&self, node: usize) -> bool {
         self.clients_cut.get(&node).is_some_and(|faults| *faults != 0)
-    }
-
-    /// What nodes are after a command to lead, or to lead no more; healed, that somebody leads.
-    fn commanded(&self, nodes: &[usize], lead: bool, inject: bool) -> Vec<Evidence> {
-        let roles = |node: usize| {
-            let shards = self.world.status(node).map(|status| status.shards).unwrap_or_default();
-            shards.into_iter().map(|shard| shard.role).collect::<Vec<Role>>()
-        };
-        if !inject {
-            let leading = (0..self.names.len()).flat_map(roles).any(|role| role == Role::Leader);
-            return vec![Evidence {
-                probe: "leaders".to_owned(),
-                expected: "at least one".to_owned(),
-                observed: if leading { "at least one" } else { "none" }.to_owned(),
-                holds: leading,
-            }];
-        }
-        let told = |node: &usize| {
-            let roles = roles(*node);
-            let stands = |role: &Role| matches!(role, Role::Leader | Role::Candidate);
-            let holds = match lead {
-                true => !roles.is_empty() && roles.iter().all(stands),
-                false => !roles.is_empty() && !roles.contains(&Role::Leader),
-            };
-            Evidence {
-                probe: self.names[*node].clone(),
-                expected: if lead { "leads, or stands" } else { "no leader" }.to_owned(),
-                observed: format!("{roles:?}").to_lowercase(),
-                holds,
-            }
-        };
-        nodes.iter().map(told).collect()
     }
 
     /// Looks at the world, as probes do on hosts.
@@ -327,8 +299,8 @@ impl Simulation<'_> {
             };
             return nodes.iter().map(node).collect();
         }
-        if let Act::StepDown { nodes, .. } | Act::Promote { nodes } = act {
-            return self.commanded(nodes, matches!(act, Act::Promote { .. }), inject);
+        if let Act::StepDown { .. } | Act::Promote { .. } = act {
+            return self.led();
         }
         if matches!(
             act,
