@@ -29,6 +29,8 @@ pub const FILE: &str = "journal.jsonl";
 pub struct Journal {
     path: PathBuf,
     file: File,
+    /// What was written for the act that is under way.
+    fresh: Vec<(String, Undo)>,
 }
 
 impl Journal {
@@ -37,7 +39,7 @@ impl Journal {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let path = dir.join(FILE);
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-        Ok(Journal { path, file })
+        Ok(Journal { path, file, fresh: Vec::new() })
     }
 
     /// Where it is, and what belongs to the run beside it.
@@ -47,11 +49,14 @@ impl Journal {
 
     /// Writes down how to undo what is about to be done.
     pub fn before(&mut self, fault: &str, undo: &Undo) -> io::Result<()> {
-        self.write(&Line::Do { fault: fault.to_owned(), undo: undo.clone() })
+        self.write(&Line::Do { fault: fault.to_owned(), undo: undo.clone() })?;
+        self.fresh.push((fault.to_owned(), undo.clone()));
+        Ok(())
     }
 
     /// Writes down that all of a fault was undone.
     pub fn after(&mut self, fault: &str) -> io::Result<()> {
+        self.fresh.retain(|(other, _)| other != fault);
         self.write(&Line::Undone { fault: fault.to_owned() })
     }
 
@@ -60,6 +65,31 @@ impl Journal {
         text.push(b'\n');
         self.file.write_all(&text)?;
         self.file.sync_data()
+    }
+
+    /// The act that is under way is over, within the lease: whoever undoes comes after it.
+    pub fn acted(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// The act is over, and may have been done after a guardian had undone it: this process was
+    /// stuck in between. Opens such faults anew, since nobody else would undo them once more; says
+    /// whether there are any.
+    pub fn reopen(&mut self) -> io::Result<bool> {
+        // A guardian that is at it writes only in the end that it has undone a fault.
+        self.alone(|journal| {
+            let open = journal.open_entries()?;
+            let lost = |fault: &str| {
+                journal.fresh.iter().any(|entry| entry.0 == fault && !open.contains(entry))
+            };
+            // In their order, with those that are open yet: undone twice is undone once.
+            let again = journal.fresh.iter().filter(|(fault, _)| lost(fault)).cloned();
+            let again: Vec<(String, Undo)> = again.collect();
+            journal.fresh.clear();
+            again.iter().try_for_each(|(fault, undo)| journal.before(fault, undo))?;
+            journal.fresh.clear();
+            Ok(!again.is_empty())
+        })
     }
 
     /// What has been done and not undone, latest first.
@@ -106,6 +136,13 @@ impl Journal {
     ) -> Result<Vec<String>, String> {
         let mut open = self.open_entries().map_err(|error| format!("journal: {error}"))?;
         open.retain(|(id, _)| fault.is_none_or(|fault| fault == id));
+        // What was written more than once is undone once.
+        let mut seen: Vec<(String, Undo)> = Vec::new();
+        open.retain(|entry| {
+            let new = !seen.contains(entry);
+            seen.extend(new.then(|| entry.clone()));
+            new
+        });
         let (mut undone, mut errors) = (Vec::new(), Vec::new());
         let mut failed: Vec<&str> = Vec::new();
         for (place, (id, undo)) in open.iter().enumerate() {
@@ -224,6 +261,27 @@ mod tests {
         });
         assert_eq!(undone.unwrap().len(), 3);
         assert_eq!(waiting.unwrap().join().unwrap().unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_stuck_worker_does_after_it_was_undone_is_undone_once_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut worker, mut guardian) = (journal(dir.path()), Journal::open(dir.path()).unwrap());
+        worker.acted();
+        worker.before("f3", &filter("d")).unwrap();
+        worker.before("f4", &filter("e")).unwrap();
+        worker.after("f4").unwrap();
+        // Stuck here, before it has done what it wrote.
+        guardian.undo_by(None, &mut |_| Ok("undone".to_owned())).unwrap();
+        worker.before("f3", &filter("g")).unwrap();
+        assert!(worker.reopen().unwrap());
+        assert_eq!(open(&worker), ["g", "d", "g"].map(filter), "and nothing that is long over");
+        let undone = worker.undo_by(None, &mut |undo| Ok(format!("{undo:?}"))).unwrap();
+        assert_eq!(undone.len(), 2, "{undone:?}");
+        assert!(!worker.reopen().unwrap(), "once");
+        worker.before("f5", &filter("h")).unwrap();
+        assert!(!worker.reopen().unwrap(), "nobody has undone it");
+        assert_eq!(open(&worker), [filter("h")]);
     }
 
     #[test]

@@ -90,6 +90,9 @@ pub enum Undo {
         folder: String,
         /// The fault's id.
         fault: String,
+        /// Whether a server that is not ours runs on the layer.
+        #[serde(default)]
+        served: bool,
     },
     /// End processes of our own.
     End {
@@ -154,9 +157,9 @@ impl Undo {
                 }
                 Ok(said)
             }
-            Undo::Layer { folder, served: None } => disk::asks::retire(folder),
+            Undo::Layer { folder, served: None } => disk::laid::retire(folder),
             Undo::Layer { folder, served: Some(served) } => uncover(folder, served),
-            Undo::Relief { folder, fault } => disk::asks::relieve(folder, fault),
+            Undo::Relief { folder, fault, served } => disk::laid::relieve(folder, fault, *served),
             Undo::End { processes, boot } => {
                 let ours = |process: &&ProcessId| {
                     *boot == process::boot_id() && !gone(process::state(process))
@@ -223,7 +226,7 @@ fn uncover(folder: &str, served: &Served) -> Result<String, String> {
     {
         end(&process, &served.graceful)?;
     }
-    let retired = disk::asks::retire(folder)?;
+    let retired = disk::laid::retire(folder)?;
     Ok(format!("{retired}; {}", restart(&served.start)?))
 }
 

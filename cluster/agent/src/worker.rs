@@ -116,6 +116,11 @@ impl Worker {
                 break Err("the lease was not renewed".to_owned());
             }
             let turn = self.turn(now);
+            // What it noted is only of use if nobody has undone it meanwhile.
+            if self.overdue() {
+                drop(self.late());
+            }
+            self.journal.acted();
             let wait = lease_left.min(self.end - now).min(turn).clamp(1, 1_000);
             let stdin = io::stdin();
             let mut fds = [
@@ -152,7 +157,7 @@ impl Worker {
     fn answer_all(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
         while let Some(request) = frame::take::<Request>(buffer)? {
             let now = boottime_ms();
-            if self.renewed + self.terms.lease_ms <= now {
+            if self.overdue() {
                 // This worker was stuck, and its guardian has undone what it turned.
                 self.let_go(None);
             }
@@ -164,10 +169,33 @@ impl Worker {
                 answer_later(request);
                 continue;
             }
-            let body = self.answer(request.body);
+            let mut body = self.answer(request.body);
+            if self.overdue() {
+                body = self.late().and(body);
+            }
+            self.journal.acted();
             frame::write(&mut io::stdout().lock(), &Response { id: request.id, body })?;
         }
         Ok(())
+    }
+
+    /// Whether the guardian may have undone everything.
+    fn overdue(&self) -> bool {
+        self.renewed + self.terms.lease_ms <= boottime_ms()
+    }
+
+    /// After an act that took longer than the lease: an error if the guardian has undone it,
+    /// perhaps before it was done at all. It is undone once more then, with all else.
+    fn late(&mut self) -> Result<(), String> {
+        let reopened = self.journal.reopen().map_err(|error| format!("journal: {error}"))?;
+        if !reopened {
+            return Ok(());
+        }
+        let undone = self.undo(None)?.join("; ");
+        Err(format!(
+            "this agent was stuck for longer than its lease: its guardian has undone everything \
+             meanwhile, and so has it: {undone}"
+        ))
     }
 
     fn answer(&mut self, ask: Ask) -> Result<Answer, String> {

@@ -1,11 +1,17 @@
 //! Processes that are ended otherwise than by one kill.
 
 use std::fs;
+use std::io::Write;
+use std::path::Path;
 
+use agent::disk::asks::DiskAsk;
+use agent::disk::served::Served;
+use agent::frame;
+use agent::journal::Journal;
 use agent::life::{Graceful, Plan, Story};
 use agent::press::PressAsk;
 use agent::process;
-use agent::proto::{Answer, Ask, ProcessState, Start};
+use agent::proto::{Answer, Ask, ProcessId, ProcessState, Request, Start};
 use nix::sys::signal::{Signal, kill};
 
 use super::{Agent, state, until, wait_for};
@@ -107,6 +113,53 @@ fn what_was_asked_to_end_runs_again_though_its_worker_dies_before_it_has_ended()
         process::from_pidfile(&start.pidfile).is_some_and(|now| now != first)
             && state(&start) == ProcessState::Running
     });
+}
+
+impl Agent {
+    /// A server that ends once nothing holds it, the file that holds it, and what asks it to make
+    /// room for a layer.
+    fn slow_to_go(&mut self) -> (Start, String, Ask) {
+        let (hold, folder) = (self.path("hold"), self.path("data"));
+        fs::write(&hold, "").unwrap();
+        fs::create_dir(&folder).unwrap();
+        let asked = self.path("asked");
+        let line = format!("echo >{asked}; while [ -e {hold} ]; do sleep 0.02; done");
+        let start = self.obedient(&line);
+        let served = Served { start: start.clone(), graceful: TERM };
+        let about = DiskAsk::Vacate { folder, served, again: false };
+        (start, hold, Ask::Disk { about })
+    }
+}
+
+fn another_runs(start: &Start, first: &ProcessId) -> bool {
+    let now = process::from_pidfile(&start.pidfile);
+    now.is_some_and(|now| now != *first) && state(start) == ProcessState::Running
+}
+
+#[test]
+fn who_makes_room_for_a_layer_runs_again_though_it_obeys_after_all_was_undone() {
+    let mut agent = Agent::start(60_000);
+    let (start, hold, body) = agent.slow_to_go();
+    let first = process::from_pidfile(&start.pidfile).unwrap();
+    let frame = frame::encode(&Request { id: 1_000, body }).unwrap();
+    agent.stdin.as_mut().unwrap().write_all(&frame).unwrap();
+    let (asked, folder) = (agent.path("asked"), agent.path("agent"));
+    until("it was asked to end", || Path::new(&asked).exists());
+    kill(agent.worker(), Signal::SIGKILL).unwrap();
+    let journal = Journal::open(Path::new(&folder)).unwrap();
+    until("all is undone", || journal.open_entries().unwrap().is_empty());
+    fs::remove_file(hold).unwrap();
+    until("another runs", || another_runs(&start, &first));
+}
+
+#[test]
+fn a_worker_that_was_stuck_in_an_act_says_that_all_was_undone() {
+    let mut agent = Agent::start(1_500);
+    let (start, _, vacate) = agent.slow_to_go();
+    let first = process::from_pidfile(&start.pidfile).unwrap();
+    let said = agent.ask(vacate).unwrap_err();
+    assert!(said.contains("stuck for longer than its lease"), "{said}");
+    until("another runs", || another_runs(&start, &first));
 }
 
 #[test]

@@ -1,29 +1,17 @@
 //! What the harness asks about disks, and how the worker does it.
 
-use std::collections::hash_map::DefaultHasher;
-use std::fs::DirBuilder;
-use std::hash::{Hash, Hasher};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use nix::mount::{MntFlags, umount2};
 use serde::{Deserialize, Serialize};
 
+use super::laid::{self, lay, retire, socket};
 use super::served::{Served, all_within};
 use super::trouble::Troubled;
-use super::{Order, give, is_mounted, probe};
+use super::{Order, give, probe};
 use crate::journal::Journal;
 use crate::process;
-use crate::proto::{Answer, ProcessState, Start};
+use crate::proto::{Answer, Start};
 use crate::undo::Undo;
-
-/// Where sockets and logs of layers are.
-const FOLDER: &str = "/run/splitbrain";
-/// How long mounting may take.
-const MOUNT_LIMIT: Duration = Duration::from_secs(5);
-/// How long a killed process may take to be gone.
-const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 /// A question about a disk. `folder` is where the layer is mounted, or is to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -152,13 +140,6 @@ pub enum Damage {
     },
 }
 
-/// Where the layer of a folder listens.
-pub fn socket(folder: &str) -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    folder.hash(&mut hasher);
-    Path::new(FOLDER).join(format!("disk-{:016x}.sock", hasher.finish()))
-}
-
 /// The journal's name for a layer: it outlives the faults that use it.
 fn layer_id(folder: &str) -> String {
     format!("disk layer of {folder}")
@@ -176,15 +157,22 @@ pub fn answer(journal: &mut Journal, ask: DiskAsk) -> Result<Answer, String> {
         }
         DiskAsk::Vacate { folder, served, again } => {
             if !again {
-                all_within(Path::new(&folder))?;
-                lift(journal, &folder)?;
-                let undo = Undo::Layer { folder: folder.clone(), served: Some(served.clone()) };
-                note(journal, &layer_id(&folder), &undo)?;
+                vacate(journal, &folder, &served)?;
             }
-            served.end(again).map(done)
+            let ended = served.end(again);
+            if ended.is_err() && !again {
+                // It was not asked, so there is nothing to undo: it is left alone.
+                let after = journal.after(&layer_id(&folder));
+                after.map_err(|error| format!("journal: {error}"))?;
+            }
+            ended.map(done)
         }
         DiskAsk::Cover { folder, served } => match served.end(true)? {
-            (_, 0) => lay(&folder).map(|()| done((format!("over {folder}"), 0))),
+            (_, 0) => {
+                // Once more: what undoes an act is written just before it.
+                note(journal, &layer_id(&folder), &covered(&folder, &served))?;
+                lay(&folder).map(|()| done((format!("over {folder}"), 0)))
+            }
             // Somebody else has started it again: it would write past the layer.
             (said, _) => Err(said),
         },
@@ -196,7 +184,8 @@ pub fn answer(journal: &mut Journal, ask: DiskAsk) -> Result<Answer, String> {
         DiskAsk::Settle { folder } => order(&folder, &Order::Settle).map(done),
         DiskAsk::Trouble { folder, troubled, restart } => {
             note(journal, &troubled.fault, &Undo::Restart { start: restart })?;
-            let undo = Undo::Relief { folder: folder.clone(), fault: troubled.fault.clone() };
+            let (fault, served) = (troubled.fault.clone(), is_served(journal, &folder));
+            let undo = Undo::Relief { folder: folder.clone(), fault, served };
             note(journal, &troubled.fault, &undo)?;
             order(&folder, &Order::Trouble { troubled }).map(done)
         }
@@ -238,38 +227,34 @@ fn order(folder: &str, order: &Order) -> Result<(String, u64), String> {
 
 /// The process, and all that it started, is gone before the disk is touched.
 fn kill(pidfile: &str) -> Result<(), String> {
-    let gone = |state| matches!(state, ProcessState::Absent | ProcessState::Zombie);
     let process = process::from_pidfile(pidfile);
-    let process = process.ok_or_else(|| format!("no process of {pidfile} runs"))?;
-    if !gone(process::state(&process)) {
-        process::signal(&process, nix::sys::signal::Signal::SIGKILL)?;
-    }
-    match process::wait(&process, KILL_LIMIT, gone) {
-        state if gone(state) => Ok(()),
-        state => Err(format!("process {} is {} after SIGKILL", process.pid, state.as_str())),
-    }
+    laid::kill(&process.ok_or_else(|| format!("no process of {pidfile} runs"))?)
 }
 
-fn lay(folder: &str) -> Result<(), String> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(FOLDER);
-    made.map_err(|error| format!("{FOLDER}: {error}"))?;
-    let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
-    let socket = socket(folder).display().to_string();
-    let log = format!("{FOLDER}/disk.log");
-    let argv = vec![own.display().to_string(), "disk".to_owned(), folder.to_owned(), socket];
-    let pidfile = format!("{FOLDER}/disk.pid");
-    let start = Start { argv, log: log.clone(), pidfile, ..Start::default() };
-    let process = process::start(&start, 0)?;
-    let until = Instant::now() + MOUNT_LIMIT;
-    while !is_mounted(Path::new(folder)) {
-        let state = process::state(&process);
-        if until <= Instant::now() || matches!(state, ProcessState::Absent | ProcessState::Zombie) {
-            let said = process::last_lines(&log, 3).unwrap_or_default();
-            return Err(format!("no layer over {folder}: {}", said.trim()));
-        }
-        std::thread::sleep(Duration::from_millis(1));
+/// Writes down how a server comes back that is about to be asked to end.
+fn vacate(journal: &mut Journal, folder: &str, served: &Served) -> Result<(), String> {
+    all_within(Path::new(folder))?;
+    lift(journal, folder)?;
+    let (id, Served { start, graceful }) = (layer_id(folder), served.clone());
+    // Undone last: while it ends no layer is there yet, and it runs. Left alone for that, it would
+    // end with nobody there to start it again.
+    if let Some(process) = process::from_pidfile(&start.pidfile) {
+        let boot = process::boot_id();
+        note(journal, &id, &Undo::Revive { process, boot, graceful, start })?;
     }
-    Ok(())
+    note(journal, &id, &covered(folder, served))
+}
+
+fn covered(folder: &str, served: &Served) -> Undo {
+    Undo::Layer { folder: folder.to_owned(), served: Some(served.clone()) }
+}
+
+/// Whether a server that is not ours runs on the layer of a folder.
+fn is_served(journal: &Journal, folder: &str) -> bool {
+    let serves =
+        |undo: &Undo| matches!(undo, Undo::Layer { folder: f, served: Some(_) } if f == folder);
+    // What cannot be told is taken for the one that is treated with more care.
+    journal.open_entries().map_or(true, |open| open.iter().any(|(_, undo)| serves(undo)))
 }
 
 fn lift(journal: &mut Journal, folder: &str) -> Result<String, String> {
@@ -278,37 +263,5 @@ fn lift(journal: &mut Journal, folder: &str) -> Result<String, String> {
         // One of an earlier agent, whose journal is elsewhere.
         true => retire(folder),
         false => Ok(undone.join("; ")),
-    }
-}
-
-/// Takes a layer away; a second time finds none, which is as good.
-pub fn retire(folder: &str) -> Result<String, String> {
-    let (path, socket) = (Path::new(folder), socket(folder));
-    if !is_mounted(path) {
-        // Whoever was cut short before may have left it.
-        drop(std::fs::remove_file(&socket));
-        return Ok(format!("no layer over {folder} is left"));
-    }
-    let asked = give(&socket, &Order::Retire);
-    if is_mounted(path) {
-        // Its process is gone, or stuck.
-        umount2(path, MntFlags::MNT_DETACH)
-            .map_err(|error| format!("unmounting {folder}: {error}; the layer said {asked:?}"))?;
-    }
-    // Nobody gives it orders any more. Its process ends when nobody has a file of it open.
-    drop(std::fs::remove_file(&socket));
-    Ok(format!("unmounted {folder}"))
-}
-
-/// Ends a fault's trouble, wherever there still is a layer.
-pub fn relieve(folder: &str, fault: &str) -> Result<String, String> {
-    if !is_mounted(Path::new(folder)) {
-        return Ok(format!("no layer over {folder} is left"));
-    }
-    let fault = fault.to_owned();
-    match order(folder, &Order::Relief { fault }) {
-        Ok((said, _)) => Ok(said),
-        // A layer that does not answer is of no use: without it the folder is sound.
-        Err(_) => retire(folder),
     }
 }

@@ -11,6 +11,7 @@
 pub mod asks;
 mod damage;
 mod inodes;
+pub mod laid;
 mod layer;
 mod ops;
 mod orders;
@@ -54,7 +55,6 @@ pub fn run(folder: &str, socket: &str) -> Result<(), String> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(socket, error)),
         _ => {}
     }
-    let listener = UnixListener::bind(socket).map_err(|error| at(socket, error))?;
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName("splitbrain".to_owned()),
@@ -68,6 +68,8 @@ pub fn run(folder: &str, socket: &str) -> Result<(), String> {
     let session = fuser::spawn_mount(Mounted(Arc::clone(&layer)), &folder, &config);
     let session = session.map_err(|error| at("mounting (FUSE)", error))?;
     let notifier = session.notifier();
+    // Only now: whoever finds it knows that there was a mount.
+    let listener = UnixListener::bind(socket).map_err(|error| at(socket, error))?;
     std::thread::spawn(move || orders::serve(&listener, &layer, &notifier));
     session.join().map_err(|error| at("serving", error))
 }

@@ -324,6 +324,34 @@ fn a_worker_that_was_stuck_moves_no_clock_behind_its_guardians_back() {
 }
 
 #[test]
+fn services_that_were_stopped_behind_the_guardians_back_are_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut guardian = Journal::open(folder.path()).unwrap();
+    let mut world = World::new(5);
+    let chrony = "chrony.service".to_owned();
+    world.machine.borrow_mut().running = BTreeSet::from([chrony.clone()]);
+    let (mut clock, mut sync) = (Calls(world.machine.clone()), Calls(world.machine.clone()));
+    let mut host = Host { clock: &mut clock, sync: &mut sync, boot: "this".to_owned() };
+    let mut note = |undo: &Undo| {
+        journal.before("f1", undo).unwrap();
+        if matches!(undo, Undo::TimeSync { .. }) {
+            // Stuck here: its guardian finds the services running, and is done.
+            guardian.after("f1").unwrap();
+        }
+        Ok(())
+    };
+    world.clock.set(&mut host, &mut note, "f1", &offset(30_000), 0).unwrap();
+    assert!(world.machine.borrow().running.is_empty());
+    assert_eq!(world.clock.keep(&mut Calls(world.machine.clone()), &journal), Ok(()));
+    assert!(journal.reopen().unwrap());
+    let open = journal.open_entries().unwrap();
+    open.iter().for_each(|(_, undo)| drop(world.undo(undo, "this").unwrap()));
+    assert_eq!(world.machine.borrow().running, BTreeSet::from([chrony]));
+    assert!(world.off().abs() <= SET_NS);
+}
+
+#[test]
 fn after_a_boot_services_alone_are_started() {
     for seed in 0..20 {
         let mut world = World::new(seed);
