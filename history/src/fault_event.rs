@@ -47,6 +47,11 @@ pub struct Evidence {
     pub holds: bool,
 }
 
+/// What the probe of an approval that was withheld counts when it is given.
+pub const FAILOVERS_WAITED: &str = "failovers that waited for it";
+/// What the probe of a disk's trouble counts when it is over.
+pub const OPERATIONS_MET: &str = "operations that met it";
+
 /// A line of `faults.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FaultEvent {
@@ -87,4 +92,14 @@ pub struct FaultEvent {
     /// What went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+impl FaultEvent {
+    /// Whether anything met the fault, by what its healing counted; `None` if it counted nothing.
+    /// One that was in force and that nobody met has shown nothing.
+    pub fn was_met(&self) -> Option<bool> {
+        let counts = |text: &str| [FAILOVERS_WAITED, OPERATIONS_MET].contains(&text);
+        let counted = self.evidence.iter().filter(|e| counts(&e.probe) || counts(&e.expected));
+        counted.map(|probe| probe.holds).reduce(|one, other| one || other)
+    }
 }

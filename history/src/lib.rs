@@ -23,7 +23,9 @@ pub mod telemetry;
 
 pub use columns::{History, ListPlace, Mop, MopKind, Shown};
 pub use event::{Event, EventKind, Hop};
-pub use fault_event::{Evidence, FaultEvent, FaultPhase, FaultResult};
+pub use fault_event::{
+    Evidence, FAILOVERS_WAITED, FaultEvent, FaultPhase, FaultResult, OPERATIONS_MET,
+};
 pub use key::Key;
 pub use micro_op::{MicroOp, Observed};
 pub use op::Op;

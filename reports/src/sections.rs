@@ -30,7 +30,9 @@ fn fault(events: &[FaultEvent], id: &str) -> Markup {
     let Some(first) = events.iter().find(|event| event.id == id) else {
         return html! {};
     };
+    let unmet = healed.and_then(FaultEvent::was_met) == Some(false);
     let result = match seen.and_then(|seen| seen.result) {
+        Some(FaultResult::Installed) if unmet => "was in force, and nothing met it",
         Some(FaultResult::Installed) => "took effect",
         Some(FaultResult::Skipped) => "skipped",
         Some(FaultResult::NoEffect) => "had no effect",

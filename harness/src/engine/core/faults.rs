@@ -261,6 +261,9 @@ impl Core {
         }
         let targets = &fault.targets;
         let event = fault.planned.report(self.now, FaultPhase::Healed, targets, report);
+        if event.was_met() == Some(false) {
+            self.notes.push(format!("fault {id} had no proven effect: nothing met it"));
+        }
         out.push(Output::RecordFault(event));
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use agent::proto::{Answer, Ask};
-use history::{Evidence, FaultResult};
+use history::{Evidence, FAILOVERS_WAITED, FaultResult};
 use nemesis::{Act, ActReport};
 use systems::{Replacing, SystemError};
 
@@ -50,17 +50,16 @@ impl HostPort {
         seen.report("command", started)
     }
 
-    /// Withholds the approval that failovers need, or gives it. One that no failover waited for has
-    /// shown nothing.
+    /// Withholds the approval that failovers need, or gives it. That it is withheld is no effect
+    /// yet: one that no failover waited for has shown nothing, and how many did is told when it is
+    /// given.
     pub(super) fn approval(&self, withheld: bool) -> ActReport {
         let started = Instant::now();
         let mut seen = Seen::default();
         let told = self.system.withhold_approval(withheld).map(|waited| {
             let (probe, expected, observed, holds) = match withheld {
                 true => ("approval of failovers", "withheld", "withheld".to_owned(), true),
-                false => {
-                    ("failovers that waited for it", "1 or more", waited.to_string(), 0 < waited)
-                }
+                false => (FAILOVERS_WAITED, "1 or more", waited.to_string(), 0 < waited),
             };
             vec![Evidence {
                 probe: probe.to_owned(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use agent::disk::asks::{Damage, DiskAsk};
 use agent::disk::trouble::{Operation, Trouble, Troubled};
 use agent::proto::{Answer, Ask};
-use history::{Evidence, FaultResult};
+use history::{Evidence, FaultResult, OPERATIONS_MET};
 use nemesis::{ActReport, DiskAct, DiskOperation, FileClass};
 use systems::DiskLayout;
 
@@ -70,7 +70,7 @@ impl HostPort {
             // A trouble that the system itself never met has shown nothing.
             evidence.extend(answers.into_iter().map(|(node, (_, met, _))| Evidence {
                 probe: format!("{} disk", self.name(node)),
-                expected: "operations that met it".to_owned(),
+                expected: OPERATIONS_MET.to_owned(),
                 observed: met.to_string(),
                 holds: met != 0,
             }));
