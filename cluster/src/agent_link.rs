@@ -108,15 +108,20 @@ impl AgentLink {
         Ok(link)
     }
 
+    /// Makes the agent's folder, and says how large its program is if that is there.
+    pub fn prepare_line() -> String {
+        let quoted = shell_quote(&AgentLink::program());
+        format!(
+            "umask 077; mkdir -p {FOLDER} && chmod 700 {FOLDER} || exit 9; \
+             stat -c %s {quoted} 2>/dev/null || true"
+        )
+    }
+
     /// Uploads the agent's program if this very one is not there yet.
     fn put(host: &SshHost) -> Result<(), HostError> {
         let (base, binary) = (FOLDER, AgentLink::program());
-        let quoted = shell_quote(&binary);
         // The size is checked with the name: a torn upload never gets the name at all.
-        let there = host.exec(Exec::shell(format!(
-            "umask 077; mkdir -p {base} && chmod 700 {base} || exit 9; \
-             stat -c %s {quoted} 2>/dev/null || true"
-        )))?;
+        let there = host.exec(Exec::shell(AgentLink::prepare_line()))?;
         if there.status != 0 {
             let why = String::from_utf8_lossy(&there.stderr).trim().to_owned();
             let why = format!("{base} cannot be made there: {why}");

@@ -402,6 +402,15 @@ fn a_server_has_a_clock_of_its_own_until_whoever_is_left_puts_it_right() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "+0.000 x1.000\n");
 }
 
+/// Whether a disk layer can be laid here; says loudly if not.
+fn layers_work() -> bool {
+    let works = nix::unistd::geteuid().is_root() && Path::new("/dev/fuse").exists();
+    if !works {
+        eprintln!("skipped: a disk layer needs root and /dev/fuse");
+    }
+    works
+}
+
 /// The mount table's lines of a folder.
 fn mounted(folder: &str) -> bool {
     fs::read_to_string("/proc/self/mounts").unwrap().contains(&format!(" {folder} fuse"))
@@ -416,9 +425,7 @@ fn disk(agent: &mut Agent, about: DiskAsk) -> (String, u64) {
 
 #[test]
 fn a_disk_layer_goes_with_its_agent_and_leaves_whole_files() {
-    let root = nix::unistd::geteuid().is_root();
-    if !root || !Path::new("/dev/fuse").exists() {
-        eprintln!("skipped: a disk layer needs root and /dev/fuse");
+    if !layers_work() {
         return;
     }
     let mut agent = Agent::start(60_000);

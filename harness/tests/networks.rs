@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::site::{Site, hosts};
+use support::site::{Site, hosts, postgres_here};
 use support::{errors, lab_works, only_run, run, wait_until};
 
 /// Where the bundled store listens.
@@ -267,6 +267,66 @@ fn what_regions_there_are_not_is_said_first() {
         let output = run(&[&["run"], flags].concat(), folder.path());
         assert_eq!(output.status.code(), Some(64), "{flags:?}: {}", errors(&output));
         assert!(errors(&output).contains(part), "{flags:?}: {}", errors(&output));
+    }
+}
+
+/// What a dry run says, with what only hosts know in its place.
+fn planned(site: &Site, system: &str) -> Vec<String> {
+    let dry =
+        site.splitbrain(&["run", "--hosts-file", "plain.toml", "--system", system, "--dry-run"]);
+    assert_eq!(dry.status.code(), Some(0), "{}", errors(&dry));
+    let bin = site.on("n1", "ls -d /usr/lib/postgresql/*/bin | sort -rV | head -n 1");
+    let text = String::from_utf8_lossy(&dry.stdout).replace("BIN/", &format!("{}/", bin.trim()));
+    text.lines().map(|line| line.trim_start().to_owned()).collect()
+}
+
+/// Every command and file of a run, and every process that it starts, is a line of the dry run.
+#[test]
+fn what_is_run_on_hosts_is_what_a_dry_run_has_said() {
+    if !lab_works() || !postgres_here() {
+        return;
+    }
+    let site = Site::bare("dry");
+    inventory(&site, "plain.toml", "");
+    for system in ["store", "postgres"] {
+        let planned = planned(&site, system);
+        let flags = ["--system", system, "--name", system, "--time-limit", "1s"];
+        let (code, said) = site.run("plain.toml", &flags);
+        assert!(code.is_some_and(|code| code == 0 || code == 2), "{said}");
+        let path = only_run(site.folder.path(), system).join("commands.jsonl");
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut counts = [0; 3];
+        for line in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+            let (host, what) = (line["host"].as_str().unwrap(), line["what"].as_str().unwrap());
+            // The bundled store's program is named by a hash.
+            let hash = what.split(['-', ' ', ',', '"', '\'']).find(|word| word.len() == 16);
+            let what = match hash.filter(|_| what.contains("/store-")) {
+                Some(hash) => what.replace(hash, "HASH"),
+                None => what.to_owned(),
+            };
+            let (kind, named) = match line["by"].as_str().unwrap() {
+                "command" => (0, planned.contains(&format!("{host}: {what}"))),
+                "upload" => {
+                    let path = what.split(',').next().unwrap();
+                    let (folder, file) = path.rsplit_once('/').unwrap();
+                    let begin = format!("{host}: write {folder}/");
+                    (1, planned.iter().any(|l| l.starts_with(&begin) && l.contains(file)))
+                }
+                "agent" if what.starts_with("{\"ask\":\"start\"") => {
+                    let ask: Value = serde_json::from_str(&what).unwrap();
+                    let argv = ask["start"]["argv"].as_array().unwrap().iter();
+                    let argv: Vec<&str> = argv.map(|word| word.as_str().unwrap()).collect();
+                    (2, planned.contains(&format!("{host}: start: {}", argv.join(" "))))
+                }
+                _ => continue,
+            };
+            counts[kind] += 1;
+            assert!(
+                named,
+                "{host} was told, and the dry run is silent of it: {line}\n{planned:#?}"
+            );
+        }
+        assert!(counts.iter().all(|count| 3 <= *count), "{system}: {counts:?} of {text}");
     }
 }
 

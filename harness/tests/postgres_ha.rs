@@ -45,19 +45,19 @@ fn an_operator_waits_for_approval_and_promotes_whom_it_is_told_to() {
     }
     let folder = tempfile::tempdir().unwrap();
     let mut flags = vec!["--failover", "operator", "--replication", "any:1"];
-    for fault in ["approval-withheld@1s+3s", "kill:leader@1500ms+7s", "promote:n3@9s+1s"] {
+    for fault in ["approval-withheld@1s+3s", "kill:leader@1500ms+7s", "promote:n1@9s+1s"] {
         flags.extend(["--fault", fault]);
     }
     flags.extend(["--time-limit", "12s", "--recovery", "20s"]);
     let (_, value, said) = judged(folder.path(), "told", &flags);
     assert_eq!(field(&value, "lost-writes", "verdict"), "valid", "{said}");
     assert!(said.contains("the approval to replace it is withheld"), "{said}");
-    assert!(said.contains("n3 is to be promoted: so it was told"), "{said}");
+    assert!(said.contains("n1 is to be promoted: so it was told"), "{said}");
     let faults = only_run(folder.path(), "told").join("faults.jsonl");
     let faults = std::fs::read_to_string(faults).unwrap();
     let installed = faults.lines().filter(|line| line.contains("\"result\":\"installed\""));
     assert_eq!(installed.count(), 6, "each proven, and proven to be over: {faults}");
-    assert!(faults.contains("\"observed\":\"n3 in term 3, after"), "{faults}");
+    assert!(faults.contains("\"observed\":\"n1 in term 3, after"), "{faults}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use store::wire::{NodeStatus, TxnReply, TxnRequest};
 use crate::changing::Changing;
 use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
 use crate::leadership;
-use crate::system::{DiskLayout, LogFile, Nodes, System, SystemError, emptied, silent};
+use crate::system::{DiskLayout, LogFile, Nodes, Steps, System, SystemError, emptied, silent};
 
 /// Where every node listens.
 const PORT: u16 = 7000;
@@ -68,11 +68,7 @@ impl StoreSystem {
 
     /// Puts binary and configuration on a host, with an empty log.
     fn provision(&self, node: usize, host: &SshHost) -> Result<(), HostError> {
-        let (quoted, folder) = (shell_quote(&self.program), shell_quote(FOLDER));
-        let there = host.exec(Exec::shell(format!(
-            "{} && rm -f {LOG}; stat -c %s {quoted} 2>/dev/null",
-            emptied(&folder)
-        )))?;
+        let there = host.exec(Exec::shell(prepare_line(&self.program)))?;
         if there.text().trim() != self.binary.len().to_string() {
             host.upload(&self.binary, &self.program, 0o755)?;
         }
@@ -195,14 +191,7 @@ impl System for StoreSystem {
     }
 
     fn start(&self, _node: usize) -> Start {
-        let config = format!("{FOLDER}/node.json");
-        Start {
-            argv: vec![self.program.clone(), "--config".to_owned(), config],
-            log: LOG.to_owned(),
-            pidfile: PIDFILE.to_owned(),
-            preload: true,
-            ..Start::default()
-        }
+        start_with(&self.program)
     }
 
     fn address(&self, node: usize) -> SocketAddr {
@@ -210,7 +199,7 @@ impl System for StoreSystem {
     }
 
     fn logs(&self) -> Vec<LogFile> {
-        vec![LogFile { path: LOG.to_owned(), name: "store.log" }]
+        vec![log()]
     }
 
     fn disk(&self, _: usize) -> Option<DiskLayout> {
@@ -286,6 +275,43 @@ pub fn store_info(settings: &StoreSettings, policy: &str) -> SystemInfo {
         promises: promised.made,
         not_promised: promised.not_made,
     }
+}
+
+/// Empties a node's folder, and says how large its program is if that is there.
+fn prepare_line(program: &str) -> String {
+    let (program, folder) = (shell_quote(program), shell_quote(FOLDER));
+    format!("{} && rm -f {LOG}; stat -c %s {program} 2>/dev/null", emptied(&folder))
+}
+
+fn start_with(program: &str) -> Start {
+    let config = format!("{FOLDER}/node.json");
+    Start {
+        argv: vec![program.to_owned(), "--config".to_owned(), config],
+        log: LOG.to_owned(),
+        pidfile: PIDFILE.to_owned(),
+        preload: true,
+        ..Start::default()
+    }
+}
+
+/// What is done on hosts. Where the program's name has a hash of its content, `HASH` stands for it.
+pub fn steps(names: &[String]) -> Steps {
+    let program = "/run/splitbrain/store-HASH";
+    let of = |name: &String| {
+        [
+            format!("{name}: {}", prepare_line(program)),
+            format!("{name}: write {program}, if it is not there"),
+            format!("{name}: write {FOLDER}/node.json"),
+            format!("{name}: start: {}", start_with(program).argv.join(" ")),
+        ]
+    };
+    let mut steps = Steps { build: names.iter().flat_map(of).collect(), ..Steps::default() };
+    steps.ended(names, &[log()], &[PIDFILE]);
+    steps
+}
+
+fn log() -> LogFile {
+    LogFile { path: LOG.to_owned(), name: "store.log" }
 }
 
 /// Ends the process that a pidfile names, on all hosts at once.

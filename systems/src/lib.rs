@@ -29,4 +29,4 @@ pub use changing::Changing;
 pub use client::{Asked, Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
 pub use operator::Operator;
 pub use replacing::Replacing;
-pub use system::{DiskLayout, LogFile, Nodes, System, SystemError};
+pub use system::{DiskLayout, LogFile, Nodes, Steps, System, SystemError};

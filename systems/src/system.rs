@@ -27,6 +27,26 @@ pub struct Nodes {
     pub agents: Vec<Arc<AgentLink>>,
 }
 
+/// What is run and written on the hosts of a system that splitbrain builds, for a dry run: a line
+/// each, `HOST: LINE`. Only what hosts must be asked for has a name instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Before the workload.
+    pub build: Vec<String>,
+    /// After it.
+    pub after: Vec<String>,
+}
+
+impl Steps {
+    /// After a run every host's logs are fetched and its processes ended.
+    pub(crate) fn ended(&mut self, names: &[String], logs: &[LogFile], pidfiles: &[&str]) {
+        for name in names {
+            self.after.extend(logs.iter().map(|log| format!("{name}: cat {}", log.path)));
+            self.after.extend(pidfiles.iter().map(|file| format!("{name}: end what {file} names")));
+        }
+    }
+}
+
 /// What went wrong with a system: where, what, and its own last words.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{what}")]

@@ -10,7 +10,7 @@ use agent::journal::Journal;
 use agent::process;
 use agent::proto::{Answer, Ask, ProcessState};
 
-use super::{Agent, disk, mounted, state, wait_for};
+use super::{Agent, disk, layers_work, mounted, state, wait_for};
 
 /// Types what the open entries of a fault say.
 fn type_it(agent: &Agent, fault: &str) {
@@ -49,9 +49,7 @@ fn a_process_is_started_once() {
 
 #[test]
 fn a_disk_layer_goes() {
-    let root = nix::unistd::geteuid().is_root();
-    if !root || !Path::new("/dev/fuse").exists() {
-        eprintln!("skipped: a disk layer needs root and /dev/fuse");
+    if !layers_work() {
         return;
     }
     let mut agent = Agent::start(60_000);

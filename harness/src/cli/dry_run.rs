@@ -2,16 +2,17 @@
 
 use agent::life::Graceful;
 use agent::proto::Start;
-use cluster::Inventory;
-use cluster::agent_link;
-use cluster::inventory::{Attach, AttachNode, Service};
+use cluster::inventory::{Attach, Service};
+use cluster::{AgentLink, Inventory};
 use nemesis::{Family, Fault, PlannedFault};
+use systems::Steps;
 use systems::mongodb::attached::database;
 use systems::postgres::attached::schema;
 use systems::postgres::spec::Failover;
 use systems::service::{self, HOLD, Server};
 
-use crate::config::{LabSpec, TestSpec};
+use crate::config::{LabSpec, SystemKind, TestSpec};
+use crate::engine::host::layers;
 use crate::engine::plan;
 use crate::error::UserError;
 use crate::gate::{self, decide, marker};
@@ -22,6 +23,10 @@ pub fn lines(spec: &TestSpec) -> Result<Vec<String>, UserError> {
     let schedule = plan::plan_faults(spec, &names)?;
     let inventory = gate::inventory(spec)?;
     let mut lines = Vec::new();
+    let steps = match &inventory {
+        Some(inventory) if inventory.attach.is_none() => steps(spec, inventory, &names),
+        _ => Steps::default(),
+    };
     match &inventory {
         Some(inventory) => hosts(spec, inventory, &mut lines)?,
         None => lines.push(match &spec.lab {
@@ -29,16 +34,22 @@ pub fn lines(spec: &TestSpec) -> Result<Vec<String>, UserError> {
             _ => format!("{} namespaced hosts on this machine", spec.hosts),
         }),
     }
+    if let Some(host) = inventory.as_ref().and_then(|inventory| inventory.hosts.first()) {
+        lines.push(format!("{}: uname -srm", host.name));
+    }
     match inventory.as_ref().and_then(|inventory| inventory.attach.as_ref()) {
         Some(attach) => {
             attached(attach, &mut lines);
-            layers(spec, attach, &mut lines);
+            disk_layers(spec, attach, &mut lines);
         }
-        None => lines.push(format!(
-            "build {} on {}, in folders of its own, over what an earlier run left there",
-            spec.system.name(),
-            names.join(", ")
-        )),
+        None => {
+            lines.push(format!(
+                "build {} on {}, in folders of its own, over what an earlier run left there",
+                spec.system.name(),
+                names.join(", ")
+            ));
+            lines.extend(steps.build.iter().map(|line| format!("    {line}")));
+        }
     }
     let workload = &spec.workload;
     lines.push(format!(
@@ -64,6 +75,7 @@ pub fn lines(spec: &TestSpec) -> Result<Vec<String>, UserError> {
             lines.push(format!("at the leader of {}: {line}", attach.system));
         }
     }
+    lines.extend(steps.after);
     if inventory.is_some() {
         lines.push("every host: undo all that is in force, end the agent".to_owned());
     }
@@ -81,9 +93,10 @@ fn hosts(spec: &TestSpec, inventory: &Inventory, lines: &mut Vec<String>) -> Res
             lines.push(format!("{}: {}", host.name, marker::command()));
         }
         lines.push(format!(
-            "{}: put the agent into {}, take the host's lock there, start: splitbrain-agent serve",
+            "{0}: {1}\n{0}: write {2}, if it is not there; take the host's lock, start: {2} serve",
             host.name,
-            agent_link::FOLDER
+            AgentLink::prepare_line(),
+            AgentLink::program()
         ));
     }
     let needs = decide::needs(spec);
@@ -125,15 +138,24 @@ fn operator(spec: &TestSpec, attach: &Attach, lines: &mut Vec<String>) {
     lines.push("    SQL at the candidate: pg_promote".to_owned());
 }
 
+/// What is done on the hosts of a system that is built.
+fn steps(spec: &TestSpec, inventory: &Inventory, names: &[String]) -> Steps {
+    let hosts = inventory.hosts.iter().take(names.len());
+    let addresses: Vec<String> = hosts.map(|host| host.data_address.to_string()).collect();
+    match spec.system {
+        SystemKind::Store => systems::bundled::steps(names),
+        SystemKind::Postgres => {
+            systems::postgres::building::steps(&spec.postgres, names, &addresses)
+        }
+        SystemKind::Mongodb => systems::mongodb::provision::steps(&spec.mongodb, names, &addresses),
+    }
+}
+
 /// What lays disk layers over servers that exist.
-fn layers(spec: &TestSpec, attach: &Attach, lines: &mut Vec<String>) {
-    let faults = spec.all_faults();
-    let disk = |name: &str| Fault::by_name(name).is_some_and(|f| f.family() == Family::Disk);
-    let whom: Vec<&str> =
-        faults.iter().filter(|f| disk(&f.fault)).map(|f| f.selector.as_str()).collect();
-    let all = whom.iter().any(|whom| !attach.nodes.iter().any(|node| node.name == *whom));
-    let hit = |node: &&AttachNode| node.ssh && (all || whom.contains(&node.name.as_str()));
-    for node in attach.nodes.iter().filter(hit).filter(|_| !whom.is_empty()) {
+fn disk_layers(spec: &TestSpec, attach: &Attach, lines: &mut Vec<String>) {
+    let names: Vec<String> = attach.nodes.iter().map(|node| node.name.clone()).collect();
+    let nodes = layers::may_hit(spec, &names).map(|place| &attach.nodes[place]);
+    for node in nodes.filter(|node| node.ssh) {
         let Start { argv, pidfile, .. } = Server::of(&attach.system).start(&node.service);
         let stop = match service::graceful(&node.service) {
             Graceful::Command(argv) => argv.join(" "),

@@ -39,7 +39,8 @@ pub fn run(
     let up = Up::bring_for(spec, folder)?;
     let end = run_on(&up, spec, folder, stop, progress);
     up.system.take_down();
-    let left = layers::uncover(spec, &*up.system);
+    // In a hurry nothing that is still there is waited for: agents undo when their link ends.
+    let left = if stop.hurried() { Vec::new() } else { layers::uncover(spec, &*up.system) };
     match end {
         Ok(mut end) => {
             end.notes.extend(left);
@@ -85,7 +86,7 @@ pub fn run_on(
     let recorder = Recorder::create(&folder.path).map_err(|error| {
         UserError::environment(error.to_string()).at(folder.path.display().to_string())
     })?;
-    let watch = Watch::start(spec, up.hosts(), stop)?;
+    let watch = Watch::start(spec, up.hosts(), up.since(), stop)?;
     let started = Instant::now();
     let driver = Driver {
         core,

@@ -20,6 +20,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How long it may take; one that hangs cannot say that all is well.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// How long before the agents undo everything a run is ended, at most.
+const HEAL_MAX: Duration = Duration::from_secs(10);
+
 /// See the module's doc.
 pub struct Watch {
     thread: Option<(Sender<()>, JoinHandle<Option<String>>)>,
@@ -33,10 +36,13 @@ struct Abort {
 
 impl Watch {
     /// Watches over a test on hosts; others need none. The command is run once before it returns:
-    /// where it fails already, nothing is begun.
+    /// where it fails already, nothing is begun. The longest duration counts from `since`, when the
+    /// agents were started, as they count it; and this ends a little before them, for there to be
+    /// time to heal in good order.
     pub fn start(
         spec: &TestSpec,
         hosts: &[Arc<SshHost>],
+        since: Instant,
         stop: &StopFlag,
     ) -> Result<Watch, UserError> {
         let Some(inventory) = super::inventory(spec)? else {
@@ -50,7 +56,7 @@ impl Watch {
             let place = inventory.places.at("abort_if");
             return Err(UserError::environment(format!("{why}: nothing was begun")).at(place));
         }
-        let until = Instant::now() + limit;
+        let until = since + limit - HEAL_MAX.min(limit / 10);
         let (end, ended) = channel();
         let stop = stop.clone();
         let thread = thread::spawn(move || {
@@ -62,7 +68,7 @@ impl Watch {
                 }
                 let why = match &abort {
                     _ if until <= Instant::now() => {
-                        Err(format!("max_duration of {} ms is over", limit.as_millis()))
+                        Err(format!("max_duration of {} ms is nearly over", limit.as_millis()))
                     }
                     Some(abort) => abort.run(),
                     None => Ok(()),

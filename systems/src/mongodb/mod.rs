@@ -228,7 +228,7 @@ impl System for MongoSystem {
     }
 
     fn logs(&self) -> Vec<LogFile> {
-        let mut logs = vec![LogFile { path: LOG.to_owned(), name: "mongodb.log" }];
+        let mut logs = vec![provision::log()];
         if self.packed.load(Ordering::Relaxed) {
             logs.push(LogFile { path: ROLLBACK.to_owned(), name: "rollback.tar.gz" });
         }

@@ -6,7 +6,8 @@ use agent::proto::Start;
 use cluster::{Host, shell_quote};
 
 use super::spec::MongoSpec;
-use crate::system::{Nodes, SystemError, emptied};
+use super::{replica_set, rollback};
+use crate::system::{LogFile, Nodes, Steps, SystemError, emptied};
 
 /// Where all of it is.
 pub const FOLDER: &str = "/var/lib/splitbrain-mongodb";
@@ -34,20 +35,67 @@ pub struct Server {
     pub version: String,
 }
 
-/// Finds the server on a host: the given one, or that of the PATH, or an installed one.
-pub fn find_server(nodes: &Nodes, node: usize, given: Option<&str>) -> Result<Server, SystemError> {
-    let name = &nodes.names[node];
+/// Names the server and its version.
+fn find_line(given: Option<&str>) -> String {
     let candidates = match given {
         Some(path) => shell_quote(path),
         None => {
             format!("$(command -v mongod) $(ls -d {CACHE}/*/bin/mongod 2>/dev/null | sort -rV)")
         }
     };
-    let line = format!(
+    format!(
         "for binary in {candidates}; do if [ -x \"$binary\" ]; then \
          echo \"$binary\"; \"$binary\" --version 2>&1; exit 0; fi; done; exit 3"
-    );
-    let found = nodes.shell(node, "looking for MongoDB", line, Duration::from_secs(10));
+    )
+}
+
+/// Empties a member's folder, if there is space for one and nobody has its port.
+fn prepare_line(port: u16) -> String {
+    format!(
+        "set -e; have=$(df -Pk /var/lib | awk 'NR==2 {{print $4}}'); \
+         if [ \"$have\" -lt {SPACE_MIN_KIB} ]; then \
+         echo \"only $have KiB are free under /var/lib, {SPACE_MIN_KIB} are needed\" >&2; \
+         exit 28; fi; \
+         if command -v ss > /dev/null && ss -Hltn 'sport = :{port}' | grep -q .; then \
+         echo \"port {port} is taken: see mongodb.port\" >&2; exit 98; fi; \
+         {}; rm -f {ROLLBACK}; mkdir {FOLDER}/data; : > {LOG}; chmod 700 {FOLDER}",
+        emptied(FOLDER)
+    )
+}
+
+/// What is done on hosts. Where only a host knows its server, `MONGOD` stands for it.
+pub fn steps(spec: &MongoSpec, names: &[String], addresses: &[String]) -> Steps {
+    let mut build = vec!["MONGOD is the path that a host names by the first line".to_owned()];
+    let server = Server { binary: "MONGOD".to_owned(), version: String::new() };
+    for name in names {
+        let find = find_line(spec.binary.as_deref());
+        build.push(format!("{name}: {find}"));
+        build.push(format!("{name}: {}", prepare_line(spec.port)));
+        build.push(format!("{name}: write {FOLDER}/{{key,mongod.conf}}"));
+        build.push(format!("{name}: start: {}", start(&server).argv.join(" ")));
+    }
+    let addresses: Vec<String> =
+        addresses.iter().map(|address| format!("{address}:{}", spec.port)).collect();
+    let config = replica_set::configuration(spec, names, &addresses);
+    build.push(format!("{}: replSetInitiate {config}", names[0]));
+    build.push("the primary: the users and collections of the run".to_owned());
+    let mut steps = Steps { build, ..Steps::default() };
+    for name in names {
+        steps.after.extend(rollback::lines().map(|line| format!("{name}: {line}")));
+    }
+    steps.ended(names, &[log()], &[PIDFILE]);
+    steps
+}
+
+/// The server's log.
+pub fn log() -> LogFile {
+    LogFile { path: LOG.to_owned(), name: "mongodb.log" }
+}
+
+/// Finds the server on a host: the given one, or that of the PATH, or an installed one.
+pub fn find_server(nodes: &Nodes, node: usize, given: Option<&str>) -> Result<Server, SystemError> {
+    let name = &nodes.names[node];
+    let found = nodes.shell(node, "looking for MongoDB", find_line(given), Duration::from_secs(10));
     let hint = "splitbrain lab install mongodb, or mongodb.binary = \"/path/of/mongod\"";
     let text = found.map_err(|error| {
         if !error.what.contains("ended with 3") {
@@ -74,18 +122,7 @@ pub fn find_server(nodes: &Nodes, node: usize, given: Option<&str>) -> Result<Se
 
 /// An empty folder with the member's configuration. `key` is what members know each other by.
 pub fn prepare(nodes: &Nodes, node: usize, spec: &MongoSpec, key: &str) -> Result<(), SystemError> {
-    let port = spec.port;
-    let line = format!(
-        "set -e; have=$(df -Pk /var/lib | awk 'NR==2 {{print $4}}'); \
-         if [ \"$have\" -lt {SPACE_MIN_KIB} ]; then \
-         echo \"only $have KiB are free under /var/lib, {SPACE_MIN_KIB} are needed\" >&2; \
-         exit 28; fi; \
-         if command -v ss > /dev/null && ss -Hltn 'sport = :{port}' | grep -q .; then \
-         echo \"port {port} is taken: see mongodb.port\" >&2; exit 98; fi; \
-         {}; rm -f {ROLLBACK}; mkdir {FOLDER}/data; : > {LOG}; chmod 700 {FOLDER}",
-        emptied(FOLDER)
-    );
-    nodes.shell(node, "preparing its folder", line, Duration::from_secs(10))?;
+    nodes.shell(node, "preparing its folder", prepare_line(spec.port), Duration::from_secs(10))?;
     let host = &nodes.hosts[node];
     host.upload(key.as_bytes(), &format!("{FOLDER}/key"), 0o600)?;
     host.upload(configuration(spec).as_bytes(), &format!("{FOLDER}/mongod.conf"), 0o644)?;

@@ -1,6 +1,5 @@
 //! From servers that run to a replica set that serves: initiate, wait, make user and collections.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ::mongodb::Client as Driver;
@@ -22,7 +21,7 @@ const ELECT_LIMIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The document for `replSetInitiate`.
-pub fn configuration(spec: &MongoSpec, names: &[String], addresses: &[SocketAddr]) -> Document {
+pub fn configuration(spec: &MongoSpec, names: &[String], addresses: &[impl ToString]) -> Document {
     let data = spec.data_members(names.len());
     let member = |(place, name): (usize, &String)| {
         if data <= place {
@@ -151,6 +150,8 @@ pub async fn furnish(leader: &Driver, password: &str, members: usize) -> Result<
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use std::net::SocketAddr;
 
     use super::*;
 

@@ -20,8 +20,8 @@ pub struct PutAside {
 /// Counts what a member put aside and packs it for collection.
 pub fn count(nodes: &Nodes, node: usize) -> Result<PutAside, String> {
     let limit = Duration::from_secs(10);
-    let line = format!("find {FOLDER}/data/rollback -name '*.bson' -type f 2>/dev/null | sort");
-    let found = nodes.shell(node, "looking for rollback files", line, limit);
+    let [find, pack] = lines();
+    let found = nodes.shell(node, "looking for rollback files", find, limit);
     let found = found.map_err(|error| error.to_string())?;
     let mut aside = PutAside::default();
     for path in found.lines() {
@@ -29,12 +29,19 @@ pub fn count(nodes: &Nodes, node: usize) -> Result<PutAside, String> {
         aside.files += 1;
         aside.documents += documents(&bytes);
     }
-    let line = format!(
-        "cd {FOLDER}/data && if [ -d rollback ]; then tar -czf {ROLLBACK} rollback; \
-         else tar -czf {ROLLBACK} -T /dev/null; fi"
-    );
-    nodes.shell(node, "packing rollback files", line, limit).map_err(|error| error.to_string())?;
+    nodes.shell(node, "packing rollback files", pack, limit).map_err(|error| error.to_string())?;
     Ok(aside)
+}
+
+/// Lists what was rolled back; packs it.
+pub(super) fn lines() -> [String; 2] {
+    [
+        format!("find {FOLDER}/data/rollback -name '*.bson' -type f 2>/dev/null | sort"),
+        format!(
+            "cd {FOLDER}/data && if [ -d rollback ]; then tar -czf {ROLLBACK} rollback; \
+             else tar -czf {ROLLBACK} -T /dev/null; fi"
+        ),
+    ]
 }
 
 /// How many documents lie one after the other: each begins with its length, little-endian.

@@ -17,7 +17,7 @@ use super::provision::{FOLDER, USER};
 use crate::system::{LogFile, Nodes, SystemError};
 
 /// Where an applier's shell is named.
-const PIDFILE: &str = "/run/splitbrain/applier.pid";
+pub(super) const PIDFILE: &str = "/run/splitbrain/applier.pid";
 /// Its output.
 const LOG: &str = "/var/log/splitbrain-applier.log";
 

@@ -5,6 +5,7 @@
 //! for a cluster that exists already.
 
 pub mod attached;
+pub mod building;
 mod changed;
 mod changes;
 pub mod client;
@@ -365,10 +366,7 @@ impl System for PostgresSystem {
     }
 
     fn logs(&self) -> Vec<LogFile> {
-        let mut logs = vec![LogFile { path: LOG.to_owned(), name: "postgres.log" }];
-        logs.extend(self.patroni().then(patroni::log));
-        logs.extend(self.triggers().then(changes::log));
-        logs
+        building::logs(self.patroni(), self.triggers())
     }
 
     fn sample(&self, node: usize, clock: &dyn Fn() -> i64) -> TelemetryEvent {
@@ -423,8 +421,8 @@ impl System for PostgresSystem {
     fn operator(&self) -> Option<Box<dyn Operator>> {
         match self.cluster.spec.failover {
             Failover::Operator => {
-                let runtime = Arc::clone(&self.runtime);
-                Some(Box::new(Runbook::new(Arc::clone(&self.cluster), runtime)))
+                let (runtime, sampler) = (Arc::clone(&self.runtime), Arc::clone(&self.sampler));
+                Some(Box::new(Runbook::new(Arc::clone(&self.cluster), runtime, sampler)))
             }
             Failover::None | Failover::Patroni => None,
         }

@@ -3,9 +3,10 @@
 //! Detect by timeout, fence or not, pick a standby by what it has received, promote it, repoint the
 //! others, and bring the old leader back with `pg_rewind` once it can be reached again.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask};
 use history::{Role, TelemetryEvent};
@@ -14,6 +15,8 @@ use tokio::runtime::Runtime;
 use super::Cluster;
 use super::client::once;
 use super::orders::Asked;
+use super::promises;
+use super::sample::Sampler;
 use super::spec::Candidate;
 use crate::operator::Operator;
 use crate::system::SystemError;
@@ -22,11 +25,21 @@ use crate::system::SystemError;
 const REACH_MS: u64 = 150;
 /// How long a former leader must have been reachable before it is brought back, ns.
 const REJOIN_NS: i64 = 500_000_000;
+/// How often standbys are asked for what they have received, until it is the same twice.
+const SETTLE_TRIES: usize = 20;
+/// How long a standby that is to be promoted may fetch from another what it lacks.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// Pause between two looks at standbys.
+const SETTLE_PAUSE: Duration = Duration::from_millis(25);
+
+/// Standbys that can be promoted, each with what it has received: those with least first.
+type Candidates = Vec<(u64, usize)>;
 
 /// See the module's doc.
 pub struct Runbook {
     cluster: Arc<Cluster>,
     runtime: Arc<Runtime>,
+    sampler: Arc<Sampler>,
     leader: usize,
     gone_since: Option<i64>,
     /// Nodes that have to be turned back and follow, with the moment since when they can be
@@ -35,8 +48,12 @@ pub struct Runbook {
 }
 
 impl Runbook {
-    pub(crate) fn new(cluster: Arc<Cluster>, runtime: Arc<Runtime>) -> Runbook {
-        Runbook { cluster, runtime, leader: 0, gone_since: None, strays: Vec::new() }
+    pub(crate) fn new(
+        cluster: Arc<Cluster>,
+        runtime: Arc<Runtime>,
+        sampler: Arc<Sampler>,
+    ) -> Runbook {
+        Runbook { cluster, runtime, sampler, leader: 0, gone_since: None, strays: Vec::new() }
     }
 
     fn name(&self, node: usize) -> &str {
@@ -96,6 +113,11 @@ impl Runbook {
     ) -> Vec<String> {
         let old = self.leader;
         let mut said = vec![why];
+        let known = candidates(latest, old);
+        if let Some(named) = named.filter(|named| known.iter().all(|(_, node)| node != named)) {
+            said.push(format!("{} is no standby that can be promoted", self.name(named)));
+            return said;
+        }
         if self.cluster.spec.fence {
             let (name, fenced) = (self.name(old), self.fence(old));
             said.push(match &fenced {
@@ -106,29 +128,9 @@ impl Runbook {
                 return said;
             }
         }
-        let mut candidates: Vec<(u64, usize)> = Vec::new();
-        for (node, sample) in latest.iter().enumerate() {
-            let Some(sample) = sample.as_ref().filter(|sample| sample.alive && node != old) else {
-                continue;
-            };
-            let follows = sample.shards.first().is_some_and(|r| r.role == Role::Follower);
-            if let Some(received) = sample.details.get("received").and_then(|at| at.as_u64())
-                && follows
-            {
-                candidates.push((received, node));
-            }
-        }
-        candidates.sort_unstable();
-        let picked = match self.cluster.spec.candidate {
-            _ if named.is_some() => candidates.iter().find(|(_, node)| Some(*node) == named),
-            // Of equals the first by number.
-            Candidate::MostAdvanced => {
-                let most = candidates.last().map(|(received, _)| *received);
-                candidates.iter().find(|(received, _)| Some(*received) == most)
-            }
-            Candidate::LeastAdvanced => candidates.first(),
-        };
-        let Some(&(received, new)) = picked else {
+        // Until it was fenced the leader went on writing, and what it sent may still come.
+        let candidates = self.settled(&known);
+        let Some((received, new)) = self.pick(&candidates, named, &mut said) else {
             said.push("no standby can be promoted".to_owned());
             return said;
         };
@@ -158,6 +160,101 @@ impl Runbook {
         said
     }
 
+    /// Asks candidates what they have received, until none receives more or for half a second.
+    fn settled(&self, known: &Candidates) -> Candidates {
+        let nodes: BTreeSet<usize> = known.iter().map(|(_, node)| *node).collect();
+        let ask = || {
+            let sample = |node: usize| {
+                let asked = nodes.contains(&node);
+                asked.then(|| self.runtime.block_on(self.sampler.sample(node, &|| 0)))
+            };
+            let samples: Vec<_> = (0..self.cluster.nodes.count()).map(sample).collect();
+            candidates(&samples, self.leader)
+        };
+        let mut newest = ask();
+        for _ in 0..SETTLE_TRIES {
+            std::thread::sleep(SETTLE_PAUSE);
+            let again = ask();
+            if again == newest {
+                break;
+            }
+            newest = again;
+        }
+        newest
+    }
+
+    /// Whom to promote, and what it has received. An order names one; but where it is promised that
+    /// nothing is lost because the one with most is promoted, it must have as much first.
+    fn pick(
+        &self,
+        candidates: &Candidates,
+        named: Option<usize>,
+        said: &mut Vec<String>,
+    ) -> Option<(u64, usize)> {
+        let spec = &self.cluster.spec;
+        let &(most, last) = candidates.last()?;
+        // Of equals the first by number.
+        let advanced = candidates.iter().find(|(received, _)| *received == most).copied();
+        if let Some(told) = candidates.iter().find(|(_, node)| Some(*node) == named).copied() {
+            let bound = promises::promotes_the_most(spec, self.cluster.nodes.count() - 1);
+            if !bound || told.0 == most {
+                return Some(told);
+            }
+            let (name, from) = (self.name(told.1), self.name(last));
+            match self.catch_up(told.1, last, most) {
+                Ok(received) => {
+                    said.push(format!("{name} has fetched from {from} what it lacked"));
+                    return Some((received, told.1));
+                }
+                Err(why) => said.push(format!(
+                    "{name} lacks what {from} has and cannot fetch it: {why}; candidate = \
+                     \"most-advanced\""
+                )),
+            }
+        }
+        match spec.candidate {
+            Candidate::MostAdvanced => advanced,
+            Candidate::LeastAdvanced => candidates.first().copied(),
+        }
+    }
+
+    /// Has a standby follow another one until it has as much; says what it has received then.
+    fn catch_up(&self, node: usize, from: usize, most: u64) -> Result<u64, String> {
+        if self.cluster.spec.slots {
+            let (address, login) = (self.cluster.control(from), self.cluster.login());
+            self.runtime.block_on(once(address, &login, &self.slots()))?;
+        }
+        let provision = self.cluster.provision();
+        provision
+            .follow(node, from)
+            .and_then(|()| provision.reload(node))
+            .map_err(|error| error.to_string())?;
+        let until = Instant::now() + CATCH_UP;
+        loop {
+            let sample = self.runtime.block_on(self.sampler.sample(node, &|| 0));
+            let received = sample.details.get("received").and_then(|at| at.as_u64());
+            match received.filter(|received| most <= *received) {
+                Some(received) => return Ok(received),
+                None if until <= Instant::now() => {
+                    return Err(format!("not within {} s", CATCH_UP.as_secs()));
+                }
+                None => std::thread::sleep(SETTLE_PAUSE),
+            }
+        }
+    }
+
+    /// Makes a replication slot for every node, where there is none.
+    fn slots(&self) -> String {
+        let one = |name: &String| {
+            let slot = super::provision::slot(name);
+            format!(
+                "SELECT pg_create_physical_replication_slot('{slot}', true) WHERE NOT EXISTS \
+                 (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
+            )
+        };
+        self.cluster.nodes.names.iter().map(one).collect()
+    }
+
     fn fence(&self, node: usize) -> Result<(), SystemError> {
         self.cluster.provision().hold(node)?;
         self.cluster.stop(node, 0)
@@ -168,13 +265,7 @@ impl Runbook {
                        RAISE EXCEPTION 'pg_promote said false'; END IF; END $$;"
             .to_owned();
         if self.cluster.spec.slots {
-            for name in &self.cluster.nodes.names {
-                let slot = super::provision::slot(name);
-                sql.push_str(&format!(
-                    "SELECT pg_create_physical_replication_slot('{slot}', true) WHERE NOT EXISTS \
-                     (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
-                ));
-            }
+            sql.push_str(&self.slots());
         }
         let (address, login) = (self.cluster.control(node), self.cluster.login());
         self.runtime.block_on(once(address, &login, &sql))
@@ -240,6 +331,19 @@ impl Runbook {
         self.cluster.start(node)?;
         Ok(how)
     }
+}
+
+/// Those of the sampled nodes that follow and can be promoted, but for the leader.
+fn candidates(samples: &[Option<TelemetryEvent>], leader: usize) -> Candidates {
+    let one = |(node, sample): (usize, &Option<TelemetryEvent>)| {
+        let sample = sample.as_ref().filter(|sample| sample.alive && node != leader)?;
+        let follows = sample.shards.first().is_some_and(|r| r.role == Role::Follower);
+        let received = sample.details.get("received").and_then(|at| at.as_u64());
+        received.filter(|_| follows).map(|received| (received, node))
+    };
+    let mut found: Candidates = samples.iter().enumerate().filter_map(one).collect();
+    found.sort_unstable();
+    found
 }
 
 /// What another node found when it tried to connect.

@@ -19,7 +19,7 @@ use crate::system::{LogFile, Nodes, SystemError};
 /// Where etcd's output is kept on a host.
 const ETCD_LOG: &str = "/var/log/splitbrain-etcd.log";
 /// Where etcd's process is named.
-const ETCD_PIDFILE: &str = "/run/splitbrain/etcd.pid";
+pub(super) const ETCD_PIDFILE: &str = "/run/splitbrain/etcd.pid";
 /// Members of etcd: the first hosts.
 const ETCD_MEMBERS: usize = 3;
 /// Where etcd serves clients, and its peers on the next port.
@@ -31,6 +31,15 @@ const LIMIT: Duration = Duration::from_secs(40);
 /// The role that standbys stream as.
 const REPLICATOR: &str = "replicator";
 
+/// Its version.
+const FIND: &str = "command -v patroni > /dev/null && patroni --version";
+/// Whether its modules are there. Both of its etcd clients are built upon python3-etcd, which it
+/// can do without.
+const FIND_MODULES: &str =
+    "$(sed -n '1s/^#!//p' \"$(command -v patroni)\") -c 'import etcd, psycopg2'";
+/// etcd's version.
+const FIND_ETCD: &str = "command -v etcd > /dev/null && etcd --version";
+
 /// What Patroni was found to be on a host, for the record.
 pub(super) fn find_programs(nodes: &Nodes, node: usize) -> Result<String, SystemError> {
     let name = &nodes.names[node];
@@ -39,18 +48,16 @@ pub(super) fn find_programs(nodes: &Nodes, node: usize) -> Result<String, System
             .hint(format!("install it there: apt-get install {package}"))
     };
     let ask = |doing: &str, line: &str| nodes.shell(node, doing, line, Duration::from_secs(20));
-    let patroni = ask("looking for Patroni", "command -v patroni > /dev/null && patroni --version")
+    let patroni = ask("looking for Patroni", FIND)
         .map_err(|_| missing("there is no patroni on the PATH", "patroni"))?;
-    // Both of Patroni's etcd clients are built upon python3-etcd, which it can do without.
-    let line = "$(sed -n '1s/^#!//p' \"$(command -v patroni)\") -c 'import etcd, psycopg2'";
-    ask("looking for Patroni's modules", line).map_err(|error| {
+    ask("looking for Patroni's modules", FIND_MODULES).map_err(|error| {
         let what = format!("Patroni lacks a Python module: {error}");
         missing(&what, "python3-etcd python3-psycopg2")
     })?;
     if ETCD_MEMBERS <= node {
         return Ok(patroni.trim().to_owned());
     }
-    let etcd = ask("looking for etcd", "command -v etcd > /dev/null && etcd --version")
+    let etcd = ask("looking for etcd", FIND_ETCD)
         .map_err(|_| missing("there is no etcd on the PATH", "etcd-server"))?;
     let etcd = etcd.lines().next().unwrap_or("").replace("etcd Version:", "etcd");
     Ok(format!("{}, {}", patroni.trim(), etcd.trim()))
@@ -140,11 +147,11 @@ fn members(nodes: &Nodes) -> usize {
 }
 
 /// How etcd is started on a host.
-fn etcd_start(nodes: &Nodes, node: usize) -> Start {
-    let (own, name) = (nodes.data(node), &nodes.names[node]);
-    let peer = |n: usize| format!("http://{}:{}", nodes.data(n), ETCD_PORT + 1);
-    let peers: Vec<String> =
-        (0..members(nodes)).map(|n| format!("{}={}", nodes.names[n], peer(n))).collect();
+fn etcd_start(names: &[String], addresses: &[String], node: usize) -> Start {
+    let (own, name) = (&addresses[node], &names[node]);
+    let peer = |n: usize| format!("http://{}:{}", addresses[n], ETCD_PORT + 1);
+    let members = names.len().min(ETCD_MEMBERS);
+    let peers: Vec<String> = (0..members).map(|n| format!("{}={}", names[n], peer(n))).collect();
     let client = format!("http://{own}:{ETCD_PORT}");
     let words = [
         format!("setpriv --reuid={USER} --regid={USER} --init-groups etcd --name {name}"),
@@ -159,6 +166,35 @@ fn etcd_start(nodes: &Nodes, node: usize) -> Start {
         pidfile: ETCD_PIDFILE.to_owned(),
         ..Start::default()
     }
+}
+
+/// What is needed beside the folder of a node.
+fn prepare_line() -> String {
+    format!(
+        "chown {USER}: {FOLDER}/patroni.yml; : > {ETCD_LOG}; \
+         install -d -o {USER} -g {USER} -m 700 {FOLDER}/etcd"
+    )
+}
+
+/// What building does beside preparing the folders, for a dry run; as [`super::building::steps`].
+pub(super) fn steps(names: &[String], addresses: &[String]) -> Vec<String> {
+    let mut steps = Vec::new();
+    for (node, name) in names.iter().enumerate() {
+        steps.push(format!("{name}: {FIND}"));
+        steps.push(format!("{name}: {FIND_MODULES}"));
+        if node < ETCD_MEMBERS {
+            steps.push(format!("{name}: {FIND_ETCD}"));
+        }
+        steps.push(format!("{name}: write {FOLDER}/{{patroni.yml,patroni.sh}}"));
+        steps.push(format!("{name}: {}", prepare_line()));
+    }
+    for (node, name) in names.iter().enumerate().take(ETCD_MEMBERS) {
+        let argv = etcd_start(names, addresses, node).argv;
+        steps.push(format!("{name}: start: {}", argv.join(" ")));
+    }
+    steps.extend(names.iter().map(|name| format!("{name}: start: {}", start().argv.join(" "))));
+    steps.push(format!("{}: SQL: the schema splitbrain with its tables", names[0]));
+    steps
 }
 
 /// How Patroni is started on a host, now and after a kill: below a keeper, because the server that
@@ -227,14 +263,15 @@ impl PostgresSystem {
             let yaml = serde_json::to_vec_pretty(&text).unwrap_or_default();
             host.upload(&yaml, &format!("{FOLDER}/patroni.yml"), 0o600)?;
             host.upload(start_script().as_bytes(), &format!("{FOLDER}/patroni.sh"), 0o755)?;
-            let line = format!(
-                "chown {USER}: {FOLDER}/patroni.yml; : > {ETCD_LOG}; \
-                 install -d -o {USER} -g {USER} -m 700 {FOLDER}/etcd"
-            );
+            let line = prepare_line();
             nodes.shell(node, "preparing Patroni", line, Duration::from_secs(5)).map(drop)
         })?;
+        let addresses: Vec<String> =
+            (0..nodes.count()).map(|node| nodes.data(node).to_string()).collect();
         nodes.each(|node, _| match node {
-            node if node < members(nodes) => self.start_process(node, etcd_start(nodes, node)),
+            node if node < members(nodes) => {
+                self.start_process(node, etcd_start(&nodes.names, &addresses, node))
+            }
             _ => Ok(()),
         })?;
         self.wait_until("etcd has a leader", ETCD_LOG, || {

@@ -116,6 +116,12 @@ fn keeps_acknowledged(spec: &PostgresSpec) -> Result<String, String> {
     ))
 }
 
+/// Whether acknowledged writes survive only because the operator promotes the standby with most:
+/// no order may make it promote another. Where all have every commit, anyone will do.
+pub(super) fn promotes_the_most(spec: &PostgresSpec, standbys: usize) -> bool {
+    spec.failover == Failover::Operator && spec.k < standbys && keeps_acknowledged(spec).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +140,21 @@ mod tests {
         assert!(promises(&wrong, 2, "leader").not_made.contains_key("lost-writes"));
         let unfenced = PostgresSpec { fence: false, ..any };
         assert!(promises(&unfenced, 2, "leader").not_made["lost-writes"].starts_with("fence"));
+    }
+
+    #[test]
+    fn an_order_breaks_no_promise() {
+        let any = PostgresSpec {
+            replication: Replication::Any,
+            failover: Failover::Operator,
+            ..Default::default()
+        };
+        assert!(promotes_the_most(&any, 2));
+        assert!(!promotes_the_most(&any, 1), "the only standby has every commit");
+        let wrong = PostgresSpec { candidate: Candidate::LeastAdvanced, ..any.clone() };
+        assert!(!promotes_the_most(&wrong, 2), "nothing is promised");
+        let asynchronous = PostgresSpec { replication: Replication::Async, ..any };
+        assert!(!promotes_the_most(&asynchronous, 2), "nothing is promised");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use agent::proto::Start;
 use cluster::{Host, shell_quote};
 
+use super::building::{FIND, copy_line, init_line, own_line, prepare_line};
 use super::spec::PostgresSpec;
-use crate::system::{Nodes, SystemError, emptied};
+use crate::system::{Nodes, SystemError};
 
 /// Where all of it is.
 pub const FOLDER: &str = "/var/lib/splitbrain-postgres";
@@ -21,8 +22,6 @@ pub const PIDFILE: &str = "/run/splitbrain/postgres.pid";
 pub const USER: &str = "postgres";
 /// Oldest version that is supported.
 const VERSION_MIN: u32 = 15;
-/// What a cluster needs on a host at least, KiB.
-const SPACE_MIN_KIB: u64 = 200 << 10;
 /// Longest time for `initdb`, a base backup or a rewind.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -47,12 +46,8 @@ pub struct Provision<'a> {
 
 /// Finds the server on a host.
 pub fn find_programs(nodes: &Nodes, node: usize) -> Result<Programs, SystemError> {
-    let line = "for bin in $(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin 2>/dev/null \
-        | sort -rV) \"$(dirname \"$(command -v postgres || echo /nonexistent/x)\")\"; do \
-        if [ -x \"$bin/postgres\" ] && [ -x \"$bin/initdb\" ]; then \
-        echo \"$bin\"; \"$bin/postgres\" --version; exit 0; fi; done; exit 3";
     let name = &nodes.names[node];
-    let found = nodes.shell(node, "looking for PostgreSQL", line, Duration::from_secs(10));
+    let found = nodes.shell(node, "looking for PostgreSQL", FIND, Duration::from_secs(10));
     let text = found.map_err(|_| {
         SystemError::new(format!(
             "host {name}: no PostgreSQL server in /usr/lib/postgresql/*/bin or on the PATH"
@@ -75,16 +70,7 @@ pub fn find_programs(nodes: &Nodes, node: usize) -> Result<Programs, SystemError
 impl Provision<'_> {
     /// An empty folder with the node's configuration.
     pub fn prepare(&self, node: usize, programs: &Programs) -> Result<(), SystemError> {
-        let line = format!(
-            "set -e; id -u {USER} > /dev/null; \
-             have=$(df -Pk /var/lib | awk 'NR==2 {{print $4}}'); \
-             if [ \"$have\" -lt {SPACE_MIN_KIB} ]; then \
-             echo \"only $have KiB are free under /var/lib, {SPACE_MIN_KIB} are needed\" >&2; \
-             exit 28; fi; \
-             {}; : > {LOG}; chown {USER}: {FOLDER} {LOG}; chmod 700 {FOLDER}",
-            emptied(FOLDER)
-        );
-        self.nodes.shell(node, "preparing its folder", line, Duration::from_secs(10))?;
+        self.nodes.shell(node, "preparing its folder", prepare_line(), Duration::from_secs(10))?;
         let host = &self.nodes.hosts[node];
         let files = [
             ("password", self.password.to_owned(), 0o600),
@@ -97,8 +83,7 @@ impl Provision<'_> {
         for (name, text, mode) in &files {
             host.upload(text.as_bytes(), &format!("{FOLDER}/{name}"), *mode)?;
         }
-        let line = format!("chown {USER}: {FOLDER}/*");
-        self.nodes.shell(node, "preparing its files", line, Duration::from_secs(5))?;
+        self.nodes.shell(node, "preparing its files", own_line(), Duration::from_secs(5))?;
         Ok(())
     }
 
@@ -136,11 +121,7 @@ impl Provision<'_> {
 
     /// A fresh cluster on the first leader.
     pub fn init(&self, node: usize, programs: &Programs) -> Result<(), SystemError> {
-        let line = as_server(&format!(
-            "{}/initdb -D {FOLDER}/data -U {USER} -E UTF8 --locale=C -k -N \
-             --auth=scram-sha-256 --pwfile={FOLDER}/password",
-            programs.bin
-        ));
+        let line = init_line(&programs.bin);
         self.nodes.shell(node, "initdb", line, LONG).map(drop)
     }
 
@@ -148,15 +129,7 @@ impl Provision<'_> {
     pub fn copy(&self, node: usize, programs: &Programs, leader: usize) -> Result<(), SystemError> {
         self.follow(node, leader)?;
         let address = self.nodes.data(leader).to_string();
-        let line = format!(
-            "rm -rf {FOLDER}/data; {} && touch {FOLDER}/data/standby.signal \
-             && chown {USER}: {FOLDER}/data/standby.signal",
-            as_server(&format!(
-                "{}/pg_basebackup -h {address} -p {} -U {USER} -D {FOLDER}/data -X stream -c fast \
-                 --no-sync",
-                programs.bin, self.spec.port
-            ))
-        );
+        let line = copy_line(&programs.bin, &address, self.spec.port);
         self.nodes.shell(node, "pg_basebackup", line, LONG).map(drop)
     }
 

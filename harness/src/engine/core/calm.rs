@@ -10,6 +10,9 @@ use history::{EventKind, MicroOp};
 use super::Core;
 use super::faults::Life;
 
+/// A wait that is told of: shorter ones are steps of the runner, ns.
+const TOLD_NS: u64 = 10_000_000;
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calm {
@@ -115,7 +118,7 @@ impl Core {
     /// Whether faults that are due must wait still. When the wait is over, all that is to come is
     /// later by as long as it took.
     pub(super) fn hold_faults(&mut self) -> bool {
-        if self.calmed.schedule == Schedule::Begun {
+        if self.calmed.asked.ok_min == 0 || self.calmed.schedule == Schedule::Begun {
             return false;
         }
         let Some(first) = self.faults.iter().map(|fault| fault.planned.start).min() else {
@@ -153,6 +156,9 @@ impl Core {
         if let Some(end) = &mut self.calmed.asked.end {
             *end += by;
         }
+        if by < TOLD_NS {
+            return;
+        }
         let count = self.calmed.asked.ok_min;
         let but = if enough { "" } else { ", which did not come" };
         self.notes.push(format!(
@@ -172,7 +178,7 @@ impl Core {
         if !enough && self.now < self.calmed.latest(end) {
             return false;
         }
-        if end < self.now {
+        if end + TOLD_NS <= self.now {
             let but = if enough { "" } else { ", which did not come" };
             let what = match self.calmed.last {
                 Some(_) => "after the last fault",

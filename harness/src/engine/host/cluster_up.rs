@@ -33,6 +33,7 @@ pub struct Up {
     watched: bool,
     peers: Arc<Peers>,
     model: Model,
+    since: Instant,
 }
 
 /// The hosts that a test runs on.
@@ -188,6 +189,7 @@ impl Up {
 
     /// Puts the system on hosts that were connected to, or attaches to what runs there.
     pub fn build(spec: &TestSpec, nodes: Arc<Nodes>, run: &str) -> Result<Up, UserError> {
+        let since = Instant::now();
         let model = plan::model(spec)?;
         means::check(spec, &nodes)?;
         let system = system_of(spec, &nodes, run)?;
@@ -216,12 +218,17 @@ impl Up {
         let peers = peers.so_far_apart(longest.unwrap_or(0));
         let clocks = Arc::new(ClockWatch::start(clocks::of_hosts(spec)));
         let watched = clocks::moved(spec);
-        Ok(Up { system, nodes, clocks, watched, peers: Arc::new(peers), model })
+        Ok(Up { system, nodes, clocks, watched, peers: Arc::new(peers), model, since })
     }
 
     /// Sessions to the hosts.
     pub fn hosts(&self) -> &[Arc<SshHost>] {
         &self.nodes.hosts
+    }
+
+    /// Since when the system is being brought up, right after its agents were started.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// What agents said of their hosts' locks and timers.

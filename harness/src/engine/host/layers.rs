@@ -43,16 +43,19 @@ pub fn covered(spec: &TestSpec, system: &dyn System) -> Vec<(usize, DiskLayout)>
 /// The nodes that a disk fault of the test may hit and whose servers exist already.
 fn meant(spec: &TestSpec, system: &dyn System) -> Vec<(usize, DiskLayout)> {
     let nodes = system.nodes();
-    let faults = spec.all_faults();
-    let disk = |name: &str| Fault::by_name(name).is_some_and(|f| f.family() == Family::Disk);
-    let whom: Vec<&str> =
-        faults.iter().filter(|f| disk(&f.fault)).map(|f| f.selector.as_str()).collect();
-    // Anybody may be who leads, or who is drawn.
-    let all = whom.iter().any(|whom| !nodes.names.iter().any(|name| name == whom));
-    let hit = |node: &usize| all || whom.contains(&nodes.names[*node].as_str());
     let layout = |node| Some((node, system.disk(node).filter(|layout| layout.served)?));
-    let hosts = if whom.is_empty() { 0 } else { nodes.hosts.len() };
-    (0..hosts).filter(hit).filter_map(layout).collect()
+    let hosts = nodes.hosts.len();
+    may_hit(spec, &nodes.names).filter(|node| *node < hosts).filter_map(layout).collect()
+}
+
+/// The places of the nodes that a disk fault of the test may hit.
+pub fn may_hit<'a>(spec: &TestSpec, names: &'a [String]) -> impl Iterator<Item = usize> + 'a {
+    let disk = |name: &str| Fault::by_name(name).is_some_and(|f| f.family() == Family::Disk);
+    let faults = spec.all_faults().into_iter().filter(|fault| disk(&fault.fault));
+    let whom: Vec<String> = faults.map(|fault| fault.selector).collect();
+    // Anybody may be who leads, or who is drawn.
+    let all = whom.iter().any(|whom| !names.contains(whom));
+    (0..names.len()).filter(move |node| all || whom.contains(&names[*node]))
 }
 
 /// Followers before leaders.
