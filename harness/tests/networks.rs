@@ -362,7 +362,9 @@ fn a_timer_of_the_service_manager_heals_when_worker_and_guardian_are_both_killed
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
     // All of the agent at once, as a host short of memory might.
-    site.on("n1", "kill -9 $(pgrep -f 'splitbrain/[a]gent-.* serve')");
+    // Stopped first, so that none sees another die and undoes before its own turn.
+    let all = "pids=$(pgrep -f 'splitbrain/[a]gent-.* serve'); kill -STOP $pids; kill -9 $pids";
+    site.on("n1", all);
     wait_until("the timer has let it go on", long, || !stopped());
     let told = site.on("n1", "cat /run/timer-told");
     let words: Vec<&str> = told.trim().split(' ').collect();
