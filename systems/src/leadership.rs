@@ -183,12 +183,17 @@ pub fn led(system: &dyn System, limit: Duration) -> Vec<Evidence> {
         thread::sleep(PAUSE);
         now = self::now(system);
     }
-    vec![Evidence {
+    vec![somebody(&system.nodes().names, &now)]
+}
+
+/// That somebody leads.
+pub fn somebody(names: &[String], now: &Leaders) -> Evidence {
+    Evidence {
         probe: "leaders".to_owned(),
         expected: "at least one".to_owned(),
-        observed: all(&system.nodes().names, &now),
+        observed: all(names, now),
         holds: !now.is_empty(),
-    }]
+    }
 }
 
 fn all(names: &[String], leaders: &Leaders) -> String {
@@ -245,6 +250,7 @@ mod tests {
         ];
         assert_eq!(of(samples.iter().map(Option::as_ref)), Leaders::from([(0, (4, 1))]));
     }
+
     fn told(awaited: &Awaited, now: &Leaders) -> (bool, String, String) {
         let names = ["n1".to_owned(), "n2".to_owned()];
         let evidence = awaited.evidence(&names, now, 7);

@@ -55,6 +55,18 @@ pub fn copy_line(bin: &str, leader: &str, port: u16) -> String {
     )
 }
 
+/// Makes a replication slot for every node, where there is none.
+pub fn slots(names: &[String]) -> String {
+    let one = |name: &String| {
+        let slot = provision::slot(name);
+        format!(
+            "SELECT pg_create_physical_replication_slot('{slot}', true) WHERE NOT EXISTS \
+             (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
+        )
+    };
+    names.iter().map(one).collect()
+}
+
 /// What is done on hosts. Where only a host knows its folder of programs, `BIN` stands for it.
 pub fn steps(spec: &PostgresSpec, names: &[String], addresses: &[String]) -> Steps {
     let mut steps = Steps { build: build(spec, names, addresses), ..Steps::default() };

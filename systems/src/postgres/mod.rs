@@ -243,13 +243,7 @@ impl PostgresSystem {
         );
         let streaming = self.cluster.spec.replication_kind == ReplicationKind::Streaming;
         if self.cluster.spec.slots && streaming && !self.patroni() {
-            for name in &self.cluster.nodes.names {
-                let slot = provision::slot(name);
-                sql.push_str(&format!(
-                    "SELECT pg_create_physical_replication_slot('{slot}', true) WHERE NOT EXISTS \
-                     (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
-                ));
-            }
+            sql.push_str(&building::slots(&self.cluster.nodes.names));
         }
         self.sql(node, &sql).map_err(|error| {
             let name = &self.cluster.nodes.names[node];

@@ -12,12 +12,12 @@ use agent::proto::{Answer, Ask};
 use history::{Role, TelemetryEvent};
 use tokio::runtime::Runtime;
 
-use super::Cluster;
 use super::client::once;
 use super::orders::Asked;
 use super::promises;
 use super::sample::Sampler;
 use super::spec::Candidate;
+use super::{Cluster, building};
 use crate::operator::Operator;
 use crate::system::SystemError;
 
@@ -222,7 +222,11 @@ impl Runbook {
     fn catch_up(&self, node: usize, from: usize, most: u64) -> Result<u64, String> {
         if self.cluster.spec.slots {
             let (address, login) = (self.cluster.control(from), self.cluster.login());
-            self.runtime.block_on(once(address, &login, &self.slots()))?;
+            self.runtime.block_on(once(
+                address,
+                &login,
+                &building::slots(&self.cluster.nodes.names),
+            ))?;
         }
         let provision = self.cluster.provision();
         provision
@@ -243,18 +247,6 @@ impl Runbook {
         }
     }
 
-    /// Makes a replication slot for every node, where there is none.
-    fn slots(&self) -> String {
-        let one = |name: &String| {
-            let slot = super::provision::slot(name);
-            format!(
-                "SELECT pg_create_physical_replication_slot('{slot}', true) WHERE NOT EXISTS \
-                 (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
-            )
-        };
-        self.cluster.nodes.names.iter().map(one).collect()
-    }
-
     fn fence(&self, node: usize) -> Result<(), SystemError> {
         self.cluster.provision().hold(node)?;
         self.cluster.stop(node, 0)
@@ -265,7 +257,7 @@ impl Runbook {
                        RAISE EXCEPTION 'pg_promote said false'; END IF; END $$;"
             .to_owned();
         if self.cluster.spec.slots {
-            sql.push_str(&self.slots());
+            sql.push_str(&building::slots(&self.cluster.nodes.names));
         }
         let (address, login) = (self.cluster.control(node), self.cluster.login());
         self.runtime.block_on(once(address, &login, &sql))

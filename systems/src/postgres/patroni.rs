@@ -67,7 +67,7 @@ pub(super) fn find_programs(nodes: &Nodes, node: usize) -> Result<String, System
 fn configuration(cluster: &Cluster, node: usize, programs: &Programs) -> Value {
     let (spec, nodes) = (&cluster.spec, &cluster.nodes);
     let own = nodes.data(node);
-    let members = (0..members(nodes)).map(|n| format!("{}:{ETCD_PORT}", nodes.data(n)));
+    let members = (0..members(nodes.count())).map(|n| format!("{}:{ETCD_PORT}", nodes.data(n)));
     let section = match spec.patroni_etcd {
         EtcdApi::V2 => "etcd",
         EtcdApi::V3 => "etcd3",
@@ -142,16 +142,16 @@ fn shared(spec: &PostgresSpec) -> Value {
     })
 }
 
-fn members(nodes: &Nodes) -> usize {
-    nodes.count().min(ETCD_MEMBERS)
+fn members(hosts: usize) -> usize {
+    hosts.min(ETCD_MEMBERS)
 }
 
 /// How etcd is started on a host.
 fn etcd_start(names: &[String], addresses: &[String], node: usize) -> Start {
     let (own, name) = (&addresses[node], &names[node]);
     let peer = |n: usize| format!("http://{}:{}", addresses[n], ETCD_PORT + 1);
-    let members = names.len().min(ETCD_MEMBERS);
-    let peers: Vec<String> = (0..members).map(|n| format!("{}={}", names[n], peer(n))).collect();
+    let peers: Vec<String> =
+        (0..members(names.len())).map(|n| format!("{}={}", names[n], peer(n))).collect();
     let client = format!("http://{own}:{ETCD_PORT}");
     let words = [
         format!("setpriv --reuid={USER} --regid={USER} --init-groups etcd --name {name}"),
@@ -182,13 +182,13 @@ pub(super) fn steps(names: &[String], addresses: &[String]) -> Vec<String> {
     for (node, name) in names.iter().enumerate() {
         steps.push(format!("{name}: {FIND}"));
         steps.push(format!("{name}: {FIND_MODULES}"));
-        if node < ETCD_MEMBERS {
+        if node < members(names.len()) {
             steps.push(format!("{name}: {FIND_ETCD}"));
         }
         steps.push(format!("{name}: write {FOLDER}/{{patroni.yml,patroni.sh}}"));
         steps.push(format!("{name}: {}", prepare_line()));
     }
-    for (node, name) in names.iter().enumerate().take(ETCD_MEMBERS) {
+    for (node, name) in names.iter().enumerate().take(members(names.len())) {
         let argv = etcd_start(names, addresses, node).argv;
         steps.push(format!("{name}: start: {}", argv.join(" ")));
     }
@@ -269,13 +269,13 @@ impl PostgresSystem {
         let addresses: Vec<String> =
             (0..nodes.count()).map(|node| nodes.data(node).to_string()).collect();
         nodes.each(|node, _| match node {
-            node if node < members(nodes) => {
+            node if node < members(nodes.count()) => {
                 self.start_process(node, etcd_start(&nodes.names, &addresses, node))
             }
             _ => Ok(()),
         })?;
         self.wait_until("etcd has a leader", ETCD_LOG, || {
-            (0..members(nodes)).find(|node| !self.says(*node, ETCD_PORT, "/health", "true"))
+            (0..members(nodes.count())).find(|node| !self.says(*node, ETCD_PORT, "/health", "true"))
         })?;
         self.start_process(0, start())?;
         let leads = |node| !self.says(node, API_PORT, "/primary", "\"state\"");

@@ -158,30 +158,29 @@ mod tests {
 
     /// A process that stands in for a layer's, in its pidfile.
     fn stand_in(socket: &Path) -> Child {
-        fs::create_dir_all(FOLDER).unwrap();
         let child = Command::new("sleep").arg("300").spawn().unwrap();
         let process = process::by_pid(child.id() as i32).unwrap();
         fs::write(pidfile(socket), format!("{} {}\n", process.pid, process.start)).unwrap();
         child
     }
 
-    /// Only root mounts, and writes to the folder of sockets.
-    fn root() -> bool {
-        let root = nix::unistd::geteuid().is_root();
-        if !root {
+    /// A folder and where its layer would listen. Only root mounts, and writes to the folder of
+    /// sockets: for others there is none, and that is said.
+    fn place() -> Option<(tempfile::TempDir, String, PathBuf)> {
+        if !nix::unistd::geteuid().is_root() {
             eprintln!("skipped: it needs root");
+            return None;
         }
-        root
+        fs::create_dir_all(FOLDER).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().display().to_string();
+        let socket = socket(&folder);
+        Some((temporary, folder, socket))
     }
 
     #[test]
     fn a_layer_that_was_about_to_mount_mounts_no_more() {
-        if !root() {
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().display().to_string();
-        let socket = socket(&folder);
+        let Some((_temporary, folder, socket)) = place() else { return };
         let mut about_to = stand_in(&socket);
         assert_eq!(retire(&folder), Ok(format!("no layer over {folder} is left")));
         assert!(!about_to.wait().unwrap().success(), "killed");
@@ -197,13 +196,7 @@ mod tests {
 
     #[test]
     fn a_layer_that_cannot_write_down_stays_until_it_can_or_is_dead() {
-        if !root() {
-            return;
-        }
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = temporary.path().display().to_string();
-        let socket = socket(&folder);
-        fs::create_dir_all(FOLDER).unwrap();
+        let Some((temporary, folder, socket)) = place() else { return };
         let (source, none) = (Some("splitbrain"), None::<&str>);
         mount(source, temporary.path(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
         let listener = UnixListener::bind(&socket).unwrap();

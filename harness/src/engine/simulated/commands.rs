@@ -114,12 +114,6 @@ impl Simulation<'_> {
 
     /// That somebody leads, once a command is over.
     pub(super) fn led(&self) -> Vec<Evidence> {
-        let leading = !self.leaders().is_empty();
-        vec![Evidence {
-            probe: "leaders".to_owned(),
-            expected: "at least one".to_owned(),
-            observed: if leading { "at least one" } else { "none" }.to_owned(),
-            holds: leading,
-        }]
+        vec![leadership::somebody(&self.names, &self.leaders())]
     }
 }
