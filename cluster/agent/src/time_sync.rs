@@ -23,7 +23,17 @@ const UNITS: [&str; 7] = [
     "openntpd.service",
 ];
 /// What their processes are called, as the kernel cuts names: for hosts without systemd.
-const PROGRAMS: [&str; 4] = ["chronyd", "systemd-timesyn", "ntpd", "openntpd"];
+/// And those that put clocks right beside such services, of hardware and of virtual machines.
+const PROGRAMS: [&str; 8] = [
+    "chronyd",
+    "systemd-timesyn",
+    "ntpd",
+    "openntpd",
+    "phc2sys",
+    "ptp4l",
+    "vmtoolsd",
+    "VBoxService",
+];
 /// How long `systemctl` may take: an act stays within a lease.
 const LIMIT: Duration = Duration::from_secs(4);
 /// How often it is looked whether it has ended.

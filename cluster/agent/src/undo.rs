@@ -194,12 +194,15 @@ impl Undo {
                 format!("{}{}", rules::by_hand(name), kill.unwrap_or_default())
             }
             Undo::Layer { folder, served: Some(Served { start, graceful }) } => {
-                let stop = match graceful {
-                    Graceful::Command(argv) => argv.iter().map(|a| shell_quote(a)).collect(),
-                    _ => vec![format!("stop the server of {}", shell_quote(folder))],
-                };
-                let (stop, start) = (stop.join(" "), process::start_by_hand(start));
-                format!("{stop}; umount -l {}; {start}", shell_quote(folder))
+                let (over, start) = (shell_quote(folder), process::start_by_hand(start));
+                match graceful {
+                    Graceful::Command(argv) => {
+                        let stop: Vec<String> = argv.iter().map(|a| shell_quote(a)).collect();
+                        format!("{}; umount -l {over}; {start}", stop.join(" "))
+                    }
+                    // These words are no command, and nothing is unmounted under a live server.
+                    _ => format!("stop the server of {over} && umount -l {over} && {start}"),
+                }
             }
             Undo::Layer { folder, .. } | Undo::Relief { folder, .. } => {
                 format!("umount -l {}", shell_quote(folder))
@@ -210,6 +213,7 @@ impl Undo {
             }
             Undo::Cgroup { folder, home, strays } => cgroup::limit::by_hand(folder, home, strays),
             Undo::Capture { process, folder, .. } => {
+                let folder = shell_quote(folder);
                 format!("kill -9 {}; rm -f {folder}/packets*.pcap", process.pid)
             }
             Undo::Nothing => "nothing".to_owned(),
@@ -268,5 +272,23 @@ fn end(process: &ProcessId, graceful: &Graceful) -> Result<(), String> {
         Err(error) if !gone(process::state(process)) => Err(error),
         _ if gone(process::wait(process, KILLED, gone)) => Ok(()),
         _ => Err(format!("process {} does not end", process.pid)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_unmounts_nothing_under_a_server_that_no_command_has_ended() {
+        let start = Start { argv: vec!["/bin/s".to_owned()], ..Start::default() };
+        let typed = |graceful| {
+            let served = Some(Served { start: start.clone(), graceful });
+            Undo::Layer { folder: "/d".to_owned(), served }.by_hand()
+        };
+        let words = typed(Graceful::Int);
+        assert!(words.contains("/d' && umount -l") || words.contains("/d && umount -l"), "{words}");
+        let command = typed(Graceful::Command(vec!["/bin/stop".to_owned()]));
+        assert!(command.contains("/bin/stop") && command.contains("; umount -l"), "{command}");
     }
 }

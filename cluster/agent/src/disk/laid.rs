@@ -215,8 +215,8 @@ mod tests {
             }
             listener
         });
-        let refused = retire(&folder).unwrap_err();
-        let troubled = relieve(&folder, "f1", false).unwrap_err();
+        let refused = retire(&folder);
+        let troubled = relieve(&folder, "f1", false);
         let still = is_mounted(temporary.path());
         // Its process dies.
         drop(full.join().unwrap());
@@ -226,6 +226,7 @@ mod tests {
         let left = is_mounted(temporary.path());
         // Gone already, if all is well.
         let _ = umount2(temporary.path(), MntFlags::MNT_DETACH);
+        let (refused, troubled) = (refused.unwrap_err(), troubled.unwrap_err());
         assert!(refused.ends_with("has not written down: no space left"), "{refused}");
         assert_eq!(troubled, "no space left");
         assert!(still && under && !left, "{still} {under} {left}");
