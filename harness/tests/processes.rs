@@ -156,7 +156,9 @@ fn postgres_is_shut_down_fast() {
     }
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--system", "postgres", "--hosts", "3", "--time-limit", "6s", "--fault"];
-    let all = faults(folder.path(), "postgres", &[&flags[..], &["restart:a-follower"]].concat());
+    let restart = "restart:a-follower,set=Work_Mem=8192kB";
+    let all = faults(folder.path(), "postgres", &[&flags[..], &[restart]].concat());
     let probe = &all[0].0["evidence"][1]["probe"];
+    assert!(observed(&all[0].0).contains(&"8MB"), "in the server's unit: {}", all[0].0);
     assert!(probe.as_str().unwrap().contains("SIGINT"), "{probe}");
 }

@@ -29,13 +29,15 @@ impl HostPort {
         let by = self.system.changing()?;
         let started = Instant::now();
         loop {
-            let said = by.says(node, name);
-            let holds = said.as_ref().is_ok_and(|said| changing::same(value, said));
+            let (said, holds) = match by.has(node, name, value) {
+                Ok(said) => said,
+                Err(error) => (error.what, false),
+            };
             if holds || SAYS_LIMIT <= started.elapsed() {
                 return Some(Evidence {
                     probe: format!("{} {name}", self.name(node)),
                     expected: value.to_owned(),
-                    observed: said.unwrap_or_else(|error| error.what),
+                    observed: said,
                     holds,
                 });
             }
