@@ -39,28 +39,20 @@ impl HostPort {
         let Some(error) = report.error.clone() else {
             return Vec::new();
         };
+        if !journaled(act) {
+            // Over SSH every journal of a host is undone, other faults' too: not for nothing.
+            report.result = FaultResult::Indeterminate;
+            return act.nodes().into_iter().flat_map(|node| self.typed(id, act, node)).collect();
+        }
         let (mut typed, mut failed) = (Vec::new(), Vec::new());
         let healed = self.at_once(&act.nodes(), &|node| self.heal_over_ssh(node));
         for (node, healed) in healed {
-            let by_command = matches!(
-                act,
-                Act::Remove { .. }
-                    | Act::StepDown { .. }
-                    | Act::Promote { .. }
-                    | Act::ReadLoad { .. }
-                    | Act::WithholdApproval
-            );
             let probe = format!("{} healed over SSH", self.name(node));
-            let (observed, holds) = match healed {
-                Ok(said) if !by_command => (said, true),
-                Ok(_) => ("no agent undoes a command of the system's".to_owned(), false),
-                Err(why) => (why, false),
-            };
+            let holds = healed.is_ok();
+            let (Ok(observed) | Err(observed)) = healed;
             if !holds {
                 failed.push(format!("{}: {observed}", self.name(node)));
-                let at = self.reach(node);
-                let lines = self.by_hand(id, act, node).into_iter();
-                typed.extend(lines.map(|line| format!("{at}: {line}")));
+                typed.extend(self.typed(id, act, node));
             }
             let expected = "undone".to_owned();
             report.evidence.push(Evidence { probe, expected, observed, holds });
@@ -75,6 +67,13 @@ impl HostPort {
             report.result = FaultResult::Indeterminate;
         }
         typed
+    }
+
+    /// What a person can type for one node, a line each, with where.
+    fn typed(&self, id: &str, act: &Act, node: usize) -> Vec<String> {
+        let at = self.reach(node);
+        let lines = self.by_hand(id, act, node).into_iter();
+        lines.map(|line| format!("{at}: {line}")).collect()
     }
 
     fn heal_over_ssh(&self, node: usize) -> Result<String, String> {
@@ -117,7 +116,7 @@ impl HostPort {
                 let umount = Undo::Layer { folder, served }.by_hand();
                 [umount].into_iter().chain(start).collect()
             }
-            Act::StepDown { .. } => vec!["mongosh --eval 'rs.freeze(0)'".to_owned()],
+            Act::StepDown { .. } => stand_again_by_hand(&self.system.info("").name),
             Act::Remove { .. } => {
                 let member = self.system.address(node);
                 vec![format!("mongosh --eval 'rs.add(\"{member}\")', at the primary")]
@@ -155,5 +154,54 @@ impl HostPort {
     fn stopped_process(&self, id: &str, node: usize) -> Option<i32> {
         let stopped = self.stopped.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         stopped.get(&(id.to_owned(), node)).copied()
+    }
+}
+
+/// Whether agents have an act in their journals; what is none of them is a command of the system's,
+/// or done by clients of our own.
+fn journaled(act: &Act) -> bool {
+    !matches!(
+        act,
+        Act::Nothing
+            | Act::Remove { .. }
+            | Act::StepDown { .. }
+            | Act::Promote { .. }
+            | Act::ReadLoad { .. }
+            | Act::WithholdApproval
+    )
+}
+
+/// What lets one that was asked to stand down stand again; a node of the store does so by itself.
+fn stand_again_by_hand(system: &str) -> Vec<String> {
+    match system {
+        "mongodb" => vec!["mongosh --eval 'rs.freeze(0)'".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_healed_of_what_their_agents_did_alone() {
+        let nodes = vec![0];
+        for act in [
+            Act::StepDown { nodes: nodes.clone(), seconds: 2 },
+            Act::Remove { nodes: nodes.clone() },
+            Act::ReadLoad { nodes: nodes.clone(), clients: 8 },
+            Act::WithholdApproval,
+        ] {
+            assert!(!journaled(&act), "{act:?}");
+        }
+        for act in [Act::Kill { nodes: nodes.clone() }, Act::Replace { nodes }] {
+            assert!(journaled(&act), "{act:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_member_of_a_replica_set_is_told_to_stand_again() {
+        assert_eq!(stand_again_by_hand("mongodb"), ["mongosh --eval 'rs.freeze(0)'"]);
+        assert!(stand_again_by_hand("store").is_empty());
     }
 }

@@ -31,11 +31,18 @@ const SESSIONS: usize = 1_000_000;
 #[derive(Clone, Default)]
 pub struct Readers(Arc<Mutex<BTreeMap<String, Vec<Crowd>>>>);
 
-/// The clients that read from one node.
+/// The clients that read from one node, until they are ended, or dropped with the run that they
+/// are of.
 struct Crowd {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Readers {
@@ -65,7 +72,7 @@ impl Crowd {
                 while readers.join_next().await.is_some() {}
             });
         });
-        Ok(Crowd { stop, answered, thread })
+        Ok(Crowd { stop, answered, thread: Some(thread) })
     }
 }
 
@@ -106,15 +113,17 @@ impl HostPort {
             let crowd = Crowd::start(Arc::clone(&client), node, clients)?;
             let (took, answered) = (began.elapsed(), Arc::clone(&crowd.answered));
             self.readers.lock().entry(id.to_owned()).or_default().push(crowd);
-            let (first, now) = (answered.load(Ordering::Relaxed), self.busy(node)?);
-            Ok((before, took, now, answered.load(Ordering::Relaxed) - first))
+            let (since, first) = (Instant::now(), answered.load(Ordering::Relaxed));
+            let now = self.busy(node)?;
+            let answered = answered.load(Ordering::Relaxed) - first;
+            Ok((before, took, now, Reads { answered, within: since.elapsed() }))
         });
         let (mut evidence, mut errors, mut longest) = (Vec::new(), Vec::new(), Duration::ZERO);
         for (node, pressed) in pressed {
             match pressed {
-                Ok((before, took, now, answered)) => {
+                Ok((before, took, now, reads)) => {
                     longest = longest.max(took);
-                    evidence.push(of_reads(self.name(node), before, now, answered));
+                    evidence.push(of_reads(self.name(node), before, now, reads));
                 }
                 Err(error) => errors.push(error),
             }
@@ -131,9 +140,9 @@ impl HostPort {
         crowds.iter().for_each(|crowd| crowd.stop.store(true, Ordering::Relaxed));
         let mut errors = Vec::new();
         let mut answered = 0;
-        for crowd in crowds {
+        for mut crowd in crowds {
             // Each ends with its answer, at the deadline at the latest.
-            if crowd.thread.join().is_err() {
+            if crowd.thread.take().is_some_and(|thread| thread.join().is_err()) {
                 errors.push("a reader panicked".to_owned());
             }
             answered += crowd.answered.load(Ordering::Relaxed);
@@ -162,9 +171,16 @@ impl HostPort {
 /// on a host that is busy already it says little.
 const READS_MIN: u64 = 100;
 
-fn of_reads(name: &str, before: u64, now: u64, answered: u64) -> Evidence {
+/// How many reads were answered, and how long that was counted: asking the agent, before and
+/// after, is part of it.
+struct Reads {
+    answered: u64,
+    within: Duration,
+}
+
+fn of_reads(name: &str, before: u64, now: u64, reads: Reads) -> Evidence {
     let percent = |share: u64| format!("{}.{} %", share / 10, share % 10);
-    let rate = answered * 1_000 / WINDOW.as_millis() as u64;
+    let rate = reads.answered * 1_000 / (reads.within.as_millis() as u64).max(1);
     let (before, now) = (percent(before), percent(now));
     Evidence {
         probe: format!("{name} answers reads"),
@@ -177,13 +193,57 @@ fn of_reads(name: &str, before: u64, now: u64, answered: u64) -> Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use history::Key;
+    use systems::client::{Capabilities, ReplyFuture};
 
     #[test]
     fn pressure_is_answered() {
-        assert!(of_reads("n1", 100, 120, 80).holds);
-        assert!(!of_reads("n1", 100, 500, 79).holds);
-        let said = of_reads("n1", 55, 955, 800);
+        let reads = |answered, ms| Reads { answered, within: Duration::from_millis(ms) };
+        assert!(of_reads("n1", 100, 120, reads(80, 800)).holds);
+        assert!(!of_reads("n1", 100, 500, reads(79, 800)).holds);
+        let said = of_reads("n1", 55, 955, reads(800, 800));
         let observed = "1000 a second; it used 95.5 % of a processor, 5.5 % before";
         assert_eq!(said.observed, observed);
+        // 30 a second, on a host where each question takes a second.
+        let starved = of_reads("n1", 0, 0, reads(84, 2_800));
+        assert!(!starved.holds && starved.observed.starts_with("30 a second"), "{starved:?}");
+    }
+
+    /// Answers at once.
+    struct Quick;
+
+    impl Client for Quick {
+        fn capabilities(&self) -> Capabilities {
+            Capabilities { micro_ops: &["r"], atomic: "key", reads: "atomic" }
+        }
+
+        fn apply(&self, _: usize, request: StepRequest, _: Duration) -> ReplyFuture<'_> {
+            let reply = StepReply::Ok { mops: request.mops, position: None, token: None };
+            Box::pin(async {
+                tokio::task::yield_now().await;
+                reply
+            })
+        }
+
+        fn shard_of(&self) -> fn(&Key, u32) -> u32 {
+            |_, _| 0
+        }
+    }
+
+    #[test]
+    fn readers_end_when_their_run_is_dropped() {
+        let readers = Readers::default();
+        let mut crowd = Crowd::start(Arc::new(Quick), 0, 2).unwrap();
+        let thread = crowd.thread.take().unwrap();
+        readers.lock().insert("f1".to_owned(), vec![crowd]);
+        let another = readers.clone();
+        drop(readers);
+        assert!(!another.lock()["f1"][0].stop.load(Ordering::Relaxed), "one holds them still");
+        drop(another);
+        let until = Instant::now() + Duration::from_secs(20);
+        while !thread.is_finished() && Instant::now() < until {
+            thread::yield_now();
+        }
+        assert!(thread.is_finished(), "they read on");
     }
 }
