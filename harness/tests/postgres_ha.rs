@@ -60,6 +60,23 @@ fn an_operator_waits_for_approval_and_promotes_whom_it_is_told_to() {
     assert!(faults.contains("\"observed\":\"n1 in term 3, after"), "{faults}");
 }
 
+/// n2 alone confirms what is written while n3 is cut from the leader.
+#[test]
+fn who_is_promoted_fetches_first_what_another_has_confirmed() {
+    if !here(&[]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut flags = vec!["--failover", "operator", "--replication", "any:1"];
+    flags.extend(["--fault", "cut:n3@2s+6s", "--fault", "promote:n3@4s+1s"]);
+    flags.extend(["--time-limit", "11s", "--recovery", "20s"]);
+    let (_, value, said) = judged(folder.path(), "behind", &flags);
+    assert_eq!(field(&value, "lost-writes", "verdict"), "valid", "{said}");
+    assert!(said.contains("n3 has fetched from n2 what it lacked"), "{said}");
+    let effects = &value["fault-effects"];
+    assert!(effects["f1"] == true && effects["f2"] == true, "{effects}\n{said}");
+}
+
 #[test]
 fn patroni_in_synchronous_mode_loses_nothing_when_its_leader_is_killed() {
     if !here(&["patroni", "etcd"]) {
