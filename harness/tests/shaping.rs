@@ -13,7 +13,7 @@ const FAULTS: [(&str, &str, &str); 7] = [
     ("delay:n1@2s+1s,delay=40ms,jitter=5ms", "NFQUEUE", "+80 ms"),
     ("loss:n1@4s+1s", "NFQUEUE", "19.0 % lost, give or take 5"),
     ("reorder:n2@6s+1s", "NFQUEUE", "43.8 % overtaken, give or take 10"),
-    ("duplicate:n3@8s+1s", "TEE", "44.0 % more answers, give or take 5"),
+    ("duplicate:n3@8s+1s", "TEE", "44.0 % more answers, give or take 9"),
     ("corrupt:n1@10s+1s", "NFQUEUE", "9.8 % lost, give or take 5"),
     ("bandwidth:n2@12s+1s,rate=2mbit", "NFQUEUE", "at most 2000 kbit/s"),
     ("flapping:n3@14s+1s,period=600ms", "NFQUEUE", "50.0 % lost, give or take 20"),

@@ -6,8 +6,12 @@ use agent::ping::{PingPlan, Pings};
 use history::Evidence;
 use nemesis::Shape;
 
-/// How far a share may be off, in points: over 2,000 echoes chance alone stays well within.
+/// How far a share may be off, in points: of 2,000 echoes that are hit or not, chance alone brings
+/// one in a hundred thousand probes as far.
 const POINTS: f64 = 5.0;
+/// How many standard deviations chance is given where it does more: two probes in a thousand
+/// million are further off.
+const SIGMAS: f64 = 6.0;
 /// Likewise where it depends on when two nodes began.
 const LOOSE_POINTS: f64 = 20.0;
 /// Longest that a flapping link is watched, ms.
@@ -75,7 +79,8 @@ pub fn during(probe: String, shape: Shape, ways: u32, before: &Pings, seen: &Pin
         Shape::Duplicate(share) => {
             let asked = 100.0 * ((1.0 + f64::from(share) / 1e6).powi(ways as i32) - 1.0);
             let twice = percent(seen.duplicates, seen.answered);
-            share_of("more answers", asked, twice, POINTS, seen)
+            let points = POINTS.max(by_chance(answers_variance(share, ways), seen.sent));
+            share_of("more answers", asked, twice, points, seen)
         }
         Shape::Rate(rate) => {
             let (asked, passed, calm) = (rate as f64 / 1e3, rate_of(seen), rate_of(before));
@@ -91,6 +96,23 @@ pub fn during(probe: String, shape: Shape, ways: u32, before: &Pings, seen: &Pin
         }
     };
     Evidence { probe, expected, observed, holds }
+}
+
+/// How far chance alone may bring the mean of so many echoes, in points.
+fn by_chance(variance: f64, echoes: u32) -> f64 {
+    100.0 * SIGMAS * (variance / f64::from(echoes.max(1))).sqrt()
+}
+
+/// Of how many answers an echo has, if each way sends a share of the packets, in parts of a
+/// million, twice. What was sent twice comes back as two: a branching process, whose variance is
+/// larger than that of hit or not (Harris 1963, The Theory of Branching Processes, I.5).
+fn answers_variance(share: u32, ways: u32) -> f64 {
+    let share = f64::from(share) / 1e6;
+    let step = |(mean, variance): (f64, f64), _| {
+        let more = 1.0 + share;
+        (mean * more, variance * more * more + mean * share * (1.0 - share))
+    };
+    (0..ways).fold((1.0, 0.0), step).1
 }
 
 /// A share of the echoes: near what was asked for, and not next to nothing.
@@ -173,6 +195,43 @@ mod tests {
         let flap = Shape::Flap { period_ms: 2_000, down_ms: 1_000 };
         assert!(seen(flap, |pings| pings.answered = 1_000).holds);
         assert!(!seen(flap, |_| {}).holds);
+    }
+
+    #[test]
+    fn chance_alone_is_no_fault_without_effect() {
+        // Two thousand echoes of which each copy is sent twice with one in five, there and back.
+        let share = Shape::Duplicate(200_000);
+        let mut state = 1_u64;
+        let mut twice = || {
+            // SplitMix64 (Steele, Lea, Flood 2014).
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            u32::from((mixed ^ mixed >> 31).is_multiple_of(5))
+        };
+        let rounds = 1_000;
+        let mut squares = 0.0;
+        for _ in 0..rounds {
+            let mut answers = 0;
+            for _ in 0..2_000 {
+                for _ in 0..=twice() {
+                    answers += 1 + twice();
+                }
+            }
+            let duplicates = answers - 2_000;
+            let off = f64::from(duplicates) / 20.0 - 44.0;
+            squares += off * off;
+            let evidence = seen(share, |pings| pings.duplicates = duplicates);
+            assert!(evidence.holds, "{evidence:?}");
+        }
+        let sigma = by_chance(answers_variance(200_000, 2), 2_000) / SIGMAS;
+        let measured = (squares / f64::from(rounds)).sqrt();
+        assert!((measured - sigma).abs() < 0.1, "{measured} measured, {sigma} said");
+        assert!(POINTS < 4.0 * sigma, "five points were enough");
+        // One way only, or another share, is still seen to be wrong.
+        for duplicates in [400, 670] {
+            assert!(!seen(share, |pings| pings.duplicates = duplicates).holds, "{duplicates}");
+        }
     }
 
     #[test]
