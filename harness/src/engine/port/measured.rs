@@ -9,11 +9,11 @@ use nemesis::Shape;
 /// How far a share may be off, in points: of 2,000 echoes that are hit or not, chance alone brings
 /// one in a hundred thousand probes as far.
 const POINTS: f64 = 5.0;
+/// Likewise where it depends on when two nodes began.
+const LOOSE_POINTS: f64 = 20.0;
 /// How many standard deviations chance is given where it does more: two probes in a thousand
 /// million are further off.
 const SIGMAS: f64 = 6.0;
-/// Likewise where it depends on when two nodes began.
-const LOOSE_POINTS: f64 = 20.0;
 /// Longest that a flapping link is watched, ms.
 const WATCH_MS: u64 = 3_000;
 
@@ -46,7 +46,10 @@ pub fn plan(shape: Shape) -> PingPlan {
             let count = (period_ms.min(WATCH_MS) / 2) as u32;
             PingPlan { count, gap_us: 2_000, size: 56, wait_ms: 300 }
         }
-        Shape::Loss(_) | Shape::Duplicate(_) | Shape::Corrupt(_) => shares,
+        Shape::Loss(share) | Shape::Duplicate(share) | Shape::Corrupt(share) => {
+            // Of fewer than ten hits chance could leave less than the third that must be seen.
+            PingPlan { count: (10_000_000 / share.max(1)).clamp(shares.count, 7_000), ..shares }
+        }
     }
 }
 
@@ -251,7 +254,13 @@ mod tests {
             assert!(u64::from(plan.count) * plan.gap_us < 2_000_000, "{plan:?}");
         }
         let slow = Shape::Delay { delay_us: 1_000_000, jitter_us: 1_000_000, normal: true };
-        let plan = plan(slow);
-        assert!(u64::from(plan.count) * plan.gap_us / 1_000 + plan.wait_ms < 9_000, "{plan:?}");
+        let takes = |shape| {
+            let plan = plan(shape);
+            u64::from(plan.count) * plan.gap_us / 1_000 + plan.wait_ms
+        };
+        assert!(takes(slow) < 9_000, "{:?}", plan(slow));
+        assert!(takes(Shape::Loss(1)) < 4_000, "{:?}", plan(Shape::Loss(1)));
+        assert_eq!(plan(Shape::Loss(100_000)).count, 2_000);
+        assert_eq!(plan(Shape::Loss(2_000)).count, 5_000);
     }
 }
