@@ -1,6 +1,7 @@
 //! Which rows a matrix has, and the test that each comes to.
 
 use reports::matrix::{Matrix, Phase, Row, RowStatus};
+use systems::postgres::spec::Candidate;
 use workloads::workload;
 
 use super::configurations::{self, Choice};
@@ -92,9 +93,9 @@ impl MatrixPlan {
         })
     }
 
-    /// The phases of every row.
+    /// The phases of every row; where the wrong standby is promoted, another cut precedes the kill.
     pub fn phases(&self) -> Vec<Phase> {
-        phases(self.system, self.duration_ms)
+        phases(self.system, self.duration_ms, false)
     }
 
     fn command(&self) -> String {
@@ -158,8 +159,7 @@ impl MatrixPlan {
 
     /// The test that a row comes to, checked.
     pub fn spec(&self, row: &Row) -> Result<TestSpec, UserError> {
-        let faults = self.phases().into_iter().flat_map(|phase| phase.faults).collect();
-        let flags = RunFlags {
+        let flags = |faults| RunFlags {
             name: Some(row.name.clone()),
             seed: Some(self.seed),
             lab: Some(self.lab.clone()),
@@ -173,7 +173,9 @@ impl MatrixPlan {
             faults,
             ..RunFlags::default()
         };
-        let mut spec = flags.spec()?;
+        let wrong = flags(Vec::new()).spec()?.postgres.candidate == Candidate::LeastAdvanced;
+        let phases = phases(self.system, self.duration_ms, wrong);
+        let mut spec = flags(phases.into_iter().flat_map(|phase| phase.faults).collect()).spec()?;
         // A phase that had no effect must not pass for one that was survived.
         spec.faults.iter_mut().for_each(|fault| fault.required = Some(true));
         Ok(spec)
@@ -232,6 +234,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_standby_is_behind_when_the_wrong_one_is_promoted() {
+        let plan = plan(SystemKind::Postgres, Profile::Normal);
+        let of = |name: &str| {
+            let matrix = plan.matrix(String::new()).unwrap();
+            let row = matrix.rows.iter().find(|row| row.name == name).unwrap();
+            let faults = plan.spec(row).unwrap().faults;
+            let (kill, before) = (faults.last().unwrap().clone(), faults[faults.len() - 2].clone());
+            assert_eq!(kill.fault, "kill");
+            (before.fault.clone(), kill.start_ms.unwrap() - before.start_ms.unwrap())
+        };
+        assert_eq!(of("any1-wrong-candidate"), ("cut".to_owned(), 1_500));
+        assert_eq!(of("any1-leader"), ("leader-alone".to_owned(), 300));
     }
 
     #[test]

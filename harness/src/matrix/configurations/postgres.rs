@@ -91,7 +91,7 @@ const ROWS: &[Configuration] = &[
     },
     Configuration {
         name: "any1-wrong-candidate",
-        why: "The same, and the operator promotes the standby that has least.",
+        why: "The same, and the operator promotes the standby that has least, one cut off.",
         settings: &[
             "postgres.replication=any",
             "postgres.k=1",
