@@ -221,16 +221,16 @@ fn what_is_measured_is_what_was_asked_for() {
     assert_eq!(counters.lost, u64::from(seen.sent - seen.answered), "{counters:?}");
     one.heal("f3");
     one.shape("f4", &[v4], Shape { reorder: 250_000, hold_us: 20_000, ..shape });
-    let seen = one.ping(v4, 400, 1_000, 56);
-    assert_eq!(seen.answered, 400);
-    assert!(by_chance(seen.overtaken, 400, 0.25), "{seen:?}");
+    let seen = one.ping(v4, 1_600, 1_000, 56);
+    assert_eq!(seen.answered, 1_600);
+    assert!(by_chance(seen.overtaken, 1_600, 0.25), "{seen:?}");
     one.heal("f4");
     // The bit breaks the checksum: the kernel drops what is corrupt.
     one.shape("f5", &[v4], Shape { corrupt: 200_000, ..shape });
-    let seen = one.ping(v4, 400, 500, 56);
+    let seen = one.ping(v4, 1_600, 500, 56);
     let counters = one.counters("f5");
     assert_eq!(counters.corrupted, u64::from(seen.sent - seen.answered), "{counters:?}");
-    assert!(by_chance(seen.sent - seen.answered, 400, 0.2), "{seen:?}");
+    assert!(by_chance(seen.sent - seen.answered, 1_600, 0.2), "{seen:?}");
     one.heal("f5");
     one.shape("f6", &[v4], Shape { rate: 1_000_000, ..shape });
     let seen = one.ping(v4, 100, 2_500, 600);
@@ -244,9 +244,9 @@ fn what_is_measured_is_what_was_asked_for() {
     one.heal("f7");
     let ask = Ask::Duplicate { fault: "f8".to_owned(), to: addresses.to_vec(), share: 300_000 };
     assert!(one.ask(ask).is_ok());
-    let seen = one.ping(v4, 400, 500, 56);
-    assert_eq!(seen.answered, 400);
-    assert!(by_chance(seen.duplicates, 400, 0.3), "{seen:?}");
+    let seen = one.ping(v4, 1_600, 500, 56);
+    assert_eq!(seen.answered, 1_600);
+    assert!(by_chance(seen.duplicates, 1_600, 0.3), "{seen:?}");
     one.heal("f8");
     let seen = one.ping(v4, 100, 500, 56);
     assert_eq!((seen.answered, seen.duplicates), (100, 0));

@@ -166,6 +166,9 @@ fn rate_of(pings: &Pings) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     fn seen(shape: Shape, change: impl FnOnce(&mut Pings)) -> Evidence {
@@ -204,14 +207,8 @@ mod tests {
     fn chance_alone_is_no_fault_without_effect() {
         // Two thousand echoes of which each copy is sent twice with one in five, there and back.
         let share = Shape::Duplicate(200_000);
-        let mut state = 1_u64;
-        let mut twice = || {
-            // SplitMix64 (Steele, Lea, Flood 2014).
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            u32::from((mixed ^ mixed >> 31).is_multiple_of(5))
-        };
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let mut twice = || u32::from(random.random_bool(0.2));
         let rounds = 1_000;
         let mut squares = 0.0;
         for _ in 0..rounds {
