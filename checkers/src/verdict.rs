@@ -227,4 +227,7 @@ pub struct Judgement {
     pub coverage: Option<Coverage>,
     /// What is wrong with the history's file, if it could be read only in part.
     pub partial: Option<String>,
+    /// Why the verdict is at best unknown, whatever the checkers say: one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }

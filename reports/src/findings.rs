@@ -24,6 +24,7 @@ pub fn findings(input: &ReportInput<'_>) -> Markup {
     });
     html! {
         @if let Some(partial) = &input.judgement.partial { p.note { "Partial: " (partial) } }
+        @for doubt in &input.judgement.doubts { p.note { (doubt) } }
         @for (name, outcome) in outcomes {
             article {
                 h3 { (badge(outcome.verdict)) " " (name) }

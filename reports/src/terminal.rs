@@ -54,6 +54,9 @@ pub fn judgement_text(judgement: &Judgement) -> String {
     if let Some(partial) = &judgement.partial {
         let _ = writeln!(text, "  partial  {partial}");
     }
+    for doubt in &judgement.doubts {
+        let _ = writeln!(text, "  doubt    {doubt}");
+    }
     text
 }
 

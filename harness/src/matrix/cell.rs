@@ -48,6 +48,9 @@ fn gap(judgement: &Judgement) -> Option<String> {
     if let Some(partial) = &judgement.partial {
         return Some(partial.clone());
     }
+    if !judgement.doubts.is_empty() {
+        return Some(judgement.doubts.join("; "));
+    }
     let Some(coverage) = &judgement.coverage else {
         return Some("the run was not held against the coverage gate".to_owned());
     };
@@ -121,6 +124,7 @@ mod tests {
             checkers: BTreeMap::from([("lost-writes".to_owned(), outcome)]),
             coverage: Some(Coverage { missing, ..Coverage::default() }),
             partial: None,
+            doubts: Vec::new(),
         }
     }
 

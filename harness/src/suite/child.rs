@@ -155,9 +155,12 @@ fn facts(verdict: &Value) -> Option<SeedResult> {
     }
     let missing = verdict["coverage"]["missing"].as_array().into_iter().flatten();
     let missing = missing.filter_map(Value::as_str).map(str::to_owned);
+    let doubts = verdict["doubts"].as_array().into_iter().flatten();
+    let doubts = doubts.filter_map(Value::as_str).map(str::to_owned);
     let partial = verdict["partial"].as_str().map(str::to_owned);
     // That nothing is promised makes nothing that was judged less so.
-    seed.missing = missing.filter(|what| !what.starts_with("a promise:")).chain(partial).collect();
+    let missing = missing.filter(|what| !what.starts_with("a promise:"));
+    seed.missing = missing.chain(partial).chain(doubts).collect();
     Some(seed)
 }
 
