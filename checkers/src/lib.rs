@@ -12,6 +12,7 @@ mod isolation;
 mod knots;
 mod lost_writes;
 mod monotonic_reads;
+pub mod outages;
 mod prefix_graph;
 mod read_your_writes;
 mod registry;
@@ -20,6 +21,7 @@ pub mod verdict;
 
 pub use coverage::{CoverageRules, FaultSpan, coverage};
 pub use isolation::{is_anomaly, is_judged_level, is_level};
+pub use outages::{Charged, OUTAGE_MIN, Outage, Writes};
 pub use registry::{ALL_NAMES, Checker, ISOLATION, SESSION, built, by_name, judge};
 pub use verdict::{
     Assumption, Context, Coverage, CoverageItem, Finding, Judgement, Outcome, ReadsMode, Role,

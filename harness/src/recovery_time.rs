@@ -1,105 +1,120 @@
-//! How long writes were not acknowledged because of a fault on a leader (RTO), from the records.
-//!
-//! From the fault's injection to the end of the longest time without an acknowledged write that
-//! overlaps the fault. Whoever waits for a write sees exactly that; when a node called itself
-//! leader is told beside it, from the telemetry.
+//! Outages in words: how long no write was acknowledged (RTO), which faults it is put down to, and
+//! who was seen to lead after. Definitions: `docs/recovery-times.md`.
 
-use std::collections::BTreeMap;
-
-use history::{EventKind, FaultPhase, Role};
-use reports::OpPoint;
+use checkers::{Charged, FaultSpan, Outage, Writes};
+use history::{Role, TelemetryEvent};
 
 use crate::judge::{Records, fault_spans};
 
-/// One sentence for each fault on a leader that had an effect and after which another led. Stalls
-/// without a new leader are told by the report itself.
+const OUTAGE_MIN_MS: i64 = checkers::OUTAGE_MIN / 1_000_000;
+
+/// The outages of a run, from its records.
+pub fn outages(records: &Records) -> Vec<Outage> {
+    Writes::of(&records.history).outages(&fault_spans(&records.faults))
+}
+
+/// For `verdict.json`: times in ns since the run's start.
+pub fn json(records: &Records) -> serde_json::Value {
+    let fault = |fault: &Charged| {
+        serde_json::json!({
+            "id": fault.id, "injected": fault.injected, "recovery": fault.recovery
+        })
+    };
+    let one = |outage: &Outage| {
+        let faults: Vec<_> = outage.faults.iter().map(fault).collect();
+        let joined: Vec<&str> = outage.joined.iter().map(|fault| fault.id.as_str()).collect();
+        serde_json::json!({
+            "from": outage.from, "to": outage.to, "ended": outage.ended, "faults": faults,
+            "joined": joined
+        })
+    };
+    outages(records).iter().map(one).collect()
+}
+
+/// One sentence for each outage, and one for each fault that another leader came after and that
+/// brought none.
 pub fn notes(records: &Records) -> Vec<String> {
-    let injected: BTreeMap<&str, i64> = records
-        .faults
-        .iter()
-        .filter(|event| event.phase == FaultPhase::Injected)
-        .map(|event| (event.id.as_str(), event.time))
-        .collect();
-    let writes = acknowledged(&OpPoint::of(&records.history));
-    let mut said = Vec::new();
-    let spans = fault_spans(&records.faults);
-    for span in spans.iter().filter(|span| span.leader && span.effect) {
-        let start = injected.get(span.id.as_str()).copied();
-        let Some((start, leads)) = start.and_then(|at| Some((at, leader_after(records, at)?)))
-        else {
+    let (writes, spans) = (Writes::of(&records.history), fault_spans(&records.faults));
+    let outages = writes.outages(&spans);
+    let until = |place: usize| outages.get(place + 1).map_or(i64::MAX, |next| next.from);
+    let each = outages.iter().enumerate();
+    let mut said: Vec<String> =
+        each.map(|(place, outage)| sentence(outage, records, until(place))).collect();
+    let charged = |span: &FaultSpan| {
+        let of = |outage: &Outage| outage.faults.iter().any(|fault| fault.id == span.id);
+        outages.iter().any(of)
+    };
+    for span in spans.iter().filter(|span| span.leader && span.effect && !charged(span)) {
+        let (Some(pause), Some(leads)) = (
+            writes.longest_pause(span.start, span.end.max(span.watched)),
+            leader_after(&records.telemetry, span.start, i64::MAX),
+        ) else {
             continue;
         };
-        let what = format!("after {} ({})", span.label, span.id);
-        // What a later fault does is told of that one.
-        let later = spans.iter().filter(|other| other.effect && start < other.start);
-        let end = later.map(|other| other.start).fold(span.end, i64::min);
-        said.push(match again(&writes, start, end) {
-            Some(again) => {
-                let rto = seconds(again - start);
-                format!("{what} writes were acknowledged again within {rto} s (RTO): {leads}")
-            }
-            None => format!("{what} no write was acknowledged: {leads}"),
-        });
+        let pause = pause / 1_000_000;
+        said.push(format!(
+            "{} ({}) brought no outage ({OUTAGE_MIN_MS} ms or more): while it was in force the longest \
+             time between two acknowledged writes was {pause} ms; {leads}",
+            span.label, span.id
+        ));
     }
     said
 }
 
-/// When writes were acknowledged, in order, ns.
-fn acknowledged(ops: &[OpPoint]) -> Vec<i64> {
-    let ok = ops.iter().filter(|op| op.write && op.kind == EventKind::Ok);
-    let mut times: Vec<i64> = ok.filter_map(|op| op.completed).collect();
-    times.sort_unstable();
-    times
+fn sentence(outage: &Outage, records: &Records, until: i64) -> String {
+    let (from, to) = (seconds(outage.from), seconds(outage.to));
+    let length = seconds(outage.to - outage.from);
+    let mut said = match outage.ended {
+        true => format!("no write was acknowledged for {length}, from {from} to {to}"),
+        false => format!(
+            "no write was acknowledged from {from} on, for {length}, until the last was given up \
+             at {to}"
+        ),
+    };
+    let charged = |fault: &Charged| {
+        let (label, id, at) = (&fault.label, &fault.id, seconds(fault.injected));
+        match outage.ended {
+            true => {
+                let rto = seconds(fault.recovery);
+                format!("{label} ({id}), injected at {at}: {rto} until the next (RTO)")
+            }
+            false => format!("{label} ({id}), injected at {at}: no recovery was seen (RTO)"),
+        }
+    };
+    let faults: Vec<String> = outage.faults.iter().map(charged).collect();
+    match faults.is_empty() {
+        true => said.push_str(": no fault with a proven effect was in force when it began"),
+        false => said.push_str(&format!(": {}", faults.join(", and "))),
+    }
+    for fault in &outage.joined {
+        let (label, id, at) = (&fault.label, &fault.id, seconds(fault.injected));
+        said.push_str(&format!("; {label} ({id}) came meanwhile, at {at}"));
+    }
+    let since = outage.faults.iter().map(|fault| fault.injected).fold(outage.from, i64::min);
+    if let Some(leads) = leader_after(&records.telemetry, since, until) {
+        said.push_str(&format!("; {leads}"));
+    }
+    said
 }
 
-/// The end of the longest gap that overlaps the time from `start` to `end`; `None` if nothing was
-/// acknowledged after `start`.
-fn again(writes: &[i64], start: i64, end: i64) -> Option<i64> {
-    writes.last().filter(|last| start < **last)?;
-    let first = writes.partition_point(|time| *time <= start);
-    // The gap in which the fault began, and all that began before the fault was over.
-    let before = first.checked_sub(1).map_or(start, |place| writes[place]);
-    let from = [before].into_iter().chain(writes[first..].iter().copied());
-    let gaps = from.zip(writes[first..].iter().copied()).take_while(|(begin, _)| *begin < end);
-    // Of equals the first.
-    let longest = gaps.fold(None, |best: Option<(i64, i64)>, (begin, end)| match best {
-        Some((length, _)) if end - begin <= length => best,
-        _ => Some((end - begin, end)),
-    });
-    longest.map(|(_, end)| end)
-}
-
-/// Who called itself leader, with a higher term than all before, first after this moment.
-fn leader_after(records: &Records, start: i64) -> Option<String> {
+/// Who called itself leader, with a higher term than all before, first after this moment, and until
+/// the other. A sample is of some moment between its question and its answer.
+fn leader_after(telemetry: &[TelemetryEvent], since: i64, until: i64) -> Option<String> {
     let leaders = || {
-        records.telemetry.iter().flat_map(|sample| {
+        telemetry.iter().flat_map(|sample| {
             let leads = sample.shards.iter().filter(|replica| replica.role == Role::Leader);
             leads.map(move |replica| (sample, replica.term))
         })
     };
-    let before = leaders().filter(|(sample, _)| sample.received <= start).map(|(_, term)| term);
+    let before = leaders().filter(|(sample, _)| sample.received <= since).map(|(_, term)| term);
     let before = before.max()?;
-    let (sample, term) =
-        leaders().find(|(sample, term)| start < sample.received && before < *term)?;
-    let after = seconds(sample.received - start);
-    Some(format!("{} was seen to lead after {after} s, term {term}", sample.node))
+    let (sample, term) = leaders().find(|(sample, term)| {
+        since < sample.received && sample.received < until && before < *term
+    })?;
+    let at = seconds(sample.received);
+    Some(format!("{} was seen to lead, in term {term}, by {at}", sample.node))
 }
 
 fn seconds(ns: i64) -> String {
-    format!("{:.2}", ns as f64 / 1e9)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_gap_of_the_fault_ends_the_wait() {
-        let writes = [10, 20, 30, 90, 95, 200, 210];
-        assert_eq!(again(&writes, 31, 60), Some(90), "the gap in which the fault began");
-        assert_eq!(again(&writes, 31, 100), Some(200), "a longer one that began within it");
-        assert_eq!(again(&writes, 15, 20), Some(20));
-        assert_eq!(again(&writes, 210, 300), None);
-        assert_eq!(again(&[], 0, 10), None);
-    }
+    format!("{:.2} s", ns as f64 / 1e9)
 }

@@ -68,6 +68,8 @@ pub struct ReportInput<'a> {
     pub faults: &'a [FaultEvent],
     /// Its telemetry.
     pub telemetry: &'a [TelemetryEvent],
+    /// How long no write was acknowledged, and because of what, in words.
+    pub outages: &'a [String],
     /// Remarks of the harness.
     pub notes: &'a [String],
 }

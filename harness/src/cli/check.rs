@@ -151,12 +151,14 @@ pub fn write_report(
             .hint("splitbrain check judges its history all the same"));
     };
     let ops = OpPoint::of(&records.history);
+    let outages = crate::recovery_time::notes(records);
     let input = ReportInput {
         run: info,
         judgement,
         ops: &ops,
         faults: &records.faults,
         telemetry: &records.telemetry,
+        outages: &outages,
         notes,
     };
     folder.write("report.html", reports::html(&input).as_bytes())?;

@@ -81,11 +81,10 @@ pub fn one_by(
 /// Judges and reports what a folder holds.
 pub fn finish(
     folder: &RunFolder,
-    mut notes: Vec<String>,
+    notes: Vec<String>,
     speak: bool,
 ) -> Result<checkers::Judgement, UserError> {
     let records = Records::of_run(folder)?;
-    notes.extend(crate::recovery_time::notes(&records));
     let judgement = judge(&records, &Selection::default())?;
     let text = serde_json::to_vec_pretty(&verdict_json(&judgement, &records));
     let text = text.map_err(|error| UserError::environment(error.to_string()))?;

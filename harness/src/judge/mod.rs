@@ -185,6 +185,7 @@ pub fn verdict_json(judgement: &Judgement, records: &Records) -> serde_json::Val
         object.insert("seed".to_owned(), info.seed.into());
         object.insert("promises".to_owned(), serde_json::json!(info.system.promises));
         object.insert("fault-effects".to_owned(), serde_json::json!(effects));
+        object.insert("outages".to_owned(), crate::recovery_time::json(records));
     }
     value
 }
