@@ -53,8 +53,8 @@ pub fn notes(records: &Records) -> Vec<String> {
         };
         let pause = pause / 1_000_000;
         said.push(format!(
-            "{} ({}) brought no outage ({OUTAGE_MIN_MS} ms or more): while it was in force the longest \
-             time between two acknowledged writes was {pause} ms; {leads}",
+            "{} ({}) brought no outage ({OUTAGE_MIN_MS} ms or more): while it was in force the \
+             longest time between two acknowledged writes was {pause} ms; {leads}",
             span.label, span.id
         ));
     }
