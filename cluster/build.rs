@@ -13,6 +13,7 @@ fn main() {
     let target = env::var("TARGET").expect("cargo sets it");
     println!("cargo:rerun-if-changed=agent/src");
     println!("cargo:rerun-if-changed=agent/Cargo.toml");
+    println!("cargo:rerun-if-changed=../say/src");
     println!("cargo:rerun-if-changed=build.rs");
 
     let folder = shared_target(&out).join("agent-static");

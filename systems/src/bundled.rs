@@ -321,7 +321,7 @@ pub(crate) fn stop_all(nodes: &Nodes, pidfile: &str) {
         nodes.ask(node, ask, Duration::from_secs(3))
     });
     if let Err(error) = ended {
-        eprintln!("warning: {error}");
+        say::errln!("warning: {error}");
     }
 }
 

@@ -43,7 +43,8 @@ fn test() -> Result<(), String> {
     step("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     // What is published on its own must stay publishable: metadata, versions, files.
     step("package", || {
-        let published = ["package", "-p", "splitbrain-history", "-p", "elle-rs"];
+        let published =
+            ["package", "-p", "splitbrain-say", "-p", "splitbrain-history", "-p", "elle-rs"];
         cargo(&[&published[..], &["--offline", "--no-verify", "--allow-dirty"]].concat())
     })?;
     // The binaries that integration tests start must be there beside the one they test.

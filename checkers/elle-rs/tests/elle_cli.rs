@@ -271,3 +271,23 @@ fn bad_input_is_told_with_its_line_and_the_reason() {
     told_of("no file", "nowhere.jsonl");
     insta::assert_snapshot!("bad_input", all);
 }
+
+#[test]
+fn a_reader_that_has_gone_changes_no_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "good.jsonl", &history(&APPENDS));
+    write(folder.path(), "stale.jsonl", &history(&STALE));
+    for (arguments, code) in [
+        (&["-m", "list-append", "good.jsonl"][..], 0),
+        (&["-m", "list-append", "good.jsonl", "stale.jsonl"], 1),
+        (&["-m", "list-append", "missing.jsonl"], 2),
+        (&["--help"], 0),
+        (&["--no-such-option"], 64),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_elle"));
+        command.args(arguments).current_dir(folder.path());
+        let gone = || std::io::pipe().unwrap().1;
+        let status = command.stdout(gone()).stderr(gone()).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}

@@ -103,7 +103,7 @@ fn undo(dir: &Path) -> bool {
     for _ in 0..20 {
         match Journal::open(dir).map_err(|error| error.to_string()).and_then(|mut j| j.undo(None)) {
             Ok(_) => return true,
-            Err(error) => eprintln!("splitbrain-agent guardian: {error}"),
+            Err(error) => say::errln!("splitbrain-agent guardian: {error}"),
         }
         std::thread::sleep(std::time::Duration::from_millis(250));
     }

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         }
         ["heal", dir] => heal(Path::new(dir)),
         ["heal-abandoned", dir] => timer::heal_abandoned(Path::new(dir)).map(|undone| {
-            undone.iter().for_each(|line| println!("{line}"));
+            undone.iter().for_each(|line| say::outln!("{line}"));
         }),
         ["means"] => print_means(),
         ["spawn", pidfile, program, ..] => process::spawn(pidfile, program, &arguments[3..]),
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("splitbrain-agent: {error}");
+            say::errln!("splitbrain-agent: {error}");
             ExitCode::FAILURE
         }
     }
@@ -122,10 +122,10 @@ fn heal(dir: &Path) -> Result<(), String> {
     let mut journal = Journal::open(dir).map_err(|error| error.to_string())?;
     let undone = journal.undo(None)?;
     for line in &undone {
-        println!("{line}");
+        say::outln!("{line}");
     }
     if undone.is_empty() {
-        println!("nothing to heal");
+        say::outln!("nothing to heal");
     }
     Ok(())
 }
@@ -133,6 +133,6 @@ fn heal(dir: &Path) -> Result<(), String> {
 /// What acts may need and this host does not have: a JSON array on one line, for `doctor`.
 fn print_means() -> Result<(), String> {
     let lacking = serde_json::to_string(&means::lacking(&means::ALL));
-    println!("{}", lacking.map_err(|error| error.to_string())?);
+    say::outln!("{}", lacking.map_err(|error| error.to_string())?);
     Ok(())
 }

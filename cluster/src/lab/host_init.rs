@@ -23,7 +23,7 @@ pub(super) const MODE: &str = "__lab-host";
 /// Never returns but by failing.
 pub(super) fn main(arguments: &[String]) -> ! {
     if let Err(error) = run(arguments) {
-        eprintln!("lab host {}: {error}", arguments.get(1).map_or("?", String::as_str));
+        say::errln!("lab host {}: {error}", arguments.get(1).map_or("?", String::as_str));
     }
     std::process::exit(1) // tidy: allow(exit) the host's own main
 }

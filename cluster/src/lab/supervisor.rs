@@ -43,7 +43,7 @@ static INNER: AtomicI32 = AtomicI32::new(0);
 pub(super) fn main(arguments: &[String]) -> ! {
     let ended = run(arguments);
     if let Err(error) = ended {
-        eprintln!("{error}");
+        say::errln!("{error}");
     }
     std::process::exit(0) // tidy: allow(exit) the supervisor's own main
 }

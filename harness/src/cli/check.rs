@@ -117,13 +117,13 @@ pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
         let text = serde_json::to_vec_pretty(&value).unwrap_or_default();
         // A folder that cannot be written to can still be judged.
         if let Err(error) = folder.write("verdict.json", &text) {
-            eprintln!("warning: {}", error.what);
+            say::errln!("warning: {}", error.what);
         }
     }
     if flags.json {
-        println!("{value}");
+        say::outln!("{value}");
     } else {
-        print!("{}", reports::judgement_text(&judgement));
+        say::out!("{}", reports::judgement_text(&judgement));
     }
     Ok(Exit::from(judgement.verdict))
 }
@@ -134,7 +134,7 @@ pub fn report(flags: &ReportFlags) -> Result<Exit, UserError> {
     let records = Records::of_run(&folder)?;
     let judgement = judge(&records, &Selection::default())?;
     write_report(&folder, &records, &judgement, &[])?;
-    println!("{}", folder.file("report.html").display());
+    say::outln!("{}", folder.file("report.html").display());
     Ok(Exit::Valid)
 }
 

@@ -38,18 +38,20 @@ pub fn demo(flags: &DemoFlags) -> Result<u8, UserError> {
     let mut safe = TestSpec { name: "demo-sync".to_owned(), ..lossy.clone() };
     safe.store.replication = ReplicationSpec::Sync { k: safe.hosts / 2 };
     let stop = StopFlag::install();
-    println!("1. Three hosts, asynchronous replication. The leader is killed under load, twice.\n");
+    say::outln!(
+        "1. Three hosts, asynchronous replication. The leader is killed under load, twice.\n"
+    );
     let first = one(&lossy, &flags.runs.runs_dir, &stop, true)?;
     if stop.stopped() {
         return Ok(Exit::Interrupted.code());
     }
-    println!("\n2. The same seed and faults, synchronous to a majority, failover by vote.\n");
+    say::outln!("\n2. The same seed and faults, synchronous to a majority, failover by vote.\n");
     let second = one(&safe, &flags.runs.runs_dir, &stop, true)?;
     let lost = &first.judgement.checkers["lost-writes"];
     let kept = &second.judgement.checkers["lost-writes"];
-    println!("\nasynchronous:            {} acknowledged writes lost", lost.count);
-    println!("synchronous to majority: {} acknowledged writes lost", kept.count);
-    println!("open {}", first.folder.file("report.html").display());
+    say::outln!("\nasynchronous:            {} acknowledged writes lost", lost.count);
+    say::outln!("synchronous to majority: {} acknowledged writes lost", kept.count);
+    say::outln!("open {}", first.folder.file("report.html").display());
     let exit = if kept.verdict == checkers::Verdict::Invalid {
         Exit::Invalid
     } else if !observed_invalid(&first.judgement) || second.exit != Exit::Valid {

@@ -63,7 +63,7 @@ pub fn drill(flags: &DrillFlags) -> Result<u8, UserError> {
         return Ok(status);
     }
     let folder = RunFolder::create(&flags.runs.runs_dir, "drill", flags.seed)?;
-    eprintln!("drill {}  seed {}", folder.id(), flags.seed);
+    say::errln!("drill {}  seed {}", folder.id(), flags.seed);
     let stop = StopFlag::install();
     let (name, hosts, seed) = (system.name().to_owned(), flags.hosts, flags.seed);
     let mut table = Table { system: name, hosts, seed, rows: Vec::new() };
@@ -71,8 +71,8 @@ pub fn drill(flags: &DrillFlags) -> Result<u8, UserError> {
     for (name, format) in [("drill.json", Format::Json), ("drill.md", Format::Markdown)] {
         folder.write(name, table.written(format).as_bytes())?;
     }
-    print!("{}", table.written(flags.format));
-    eprintln!("records {}", folder.path.display());
+    say::out!("{}", table.written(flags.format));
+    say::errln!("records {}", folder.path.display());
     // What was found until then is printed, whatever ended it.
     ended?;
     let exit = exit(&table);

@@ -50,21 +50,21 @@ pub fn heal(flags: &HealFlags) -> Result<Exit, UserError> {
     let mut exit = Exit::Valid;
     for address in &inventory.hosts {
         match host(address.clone()) {
-            Ok(said) => print!("{said}"),
+            Ok(said) => say::out!("{said}"),
             Err(error) => {
-                eprintln!("{error}");
+                say::errln!("{error}");
                 exit = Exit::Environment;
             }
         }
     }
     for name in &inventory.endpoints {
-        println!("{name}: an endpoint: nothing to heal");
+        say::outln!("{name}: an endpoint: nothing to heal");
     }
     if let Some(attach) = &inventory.attach {
         match left(&inventory, attach, flags.remove_schemas) {
-            Ok(said) => print!("{said}"),
+            Ok(said) => say::out!("{said}"),
             Err(error) => {
-                eprintln!("what runs may have left there could not be looked for:\n{error}");
+                say::errln!("what runs may have left there could not be looked for:\n{error}");
                 exit = Exit::Environment;
             }
         }

@@ -85,19 +85,20 @@ pub fn lab(command: LabCommand) -> Result<u8, UserError> {
         }
         LabCommand::List => {
             for kept in lab::list() {
-                println!("{:<12} {} hosts  supervisor {}", kept.id, kept.hosts, kept.supervisor);
+                say::outln!("{:<12} {} hosts  supervisor {}", kept.id, kept.hosts, kept.supervisor);
             }
         }
         LabCommand::Down { name } => {
             let kept = lab::down(name.as_deref()).map_err(fail)?;
-            println!("lab {} is down", kept.id);
+            say::outln!("lab {} is down", kept.id);
         }
         LabCommand::Bench { hosts, rounds } => {
             let bench = lab::bench(hosts, rounds.clamp(1, 1_000)).map_err(fail)?;
-            println!(
+            say::outln!(
                 "{hosts} hosts, median of {rounds}: up with an SSH session to each in {:.1} ms, \
                  down in {:.1} ms",
-                bench.up_ms, bench.down_ms
+                bench.up_ms,
+                bench.down_ms
             );
         }
     }
@@ -112,7 +113,7 @@ fn install(system: &str) -> Result<(), UserError> {
     }
     let done = crate::install::mongodb()?;
     let how = if done.was_there { "is there" } else { "is installed" };
-    println!("{how}: {} ({})", done.binary.display(), done.version);
+    say::outln!("{how}: {} ({})", done.binary.display(), done.version);
     Ok(())
 }
 
@@ -124,13 +125,13 @@ fn up(hosts: usize, system: Option<&str>, ttl: &str, id: String) -> Result<(), U
     let ttl_s = duration("--ttl", ttl)?.div_ceil(1_000);
     let spec = lab::LabSpec { hosts, id: id.clone() };
     let kept = lab::up(&spec, ttl_s).map_err(fail)?;
-    println!("lab {} is up: {} hosts, for {ttl}", kept.id, kept.hosts);
-    println!("splitbrain lab exec n1 --name {id} -- hostname");
+    say::outln!("lab {} is up: {} hosts, for {ttl}", kept.id, kept.hosts);
+    say::outln!("splitbrain lab exec n1 --name {id} -- hostname");
     if let Some(system) = system {
         lab::enter(Some(&id)).map_err(fail)?;
         let test = TestSpec { hosts, lab: LabSpec::Kept(id), system, ..TestSpec::default() };
         let up = Up::bring(&test, "kept")?;
-        println!(
+        say::outln!(
             "{} runs on {}, port {} of each data address",
             system.name(),
             up.names().join(", "),
@@ -160,15 +161,13 @@ fn ssh(host: &str, name: Option<&str>) -> Result<u8, UserError> {
 }
 
 fn exec(host: &str, name: Option<&str>, command: &[String]) -> Result<u8, UserError> {
-    use std::io::Write;
     let address = host_of(name, host)?;
     let env = |error: cluster::HostError| UserError::environment(error.to_string());
     let host = SshHost::connect(address).map_err(env)?;
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let limit = std::time::Duration::from_secs(3_600);
     let result = host.exec(Exec::argv(&words).timeout(limit)).map_err(env)?;
-    // A reader that has gone away is no error of the command.
-    let _ = std::io::stdout().write_all(&result.stdout);
-    let _ = std::io::stderr().write_all(&result.stderr);
+    say::pass(say::Stream::Out, &result.stdout);
+    say::pass(say::Stream::Err, &result.stderr);
     Ok(result.status.clamp(0, 255) as u8)
 }

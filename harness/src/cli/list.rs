@@ -1,7 +1,5 @@
 //! `splitbrain list`: the runs, or the names that flags take.
 
-use std::io::Write;
-
 use clap::{Args, ValueEnum};
 use nemesis::fault;
 use workloads::{policy, workload};
@@ -42,13 +40,7 @@ pub fn list(flags: &ListFlags) -> Result<Exit, UserError> {
             .map(|(name, sentence)| format!("{name:<18} {sentence}").trim_end().to_owned())
             .collect(),
     };
-    let mut out = std::io::stdout().lock();
-    for line in lines {
-        // Whoever reads may have seen enough: a closed pipe is no error of ours.
-        if writeln!(out, "{line}").is_err() {
-            break;
-        }
-    }
+    lines.iter().for_each(|line| say::outln!("{line}"));
     Ok(Exit::Valid)
 }
 

@@ -53,10 +53,10 @@ pub fn doctor(flags: &DoctorFlags) -> Result<Exit, UserError> {
         .iter()
         .any(|capability| capability.needed && matches!(capability.status, Status::Missing { .. }));
     if flags.json {
-        println!("{}", serde_json::json!({ "capabilities": found }));
+        say::outln!("{}", serde_json::json!({ "capabilities": found }));
     } else {
         for capability in &found {
-            println!("{:<12} {}", capability.name, capability.status);
+            say::outln!("{:<12} {}", capability.name, capability.status);
         }
     }
     Ok(if lacking { Exit::Environment } else { Exit::Valid })
@@ -72,11 +72,11 @@ fn hosts(path: &Path, json: bool) -> Result<Exit, UserError> {
             Ok(lacking) => serde_json::json!({ "host": name, "lacking": lacking }),
             Err(error) => serde_json::json!({ "host": name, "error": error }),
         });
-        println!("{}", serde_json::json!({ "hosts": hosts.collect::<Vec<_>>() }));
+        say::outln!("{}", serde_json::json!({ "hosts": hosts.collect::<Vec<_>>() }));
     } else {
         for (name, lacking) in &found {
             let Ok(lacking) = lacking else {
-                println!("{name}: {}", lacking.as_ref().err().map_or("", String::as_str));
+                say::outln!("{name}: {}", lacking.as_ref().err().map_or("", String::as_str));
                 continue;
             };
             for kind in ALL {
@@ -84,7 +84,7 @@ fn hosts(path: &Path, json: bool) -> Result<Exit, UserError> {
                 let how = lack.map_or("present".to_owned(), |lack| {
                     format!("missing: {}; {}", lack.why, lack.help)
                 });
-                println!("{name}: {:<56} {how}", kind.what());
+                say::outln!("{name}: {:<56} {how}", kind.what());
             }
         }
     }
@@ -94,13 +94,16 @@ fn hosts(path: &Path, json: bool) -> Result<Exit, UserError> {
 /// Prints completions.
 pub fn completions(flags: &CompletionsFlags) -> Result<Exit, UserError> {
     let mut command = Cli::command();
-    clap_complete::generate(flags.shell, &mut command, "splitbrain", &mut std::io::stdout());
+    // Not to standard output itself: the crate panics where that cannot be written.
+    let mut script = Vec::new();
+    clap_complete::generate(flags.shell, &mut command, "splitbrain", &mut script);
+    say::pass(say::Stream::Out, &script);
     Ok(Exit::Valid)
 }
 
 /// Measures the runner.
 pub fn bench_runner(flags: &BenchFlags) -> Result<Exit, UserError> {
     let measured = crate::engine::bench::run(&flags.runs.runs_dir, flags.sessions, flags.ops)?;
-    println!("{measured}");
+    say::outln!("{measured}");
     Ok(Exit::Valid)
 }

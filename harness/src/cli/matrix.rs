@@ -98,7 +98,7 @@ pub fn matrix(flags: &MatrixFlags) -> Result<u8, UserError> {
     let stop = StopFlag::install();
     let run = MatrixRun { plan: &plan, folder: folder.clone(), only: flags.only.clone() };
     let exit = run.run(&mut matrix, &stop)?;
-    println!("{}", folder.join("matrix.html").display());
+    say::outln!("{}", folder.join("matrix.html").display());
     Ok(exit.code())
 }
 
@@ -186,7 +186,7 @@ fn list(flags: &MatrixFlags) -> Result<u8, UserError> {
     for system in SystemKind::ALL.into_iter().filter(|s| asked.is_none_or(|asked| asked == *s)) {
         let catalogue = configurations::of(system);
         let product: usize = catalogue.axes.iter().map(|axis| axis.len()).product();
-        println!(
+        say::outln!(
             "{}: {} configurations; --quick runs those marked *, --full up to {}\n",
             system.name(),
             catalogue.rows.len() + catalogue.isolation.len(),
@@ -194,11 +194,11 @@ fn list(flags: &MatrixFlags) -> Result<u8, UserError> {
         );
         for row in catalogue.rows.iter().chain(catalogue.isolation) {
             let mark = if row.quick { "*" } else { " " };
-            println!("{mark} {:<28} --policy {}", row.name, row.policy);
-            println!("    {}", row.why);
-            println!("    --set {}", row.settings.join(" --set "));
+            say::outln!("{mark} {:<28} --policy {}", row.name, row.policy);
+            say::outln!("    {}", row.why);
+            say::outln!("    --set {}", row.settings.join(" --set "));
         }
-        println!();
+        say::outln!();
     }
     Ok(Exit::Valid.code())
 }

@@ -94,8 +94,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // A closed pipe is no error of ours.
-            let _ = error.print();
+            match help {
+                // A closed pipe is no error of ours.
+                true => drop(error.print()),
+                false => say::err!("{}", error.render()),
+            }
             return ExitCode::from(if help { 0 } else { Exit::Usage.code() });
         }
     };
@@ -103,9 +106,9 @@ pub fn main() -> ExitCode {
     match cli.command.carry_out() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("{error}");
+            say::errln!("{error}");
             if json {
-                println!("{}", error.json());
+                say::outln!("{}", error.json());
             }
             ExitCode::from(error.exit.code())
         }

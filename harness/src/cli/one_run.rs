@@ -44,7 +44,7 @@ pub fn one_by(
 ) -> Result<Done, UserError> {
     let folder = RunFolder::create(runs_dir, &spec.name, spec.seed)?;
     if speak {
-        eprintln!("run {}  seed {}", folder.id(), spec.seed);
+        say::errln!("run {}  seed {}", folder.id(), spec.seed);
     }
     let progress = ProgressLine::new();
     let ended = drive(&folder, &progress);
@@ -69,7 +69,7 @@ pub fn one_by(
     let judgement = finish(&folder, notes, speak)?;
     let mut exit = Exit::from(judgement.verdict);
     if let Some(error) = &error {
-        eprintln!("{error}");
+        say::errln!("{error}");
         exit = exit.merge(error.exit);
     }
     if end.interrupted {
@@ -91,8 +91,8 @@ pub fn finish(
     folder.write("verdict.json", &text)?;
     let summary = write_report(folder, &records, &judgement, &notes)?;
     if speak {
-        eprint!("{summary}");
-        eprintln!("report {}", folder.file("report.html").display());
+        say::err!("{summary}");
+        say::errln!("report {}", folder.file("report.html").display());
     }
     Ok(judgement)
 }

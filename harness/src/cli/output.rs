@@ -1,8 +1,11 @@
 //! What a run says while it runs, and when it has ended.
 
-use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use say::Stream;
 
 use crate::engine::{Progress, ProgressState};
 
@@ -18,14 +21,14 @@ pub struct ProgressLine {
 impl ProgressLine {
     /// Speaks on standard error.
     pub fn new() -> ProgressLine {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = say::is_terminal(Stream::Err);
         ProgressLine { terminal, last: Mutex::new((Instant::now(), 0)) }
     }
 
     /// Takes the line away, so that what follows starts on a clean one.
     pub fn clear(&self) {
         if self.terminal {
-            eprint!("\r\x1b[2K");
+            say::clear_status();
         }
     }
 }
@@ -36,11 +39,20 @@ impl Default for ProgressLine {
     }
 }
 
+/// Whether standard error takes a line now. A pager that has stopped reading, or a terminal that is
+/// held by Ctrl-S, would make the run wait in the middle of a fault; a line left out is no loss.
+fn takes_more() -> bool {
+    // tidy: allow(print) it is asked, not written to
+    let stderr = std::io::stderr();
+    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready != 0)
+}
+
 impl Progress for ProgressLine {
     fn update(&self, state: &ProgressState) {
         let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let elapsed = last.0.elapsed();
-        if !self.terminal && elapsed < PLAIN_EVERY {
+        if (!self.terminal && elapsed < PLAIN_EVERY) || !takes_more() {
             return;
         }
         let counts = state.counts;
@@ -61,9 +73,8 @@ impl Progress for ProgressLine {
             counts.info,
         );
         match self.terminal {
-            true => eprint!("\r\x1b[2K{line}"),
-            false => eprintln!("{line}"),
+            true => say::status(&line),
+            false => say::errln!("{line}"),
         }
-        let _ = std::io::stderr().flush();
     }
 }

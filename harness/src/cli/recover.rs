@@ -94,7 +94,7 @@ pub fn recover(flags: &RecoverFlags) -> Result<u8, UserError> {
     let spec = TestSpec { coverage, ..spec };
     let exercise = Exercise { spec, delete_at_ms, command: flags.command() };
     let folder = RunFolder::create(&flags.runs.runs_dir, "recover", flags.seed)?;
-    eprintln!("run {}  seed {}", folder.id(), flags.seed);
+    say::errln!("run {}  seed {}", folder.id(), flags.seed);
     let progress = ProgressLine::new();
     let outcome = exercise.run(&folder, &StopFlag::install(), &progress);
     progress.clear();
@@ -116,10 +116,10 @@ pub fn recover(flags: &RecoverFlags) -> Result<u8, UserError> {
     finish(&folder, notes, false)?;
     let told = told(&outcome, &folder);
     folder.write("recovery.json", &serde_json::to_vec_pretty(&told).unwrap_or_default())?;
-    eprint!("{}", table(&outcome));
-    eprintln!("report {}", folder.file("report.html").display());
+    say::err!("{}", table(&outcome));
+    say::errln!("report {}", folder.file("report.html").display());
     if flags.json {
-        println!("{told}");
+        say::outln!("{told}");
     }
     let counted = &outcome.counted;
     let exit = match () {

@@ -19,13 +19,13 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
     let seeds = flags.seeds(&spec)?;
     if flags.dry_run {
         for line in super::dry_run::lines(&spec)? {
-            println!("{line}");
+            say::outln!("{line}");
         }
         return Ok(Exit::Valid.code());
     }
     if flags.plan {
         let planned = plan::plan_faults(&spec, &crate::gate::names(&spec)?)?;
-        print!("{}", to_toml(&package::fixed(&spec, &planned)));
+        say::out!("{}", to_toml(&package::fixed(&spec, &planned)));
         return Ok(Exit::Valid.code());
     }
     if let Some(status) = enter_lab(&spec)? {
@@ -37,7 +37,7 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
     };
     if let Some(canary) = spec.canary {
         let share = canary.share();
-        eprintln!("CANARY: {share} of the writes are acknowledged and never sent, on purpose");
+        say::errln!("CANARY: {share} of the writes are acknowledged and never sent, on purpose");
     }
     let stop = StopFlag::install();
     let started = Instant::now();
@@ -51,10 +51,10 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
         found += u64::from(invalid);
         exit = exit.merge(done.exit);
         if several {
-            eprintln!("{}", seed_line(seed, &done));
+            say::errln!("{}", seed_line(seed, &done));
         }
         if flags.json {
-            println!("{}", json_line(&done));
+            say::outln!("{}", json_line(&done));
         }
         let spent = budget.is_some_and(|budget| budget <= started.elapsed());
         if stop.stopped() || spent || (flags.until_found && invalid) {
@@ -63,7 +63,7 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
     }
     if several {
         let rate = runs as f64 / started.elapsed().as_secs_f64() * 60.0;
-        eprintln!("{found} of {runs} runs found a violation, {rate:.1} runs a minute");
+        say::errln!("{found} of {runs} runs found a violation, {rate:.1} runs a minute");
     }
     Ok(exit.code())
 }

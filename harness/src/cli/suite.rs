@@ -68,7 +68,7 @@ pub fn suite(flags: &SuiteFlags) -> Result<u8, UserError> {
     let mut suite = begin(&file, shard, rfc3339())?;
     if flags.list {
         for case in &suite.cases {
-            println!("{:<34} {}", case.name, case.expectation);
+            say::outln!("{:<34} {}", case.name, case.expectation);
         }
         return Ok(Exit::Valid.code());
     }
@@ -84,13 +84,13 @@ pub fn suite(flags: &SuiteFlags) -> Result<u8, UserError> {
     let (only, fail_fast) = (flags.only.clone(), flags.fail_fast);
     let run = SuiteRun { file: &file, folder: folder.clone(), only, fail_fast };
     let exit = run.run(&mut suite, &stop)?;
-    println!("{}\n{}", suite.headline(), folder.join("index.html").display());
+    say::outln!("{}\n{}", suite.headline(), folder.join("index.html").display());
     Ok(exit.code())
 }
 
 /// Joins slices.
 pub fn merge(flags: &MergeFlags) -> Result<u8, UserError> {
     let whole = merge::merge(&flags.folders, &flags.into)?;
-    println!("{}\n{}", whole.headline(), flags.into.join("index.html").display());
+    say::outln!("{}\n{}", whole.headline(), flags.into.join("index.html").display());
     Ok(exit(&whole).code())
 }

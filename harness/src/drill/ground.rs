@@ -135,7 +135,7 @@ impl Drop for Ground {
         self.stop.stop();
         self.stop.stop();
         if let Some(Ok(Err(error))) = self.load.take().map(JoinHandle::join) {
-            eprintln!("the load ended early: {error}");
+            say::errln!("the load ended early: {error}");
         }
         self.up.system.take_down();
     }

@@ -70,7 +70,7 @@ impl Drill<'_> {
             let mut row = Row { fault: fault.name().to_owned(), rounds: Vec::new(), refused: None };
             let made = self.rounds(stage, *fault, &mut ground, &mut row);
             if !row.rounds.is_empty() {
-                eprintln!("{}", row.line());
+                say::errln!("{}", row.line());
             }
             table.rows.push(row);
             made?;

@@ -47,7 +47,7 @@ pub fn run(
             Ok(end)
         }
         Err(error) => {
-            left.iter().for_each(|note| eprintln!("{note}"));
+            left.iter().for_each(|note| say::errln!("{note}"));
             Err(error)
         }
     }

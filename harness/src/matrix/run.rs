@@ -52,7 +52,7 @@ impl MatrixRun<'_> {
                 asked && row.status != RowStatus::Judged
             })
             .collect();
-        println!("{}", header(matrix));
+        say::outln!("{}", header(matrix));
         let mut clusters = Clusters::default();
         for (turn, place) in wanted.iter().enumerate() {
             if stop.stopped() {
@@ -64,7 +64,7 @@ impl MatrixRun<'_> {
             let asked = asked(row, &columns)?;
             self.row(row, &asked, &mut clusters, stop)?;
             row.took_ms = started.elapsed().as_millis() as u64;
-            println!("{}", line(turn + 1, wanted.len(), row, &columns));
+            say::outln!("{}", line(turn + 1, wanted.len(), row, &columns));
             write(&self.folder, matrix)?;
         }
         drop(clusters);

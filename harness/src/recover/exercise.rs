@@ -218,7 +218,7 @@ fn fetch_logs(system: &PostgresSystem, folder: &RunFolder) {
                         .map_err(|error| error.to_string())
                 });
             if let Err(error) = written {
-                eprintln!("warning: {} of {name}: {error}", file.name);
+                say::errln!("warning: {} of {name}: {error}", file.name);
             }
         }
     }

@@ -41,7 +41,7 @@ impl SuiteRun<'_> {
             (result.status, result.why) = case.expectation().judge(wanted, &ran.seeds, &ran.end);
             result.seeds = ran.seeds;
             result.took_ms = started.elapsed().as_millis() as u64;
-            println!("{}", line(result));
+            say::outln!("{}", line(result));
             let failed = result.status == CaseStatus::Unexpected;
             write(&self.folder, suite)?;
             if failed && self.fail_fast {

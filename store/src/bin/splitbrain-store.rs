@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
         Err(error) => return fail(&error),
     };
     let name = config.core.names[config.core.node].clone();
-    let ended = run(config, |address| println!("{name} listening on {address}")).await;
+    let ended = run(config, |address| say::outln!("{name} listening on {address}")).await;
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
@@ -28,17 +28,17 @@ async fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: splitbrain-store --config NODE.json");
+    say::errln!("usage: splitbrain-store --config NODE.json");
     ExitCode::from(64)
 }
 
 fn fail(error: &dyn Error) -> ExitCode {
-    eprint!("error: {error}");
+    say::err!("error: {error}");
     let mut cause = error.source();
     while let Some(next) = cause {
-        eprint!(": {next}");
+        say::err!(": {next}");
         cause = next.source();
     }
-    eprintln!();
+    say::errln!();
     ExitCode::FAILURE
 }

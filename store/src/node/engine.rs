@@ -88,7 +88,7 @@ impl Engine {
             while let Some(number) = self.dirty.take() {
                 if let Err(error) = self.wal.sync() {
                     // A node that cannot keep its promises must not make any.
-                    eprintln!("{error}");
+                    say::errln!("{error}");
                     std::process::abort();
                 }
                 self.step(Input::Synced(number));

@@ -64,6 +64,10 @@ const BANS: &[Ban] = &[
     ban("left-behind", concat!("XX", "X"), "an issue", &[], false),
     ban("left-behind", concat!("TO", "DO"), "an issue", &[], false),
     ban("left-behind", concat!("db", "g!("), "nothing", &[], false),
+    print(concat!("print", "ln!(")),
+    print(concat!("print", "!(")),
+    print(concat!("io::stdout", "()")),
+    print(concat!("io::stderr", "()")),
     ban("test", concat!("#[ign", "ore"), "an assertion of today's behaviour", &[], false),
     ban("test", concat!("#[should_", "panic"), "a Result", &[], false),
     ban("exit", concat!("process", "::exit("), "an ExitCode from main", &["main.rs"], true),
@@ -77,6 +81,27 @@ const fn ban(
     in_tests: bool,
 ) -> Ban {
     Ban { rule, text, instead, only: &[], except, in_tests }
+}
+
+/// What panics, or steers the terminal, where the product says something.
+const fn print(text: &'static str) -> Ban {
+    Ban {
+        rule: "print",
+        text,
+        instead: "say::outln and its like, which never panic",
+        only: &[],
+        // Frames between our own processes; programs that only build or test.
+        except: &[
+            "say/src/stream.rs",
+            "agent/src/worker.rs",
+            "agent/src/shape/shaper.rs",
+            "build.rs",
+            "xtask/",
+            "/tests.rs",
+            "elle-rs/src/oracle",
+        ],
+        in_tests: true,
+    }
 }
 
 const fn pure(rule: &'static str, text: &'static str, instead: &'static str) -> Ban {
@@ -194,6 +219,12 @@ mod tests {
         assert_eq!(rules("cluster/src/a.rs", clock), [""; 0]);
         let excused = "//! Doc.\n// tidy: allow(clock) a reason\nfn a() { Instant::now(); }\n";
         assert_eq!(rules("checkers/src/a.rs", excused), [""; 0]);
+        for print in ["print", "println", "eprint", "eprintln"] {
+            let print = format!("//! Doc.\nfn a() {{ {print}!(\"a\"); }}\n");
+            assert_eq!(rules("harness/src/a.rs", &print), ["print"]);
+            assert_eq!(rules("harness/tests/a.rs", &print), [""; 0]);
+        }
+        assert_eq!(rules("a/src/a.rs", "//! Doc.\nfn a() { say::outln!(\"a\"); }\n"), [""; 0]);
         let dead = "//! Doc.\n// let a = 1;\n// if you must; do\n";
         assert_eq!(rules("a/src/a.rs", dead), ["dead-code"]);
     }

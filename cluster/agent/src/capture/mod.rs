@@ -124,7 +124,7 @@ pub fn run(folder: &str, interface: &str, bound: &str) -> Result<(), String> {
             files.file.flush().map_err(text)?;
             captured.missed = missed(&socket);
             let said = serde_json::to_string(&captured).map_err(|error| error.to_string())?;
-            println!("{said}");
+            say::outln!("{said}");
             return Ok(());
         }
     }

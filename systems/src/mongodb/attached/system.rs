@@ -52,7 +52,7 @@ impl System for Attached {
         // Once: what cannot be removed now is left to `heal`, and said.
         *made = false;
         if let Err(why) = self.runtime.block_on(self.go_down(up)) {
-            eprintln!(
+            say::errln!(
                 "the database {} is left: {why}\n\
                  help: splitbrain heal --hosts INVENTORY --remove-databases",
                 self.owner.database

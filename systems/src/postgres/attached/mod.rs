@@ -321,7 +321,7 @@ impl System for Attached {
         if !*made {
             return;
         }
-        eprintln!(
+        say::errln!(
             "the schema {} is left: {why}\n\
              help: splitbrain heal --hosts INVENTORY --remove-schemas",
             self.schema()

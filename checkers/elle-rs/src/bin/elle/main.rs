@@ -8,7 +8,6 @@ mod arguments;
 mod files;
 mod output;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use arguments::{Arguments, Asked};
@@ -23,20 +22,17 @@ fn main() -> ExitCode {
             return say(version, ExitCode::SUCCESS);
         }
         Err(why) => {
-            eprintln!("elle: {why}\nelle --help lists all options");
+            say::errln!("elle: {why}\nelle --help lists all options");
             return ExitCode::from(64);
         }
     };
     for note in &arguments.notes {
-        eprintln!("elle: note: {note}");
+        say::errln!("elle: note: {note}");
     }
     let mut worst = 0;
     for file in &arguments.files {
         let (validity, text) = judge(file, &arguments);
-        if write!(io::stdout(), "{text}").is_err() {
-            // Nobody listens any more.
-            return ExitCode::from(2);
-        }
+        say::out!("{text}");
         worst = match (validity, worst) {
             (Validity::Invalid, _) | (_, 1) => 1,
             (Validity::Unknown, _) => 2,
@@ -47,16 +43,14 @@ fn main() -> ExitCode {
 }
 
 fn say(text: &str, code: ExitCode) -> ExitCode {
-    match writeln!(io::stdout(), "{text}") {
-        Ok(()) => code,
-        Err(_) => ExitCode::from(2),
-    }
+    say::outln!("{text}");
+    code
 }
 
 /// Judges a file; gives what to print of it. What is wrong with the file goes to standard error.
 fn judge(file: &str, arguments: &Arguments) -> (Validity, String) {
     let wrong = |why: &str| {
-        eprintln!("elle: {file}: {why}");
+        say::errln!("elle: {file}: {why}");
         (Validity::Unknown, output::unjudged(file, why, arguments))
     };
     let read = match files::read(file, arguments.edn) {
@@ -78,13 +72,13 @@ fn judge(file: &str, arguments: &Arguments) -> (Validity, String) {
         }
         let count = read.history.ops.len();
         let why = format!("{why}; judged up to there (transactions: {count})");
-        eprintln!("elle: {file}: {why}");
+        say::errln!("elle: {file}: {why}");
         damage = Some(why);
     }
     if let Some(folder) = &arguments.directory
         && let Err(error) = output::draw(folder, file, &read.history, &verdict, arguments)
     {
-        eprintln!("elle: {folder}: {error}");
+        say::errln!("elle: {folder}: {error}");
     }
     let text = output::judged(file, &read.history, &verdict, damage.as_deref(), arguments);
     (verdict.validity, text)
