@@ -2,8 +2,8 @@
 //! each: when, where, what, how it ended, how long it took.
 //!
 //! What commands read from their standard input is not written down, and uploads are named without
-//! their content: secrets travel in these two. Renewals of a lease and requests for a node's status
-//! are left out: there are hundreds.
+//! their content: secrets travel in these two. Renewals of a lease and requests for a node's or its
+//! connections' status are left out: there are hundreds.
 
 use std::fs::File;
 use std::io::Write;
@@ -88,7 +88,7 @@ impl CommandLog {
         begun: &Begun,
         result: &Result<Result<Answer, String>, HostError>,
     ) {
-        if matches!(ask, Ask::Renew | Ask::HttpGet { .. }) {
+        if matches!(ask, Ask::Renew | Ask::HttpGet { .. } | Ask::Sockets { .. }) {
             return;
         }
         let what = serde_json::to_string(ask).unwrap_or_else(|_| format!("{ask:?}"));

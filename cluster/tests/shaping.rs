@@ -48,11 +48,20 @@ impl Agent {
     }
 
     fn ask(&mut self, ask: Ask) -> Result<Answer, String> {
+        let id = self.send(ask);
+        self.await_answer(id)
+    }
+
+    fn send(&mut self, ask: Ask) -> u64 {
         self.next += 1;
         let request = Request { id: self.next, body: ask };
         self.stdin.as_mut().unwrap().write_all(&frame::encode(&request).unwrap()).unwrap();
+        self.next
+    }
+
+    fn await_answer(&mut self, id: u64) -> Result<Answer, String> {
         let response: Response = frame::read(&mut self.stdout).unwrap().unwrap();
-        assert_eq!(response.id, self.next);
+        assert_eq!(response.id, id);
         response.body
     }
 
@@ -269,6 +278,41 @@ fn shapers_add_up_and_each_is_undone_alone() {
     assert!(about(took(&mut one), 100_000));
     one.heal("f2");
     assert!(took(&mut one) < 20_000);
+}
+
+#[test]
+fn a_packet_that_a_shaper_holds_never_arrives_after_a_cut() {
+    // Whichever came first, and by whatever end the shaper lets go of what it holds.
+    for (cut_first, heal) in [(false, None), (false, Some("f1")), (true, None)] {
+        let Some((mut one, _other, addresses)) = pair() else { return };
+        let slow = Shape { delay_us: 400_000, ..Shape::default() };
+        let cut = Ask::Drop { fault: "f2".to_owned(), from: addresses.to_vec() };
+        if cut_first {
+            one.ask(cut.clone()).unwrap();
+        }
+        one.shape("f1", &addresses, slow);
+        for address in addresses {
+            let before = one.counters("f1").seen;
+            let plan = PingPlan { count: 20, gap_us: 0, size: 56, wait_ms: 1_000 };
+            let ping = one.send(Ask::Ping { targets: vec![address], plan });
+            let held = |one: &mut Agent| 20 <= one.counters("f1").seen - before;
+            until("the answers are held", || held(&mut one));
+            one.ask(cut.clone()).unwrap();
+            if let Some(fault) = heal.filter(|_| address == addresses[1]) {
+                one.heal(fault);
+            }
+            match one.await_answer(ping) {
+                Ok(Answer::Pinged { outcomes }) => {
+                    let seen = outcomes[0].clone().unwrap();
+                    assert_eq!((seen.sent, seen.answered), (20, 0), "{cut_first} {heal:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+            if !cut_first && address == addresses[0] {
+                one.heal("f2");
+            }
+        }
+    }
 }
 
 #[test]

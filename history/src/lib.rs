@@ -1,8 +1,8 @@
 //! The vocabulary of splitbrain: the three append-only streams of a run and their file formats.
 //!
 //! What lives here: operations ([`Event`], [`MicroOp`], [`Key`]), the fault stream
-//! ([`FaultEvent`]), the telemetry stream ([`TelemetryEvent`]), the facts of a run ([`RunInfo`])
-//! and what reads and writes them. What must not: anything that judges, runs, draws or talks to
+//! ([`FaultEvent`]), the telemetry stream ([`TelemetryEvent`]), what kernels say of connections
+//! ([`SocketsEvent`]), the facts of a run ([`RunInfo`]) and what reads and writes them. What must not: anything that judges, runs, draws or talks to
 //! a cluster. This crate depends on nothing of ours.
 //!
 //! Read next: [`event`], then [`micro_op`].
@@ -19,6 +19,7 @@ pub mod micro_op;
 pub mod op;
 pub mod reader;
 pub mod run_info;
+pub mod sockets;
 pub mod telemetry;
 
 pub use columns::{History, ListPlace, Mop, MopKind, Shown};
@@ -31,4 +32,5 @@ pub use micro_op::{MicroOp, Observed};
 pub use op::Op;
 pub use reader::{Damage, ReadError, ReadHistory, read_events, read_history};
 pub use run_info::{RunInfo, SystemInfo};
+pub use sockets::{SocketsEvent, WaitingSocket};
 pub use telemetry::{Role, ShardTelemetry, TelemetryEvent};

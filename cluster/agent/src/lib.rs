@@ -36,6 +36,7 @@ pub mod proto;
 pub mod quote;
 pub mod real_clock;
 pub mod shape;
+pub mod sockets;
 pub mod time_sync;
 pub mod timer;
 pub mod undo;

@@ -31,8 +31,10 @@ const CREATE: u16 = 0x400;
 /// Behind those that are there.
 const APPEND: u16 = 0x800;
 const FAMILY_INET: u8 = 1;
-/// What `filter` has before it: as in the rules that `nft` would be given.
-const PRIORITY: i32 = -150;
+/// Behind table `mangle` (-150), where shapers take their packets from, and before `filter` (0). A
+/// packet that a shaper held goes on behind the place that it was taken from: only there does it
+/// meet a cut that was made meanwhile.
+const PRIORITY: i32 = -140;
 const HOOK_INPUT: u32 = 1;
 const NESTED: u16 = 0x8000;
 const REGISTER: u32 = 1;

@@ -17,7 +17,8 @@ pub fn name(fault: &str) -> String {
 /// Drops what comes from these addresses; if ports are given, only what goes to those by TCP. Says
 /// by what mechanism.
 ///
-/// Loopback and the connection that this agent is spoken to by are never touched.
+/// Loopback and the connection that this agent is spoken to by are never touched. Packets that a
+/// shaper holds are dropped too, when it lets them go: the filter is behind the shaper's place.
 pub fn install(name: &str, from: &[IpAddr], ports: &[u16]) -> Result<String, String> {
     let mut rules = vec![(vec![Match::Interface("lo")], Fate::Accept)];
     if let Some((client, port)) = own_connection() {

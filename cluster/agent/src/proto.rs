@@ -14,6 +14,7 @@ use crate::means::{Lack, Means};
 use crate::ping::{PingPlan, Pings};
 use crate::press::PressAsk;
 use crate::shape::{Counters, PeerShape};
+use crate::sockets::Sockets;
 
 /// A question, with a number that its answer carries too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -294,6 +295,11 @@ pub enum Ask {
         /// How long it may take, ms.
         timeout_ms: u64,
     },
+    /// What the kernel says of this host's TCP connections with these addresses.
+    Sockets {
+        /// The other ends.
+        peers: Vec<IpAddr>,
+    },
     /// The last lines of a file.
     Tail {
         /// The file.
@@ -443,6 +449,11 @@ pub enum Answer {
     Reached {
         /// In the order asked.
         outcomes: Vec<String>,
+    },
+    /// What the kernel says of connections.
+    Sockets {
+        /// How many there are, and which wait for a retransmission.
+        sockets: Sockets,
     },
     /// Text.
     Text {

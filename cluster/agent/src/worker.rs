@@ -37,6 +37,7 @@ use crate::process;
 use crate::proto::{Answer, Ask, ProcessId, ProcessState, Request, Response, Start};
 use crate::shape::keeper::Shapers;
 use crate::shape::rules;
+use crate::sockets;
 use crate::timer;
 use crate::undo::Undo;
 
@@ -255,7 +256,9 @@ impl Worker {
             Ask::EndCapture => self.captures.end(self.journal.folder()),
             Ask::Shaped { fault } => Ok(self.shapers.status(&fault)),
             // Answered by threads of their own: see `answer_all`.
-            Ask::Ping { .. } | Ask::HttpGet { .. } | Ask::Reach { .. } => measure(ask),
+            Ask::Ping { .. } | Ask::HttpGet { .. } | Ask::Reach { .. } | Ask::Sockets { .. } => {
+                measure(ask)
+            }
             Ask::Heal { fault } => self.undo(Some(&fault)).map(|undone| Answer::Healed { undone }),
             Ask::HealAll => self.undo(None).map(|undone| Answer::Healed { undone }),
             Ask::Stop { pidfile, grace_ms } => stop(&pidfile, grace_ms),
@@ -408,7 +411,8 @@ impl Worker {
 /// Whether it only looks, and may wait long for something that does not come: nothing that acts,
 /// least of all healing, stands in line behind it.
 fn is_measure(ask: &Ask) -> bool {
-    matches!(ask, Ask::Ping { .. } | Ask::HttpGet { .. } | Ask::Reach { .. })
+    let looks = matches!(ask, Ask::Ping { .. } | Ask::Sockets { .. });
+    looks || matches!(ask, Ask::HttpGet { .. } | Ask::Reach { .. })
 }
 
 /// Measures, on a thread that answers by itself.
@@ -431,6 +435,9 @@ fn measure(ask: Ask) -> Result<Answer, String> {
         Ask::Reach { targets, timeout_ms } => {
             let outcomes = probe::reach(&targets, Duration::from_millis(timeout_ms));
             Ok(Answer::Reached { outcomes })
+        }
+        Ask::Sockets { peers } => {
+            sockets::of_peers(&peers).map(|sockets| Answer::Sockets { sockets })
         }
         _ => Err("this is no measure".to_owned()),
     }

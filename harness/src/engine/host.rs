@@ -14,6 +14,7 @@ use systems::Client;
 
 use super::canary::{Canary, CanaryClient};
 use super::recorder::Recorder;
+use super::sockets::SocketWatch;
 use super::{EngineEnd, Progress, StopFlag};
 use super::{captures, plan, regions};
 use crate::config::TestSpec;
@@ -88,6 +89,8 @@ pub fn run_on(
     })?;
     let watch = Watch::start(spec, up.hosts(), up.since(), stop)?;
     let started = Instant::now();
+    let every = Duration::from_millis(spec.sample_ms);
+    let sockets = SocketWatch::start(&port, folder, started, every);
     let driver = Driver {
         core,
         client,
@@ -95,10 +98,11 @@ pub fn run_on(
         port: Some(port.clone()),
         sampler: Some(Arc::new(up.sampler(started))),
         operator: up.system.operator(),
-        sample_every: Duration::from_millis(spec.sample_ms),
+        sample_every: every,
         started,
     };
     let end = driver.drive(stop, progress);
+    sockets.end();
     let mut notes: Vec<String> = watch.end().into_iter().collect();
     if far_apart {
         notes.append(&mut port.lift_latencies(&regions));

@@ -16,6 +16,7 @@ pub mod recorder;
 pub mod regions;
 pub mod rejoin;
 pub mod simulated;
+pub mod sockets;
 pub mod stop;
 
 use crate::config::TestSpec;
