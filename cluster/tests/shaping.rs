@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test file: a panic is a failed test")]
 
+#[path = "shaping/tcp.rs"]
+mod tcp;
+
 use std::fs;
 use std::io::Write;
 use std::net::IpAddr;

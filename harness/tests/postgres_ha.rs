@@ -39,6 +39,39 @@ fn judged(folder: &Path, name: &str, flags: &[&str]) -> (Option<i32>, Value, Str
 }
 
 #[test]
+fn what_a_delayed_link_holds_is_lost_with_a_cut() {
+    if !here(&[]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut flags = vec!["--failover", "operator", "--time-limit", "12s", "--recovery", "20s"];
+    // The command promotes: the operator itself takes a link that slow for a leader that is gone.
+    flags.extend(["--set", "postgres.detect_ms=20000"]);
+    for fault in [
+        "delay:leader@1s+7s,delay=200ms",
+        // No write of the time after the cut is acknowledged: what is lost was under way.
+        "clients-cut:n1@5s+3s",
+        "leader-alone:n1@5020ms+3s",
+        "kill:n1@5200ms+2s",
+        "promote:n2@5400ms+1s",
+    ] {
+        flags.extend(["--fault", fault]);
+    }
+    let (code, value, said) = judged(folder.path(), "lag", &flags);
+    assert_eq!(code, Some(1), "{said}");
+    // 200 ms of about 200 writes a second; none while held packets got past the cut.
+    let lost = value["checkers"]["lost-writes"]["count"].as_u64().unwrap();
+    assert!((10..400).contains(&lost), "{lost}: {said}");
+    let faults = only_run(folder.path(), "lag").join("faults.jsonl");
+    let faults = std::fs::read_to_string(faults).unwrap();
+    let proven = |id: &str| {
+        let of = format!("\"id\":\"{id}\",\"phase\":\"evidenced\"");
+        faults.lines().any(|line| line.contains(&of) && line.contains("\"result\":\"installed\""))
+    };
+    assert!(["f1", "f3", "f4"].into_iter().all(proven), "{faults}");
+}
+
+#[test]
 fn an_operator_waits_for_approval_and_promotes_whom_it_is_told_to() {
     if !here(&[]) {
         return;

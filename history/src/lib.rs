@@ -2,8 +2,9 @@
 //!
 //! What lives here: operations ([`Event`], [`MicroOp`], [`Key`]), the fault stream
 //! ([`FaultEvent`]), the telemetry stream ([`TelemetryEvent`]), what kernels say of connections
-//! ([`SocketsEvent`]), the facts of a run ([`RunInfo`]) and what reads and writes them. What must not: anything that judges, runs, draws or talks to
-//! a cluster. This crate depends on nothing of ours.
+//! ([`SocketsEvent`]), the facts of a run ([`RunInfo`]) and what reads and writes them. What must
+//! not: anything that judges, runs, draws or talks to a cluster. This crate depends on nothing of
+//! ours.
 //!
 //! Read next: [`event`], then [`micro_op`].
 
