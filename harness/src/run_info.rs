@@ -34,6 +34,7 @@ pub fn build(
         started: (!sim).then(rfc3339),
         command: crate::config::command(spec),
         nodes: names.to_vec(),
+        servers: BTreeMap::new(),
         system,
         workload: spec.workload.name.clone(),
         workload_settings: systems::promises::settings(&spec.workload),

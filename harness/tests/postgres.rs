@@ -168,3 +168,70 @@ fn what_cannot_be_built_is_named_with_its_host() {
         assert!(errors(&output).contains(words), "{}", errors(&output));
     }
 }
+
+/// Versions of servers that `lab install` has put on this machine; says loudly which are not there.
+fn installed_versions() -> Vec<&'static str> {
+    let packages = splitbrain::install::PACKAGES.into_iter();
+    let packages = packages.filter(|p| ["postgres-17", "postgres-18"].contains(&p.name));
+    let (there, absent): (Vec<_>, Vec<_>) = packages.partition(|package| package.says().is_ok());
+    for package in absent {
+        eprintln!("skipped: PostgreSQL {}: lab install {}", package.version, package.name);
+    }
+    there.into_iter().map(|package| package.version).collect()
+}
+
+/// What `run.json` says of every node's server.
+fn servers(run: &Path) -> Vec<String> {
+    let info: Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
+    let servers = info["servers"].as_object().unwrap();
+    servers.values().map(|server| server.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_installed_version_is_recorded_fails_over_and_is_rewound() {
+    if !postgres_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for version in installed_versions() {
+        let (name, set) = (format!("v{version}"), format!("postgres.version={version}"));
+        let flags = ["--failover", "operator", "--replication", "any:1", "--set", &set];
+        let flags = [&flags[..], &CUT_AND_KILL, &["--time-limit", "8s"]].concat();
+        let (code, value, said) = judged(folder.path(), &name, &flags);
+        assert_eq!(code, Some(0), "{version}: {said}");
+        assert_eq!(verdict(&value, "lost-writes"), "valid", "{version}: {value}");
+        let run = only_run(folder.path(), &name);
+        let servers = servers(&run);
+        assert_eq!(servers.len(), 3, "every node said its version: {servers:?}");
+        let text = format!("postgres (PostgreSQL) {version}, ");
+        assert!(servers.iter().all(|server| server.starts_with(&text)), "{servers:?}");
+        let page = fs::read_to_string(run.join("report.html")).unwrap();
+        assert!(page.contains(&format!("n1, n2, n3: {text}")), "{version}: not on the page");
+        assert!(page.contains("pg_rewind"), "{version}: the old leader was rewound: {said}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_run_is_refused_by_name() {
+    use std::os::unix::fs::PermissionsExt;
+    if !postgres_works() {
+        return;
+    }
+    // Hosts have their own /tmp, and see this.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let open = fs::Permissions::from_mode(0o755);
+    for program in ["initdb", "pg_basebackup", "pg_rewind", "postgres"] {
+        let path = folder.path().join(program);
+        fs::write(&path, "#!/bin/sh\necho 'libpq.so.5: no such file' >&2; exit 127\n").unwrap();
+        fs::set_permissions(&path, open.clone()).unwrap();
+    }
+    let set = format!("postgres.binary={}/postgres", folder.path().display());
+    let refused = |set: &str, words: &str| {
+        let output = run(&["run", "--system", "postgres", "--set", set], folder.path());
+        assert_eq!(output.status.code(), Some(75), "{}", errors(&output));
+        assert!(errors(&output).contains(words), "{}", errors(&output));
+    };
+    refused(&set, "does not run: it ends with 127: libpq.so.5: no such file");
+    refused("postgres.version=14", "no PostgreSQL 14 that runs is there: there is");
+    refused("postgres.binary=/nowhere/postgres", "postgres.binary: there is no /nowhere/postgres");
+}

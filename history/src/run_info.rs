@@ -42,6 +42,10 @@ pub struct RunInfo {
     pub command: String,
     /// The nodes.
     pub nodes: Vec<String>,
+    /// Each node's server and its version, as the node said before the run; a node that did not
+    /// say is not in here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub servers: BTreeMap<String, String>,
     /// The system.
     pub system: SystemInfo,
     /// The workload's name.
@@ -58,4 +62,21 @@ pub struct RunInfo {
     /// Facts of the hosts: kernel, mechanisms chosen.
     #[serde(default)]
     pub host_facts: BTreeMap<String, String>,
+}
+
+impl RunInfo {
+    /// Servers as people read them: which nodes have which, nodes of one version together; `not
+    /// told` for those that did not say.
+    pub fn server_lines(&self) -> Vec<(String, String)> {
+        let mut lines: Vec<(String, String)> = Vec::new();
+        for node in &self.nodes {
+            let version = self.servers.get(node).map_or("not told", String::as_str);
+            match lines.iter_mut().find(|(_, known)| known == version) {
+                Some((nodes, _)) => nodes.push_str(&format!(", {node}")),
+                None => lines.push((node.clone(), version.to_owned())),
+            }
+        }
+        // The simulator has no servers, and older records say nothing of them.
+        if self.servers.is_empty() { Vec::new() } else { lines }
+    }
 }

@@ -105,6 +105,9 @@ fn reproduce(input: &ReportInput<'_>) -> Markup {
                 @if let Some(started) = &run.started { ", started " (started) }
                 ". " code { "splitbrain check " (run.id) } " judges it again from its folder alone."
             }
+            @for (nodes, version) in run.server_lines() {
+                p.quiet { (nodes) ": " (version) }
+            }
             @for note in input.notes { p.note { (note) } }
         }
     }

@@ -260,6 +260,12 @@ impl System for StoreSystem {
         })
     }
 
+    /// The program's name holds what is in it.
+    fn versions(&self) -> BTreeMap<String, String> {
+        let said = format!("splitbrain-store {}, {}", env!("CARGO_PKG_VERSION"), self.program);
+        self.nodes.names.iter().map(|name| (name.clone(), said.clone())).collect()
+    }
+
     fn info(&self, policy: &str) -> SystemInfo {
         store_info(&self.settings, policy)
     }

@@ -159,6 +159,12 @@ pub trait System: Send + Sync {
     /// Settings and promises, for sessions that use this client policy.
     fn info(&self, policy: &str) -> SystemInfo;
 
+    /// Each node's name to the version of its server, for the record; a node that did not say is
+    /// not in there.
+    fn versions(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// Versions and mechanisms, for the record.
     fn facts(&self) -> BTreeMap<String, String> {
         BTreeMap::new()

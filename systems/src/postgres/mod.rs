@@ -23,6 +23,7 @@ pub mod sample;
 pub mod spec;
 pub mod sql;
 pub mod tls;
+pub mod versions;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -202,6 +203,12 @@ impl PostgresSystem {
         })
     }
 
+    /// The version of a node's server, once it is known.
+    fn version_of(&self, node: usize) -> Option<versions::Version> {
+        let said = self.cluster.programs.get().map(|programs| programs[node].version.as_str());
+        said.and_then(versions::number).map(|number| versions::Version(number.to_owned()))
+    }
+
     fn patroni(&self) -> bool {
         self.cluster.spec.failover == Failover::Patroni
     }
@@ -287,7 +294,9 @@ impl System for PostgresSystem {
     fn bring_up(&self) -> Result<(), SystemError> {
         let nodes = &self.cluster.nodes;
         self.take_down();
-        let programs = nodes.each(|node, _| provision::find_programs(nodes, node))?;
+        let spec = &self.cluster.spec;
+        let programs = nodes.each(|node, _| versions::find(nodes, node, spec))?;
+        versions::check_mix(&nodes.names, &programs, spec)?;
         // A second bring-up finds the same.
         let _ = self.cluster.programs.set(programs);
         let provision = self.cluster.provision();
@@ -391,6 +400,12 @@ impl System for PostgresSystem {
             promises: promised.made,
             not_promised: promised.not_made,
         }
+    }
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        let programs = self.cluster.programs.get().into_iter().flatten();
+        let said = programs.map(|one| format!("{}, {}/postgres", one.version, one.bin));
+        self.cluster.nodes.names.iter().cloned().zip(said).collect()
     }
 
     fn facts(&self) -> BTreeMap<String, String> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use agent::proto::Start;
 use cluster::{Host, shell_quote};
 
-use super::building::{FIND, copy_line, init_line, own_line, prepare_line};
+use super::building::{copy_line, init_line, own_line, prepare_line};
 use super::spec::PostgresSpec;
 use crate::system::{Nodes, SystemError};
 
@@ -20,8 +20,6 @@ pub const LOG: &str = "/var/log/splitbrain-postgres.log";
 pub const PIDFILE: &str = "/run/splitbrain/postgres.pid";
 /// The server's user on a host, and our role in the database.
 pub const USER: &str = "postgres";
-/// Oldest version that is supported.
-const VERSION_MIN: u32 = 15;
 /// Longest time for `initdb`, a base backup or a rewind.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -42,29 +40,6 @@ pub struct Provision<'a> {
     pub spec: &'a PostgresSpec,
     /// Of the role `postgres`.
     pub password: &'a str,
-}
-
-/// Finds the server on a host.
-pub fn find_programs(nodes: &Nodes, node: usize) -> Result<Programs, SystemError> {
-    let name = &nodes.names[node];
-    let found = nodes.shell(node, "looking for PostgreSQL", FIND, Duration::from_secs(10));
-    let text = found.map_err(|_| {
-        SystemError::new(format!(
-            "host {name}: no PostgreSQL server in /usr/lib/postgresql/*/bin or on the PATH"
-        ))
-        .hint("install its server package there: apt-get install postgresql-15")
-    })?;
-    let mut lines = text.lines();
-    let (bin, version) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
-    let major = version.split(' ').nth(2).and_then(|v| v.split(['.', 'r', 'b', 'd']).next());
-    let major: u32 = major.and_then(|major| major.parse().ok()).unwrap_or(0);
-    if major < VERSION_MIN {
-        let what = format!("host {name}: {bin}/postgres is \"{version}\"");
-        return Err(
-            SystemError::new(what).hint(format!("version {VERSION_MIN} or later is needed"))
-        );
-    }
-    Ok(Programs { bin: bin.to_owned(), version: version.to_owned() })
 }
 
 impl Provision<'_> {

@@ -16,7 +16,7 @@ use super::connection::{Connection, Refused};
 use super::errors::describe;
 use super::provision::{FOLDER, LOG, USER, as_server};
 use super::spec::{Failover, PostgresSpec, Replication};
-use super::{PostgresSystem, provision};
+use super::{PostgresSystem, versions};
 use crate::System;
 use crate::system::{Nodes, SystemError};
 
@@ -76,6 +76,8 @@ impl PostgresSystem {
             replication: Replication::Async,
             failover: Failover::None,
             slots: false,
+            // Its log is replayed by a server of the same version.
+            version: self.version_of(0),
             ..self.cluster.spec.clone()
         };
         let place = PostgresSystem::with_password(host, spec, self.cluster.password.clone())?;
@@ -124,7 +126,7 @@ impl Archive {
     fn begin(&self, source: &PostgresSystem) -> Result<(), SystemError> {
         let nodes = self.nodes();
         self.end();
-        let programs = provision::find_programs(nodes, 0)?;
+        let programs = versions::find(nodes, 0, &self.place.cluster.spec)?;
         let bin = programs.bin.clone();
         self.place.cluster.provision().prepare(0, &programs)?;
         // A second archive finds the same.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::versions::Version;
+
 /// When a commit is acknowledged, as far as standbys go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -132,6 +134,12 @@ pub struct PostgresSpec {
     pub full_page_writes: bool,
     /// `wal_log_hints`.
     pub wal_log_hints: bool,
+    /// The server's version: `17`, or `"17.10"`. Without it the newest of the host's packages.
+    pub version: Option<Version>,
+    /// Node to its version, where a mix is wanted.
+    pub versions: BTreeMap<String, Version>,
+    /// The path of the program `postgres` on the hosts; its other programs are beside it.
+    pub binary: Option<String>,
     /// Where the server listens.
     pub port: u16,
     /// Followers less than so many ms behind are healthy, up to the second value they lag, beyond
@@ -161,6 +169,9 @@ impl Default for PostgresSpec {
             fsync: true,
             full_page_writes: true,
             wal_log_hints: true,
+            version: None,
+            versions: BTreeMap::new(),
+            binary: None,
             port: 5432,
             lag_grades_ms: [1_000, 5_000],
         }
@@ -178,6 +189,10 @@ impl PostgresSpec {
         if let Some(unknown) = self.apply_delay_ms.keys().find(|name| !nodes.contains(name)) {
             let what = format!("there is no node {unknown}: nodes are {}", nodes.join(", "));
             return Err(("postgres.apply_delay_ms", what));
+        }
+        if let Some(unknown) = self.versions.keys().find(|name| !nodes.contains(name)) {
+            let what = format!("there is no node {unknown}: nodes are {}", nodes.join(", "));
+            return Err(("postgres.versions", what));
         }
         if self.failover == Failover::Patroni && nodes.len() < 3 {
             return Err(("postgres.failover", "Patroni with etcd wants 3 hosts".to_owned()));
@@ -226,6 +241,12 @@ impl PostgresSpec {
             return Err(what.to_owned());
         }
         Ok(())
+    }
+
+    /// The version that a node is to have, if it matters.
+    pub fn version_of(&self, name: &str) -> Option<&str> {
+        let version = self.versions.get(name).or(self.version.as_ref());
+        version.map(|version| version.0.as_str())
     }
 
     /// `synchronous_standby_names`.

@@ -134,6 +134,12 @@ impl System for Attached {
         }
     }
 
+    fn versions(&self) -> BTreeMap<String, String> {
+        let nodes = self.up.get().map(|up| &up.set.nodes).into_iter().flatten();
+        let said = nodes.map(|node| format!("MongoDB {}", node.version));
+        self.nodes.names.iter().cloned().zip(said).collect()
+    }
+
     fn facts(&self) -> BTreeMap<String, String> {
         let version = self.up.get().map(|up| up.set.nodes[0].version.clone());
         BTreeMap::from([

@@ -405,6 +405,12 @@ impl System for Attached {
         }
     }
 
+    fn versions(&self) -> BTreeMap<String, String> {
+        let nodes = self.cluster.get().map(|cluster| &cluster.nodes).into_iter().flatten();
+        let said = nodes.map(|node| format!("PostgreSQL {}", node.version));
+        self.nodes.names.iter().cloned().zip(said).collect()
+    }
+
     fn facts(&self) -> BTreeMap<String, String> {
         let version = self.cluster.get().map(|cluster| cluster.leader().version.clone());
         BTreeMap::from([("server".to_owned(), version.unwrap_or_default())])
