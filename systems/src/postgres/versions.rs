@@ -272,6 +272,37 @@ mod tests {
         assert!(none.hint.unwrap().contains("lab install postgres-17"));
     }
 
+    /// The line itself, run by a shell on programs that say what they are told to.
+    #[test]
+    fn a_hosts_own_answer_tells_servers_that_run_from_those_that_do_not() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = std::env::temp_dir().join(format!("find-line-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let write = |program: &str, script: &str| {
+            let path = folder.join(program);
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        for program in ["initdb", "pg_basebackup", "pg_rewind", "postgres"] {
+            write(program, &format!("echo '{program} (PostgreSQL) 17.10'"));
+        }
+        let binary = Some(folder.join("postgres").display().to_string());
+        let spec = PostgresSpec { binary, ..PostgresSpec::default() };
+        let look = || {
+            let mut shell = std::process::Command::new("sh");
+            let output = shell.arg("-c").arg(find_line(&spec)).output().unwrap();
+            candidates(&String::from_utf8_lossy(&output.stdout))
+        };
+        let bin = folder.display().to_string();
+        let said = Ok("postgres (PostgreSQL) 17.10".to_owned());
+        assert_eq!(look(), [Candidate { bin: bin.clone(), said }]);
+        write("pg_rewind", "echo 'pg_rewind: no libpq' >&2; exit 127");
+        let said = Err("it ends with 127: pg_rewind: no libpq".to_owned());
+        assert_eq!(look(), [Candidate { bin, said }], "a program beside it that does not run");
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(look(), []);
+    }
+
     #[test]
     fn a_mix_is_refused_unless_every_odd_one_was_asked_for() {
         let names = ["n1", "n2", "n3"].map(str::to_owned);
