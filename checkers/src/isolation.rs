@@ -1,7 +1,7 @@
 //! list-append and rw-register: isolation levels, judged by elle-rs (docs/checkers/isolation.md).
 
 use elle_rs::draw::Drawing;
-use elle_rs::{Anomaly, Case, CycleFound, Model, Options, Validity, Workload, explain};
+use elle_rs::{Anomaly, Case, CycleFound, Model, Options, Undecided, Validity, Workload, explain};
 use history::{History, MopKind, Op};
 use serde_json::{Value, json};
 
@@ -48,10 +48,24 @@ pub fn is_anomaly(word: &str) -> bool {
     Anomaly::named(word).is_some()
 }
 
-/// Whether some anomaly is mapped to a level, so that an answer about it can be no other than
-/// true.
+/// Whether a rule decides a level: else every answer about it could be none but valid.
 pub fn is_judged_level(word: &str) -> bool {
     Model::named(word).is_some_and(Model::is_judged)
+}
+
+/// The levels that are judged, by name.
+pub fn judged_levels() -> Vec<&'static str> {
+    Model::all().filter(|model| model.is_judged()).map(Model::name).collect()
+}
+
+/// Why a level cannot be asked for, if it cannot: whoever takes a level's name from a user refuses
+/// it by this, before anything starts.
+pub fn refused_level(word: &str) -> Option<&'static str> {
+    match (is_level(word), is_judged_level(word)) {
+        (_, true) => None,
+        (true, false) => Some("no rule decides that level, so every answer would be valid"),
+        (false, false) => Some("there is no such level"),
+    }
 }
 
 fn judge(name: &str, workload: Workload, history: &History, context: &Context) -> Outcome {
@@ -64,7 +78,7 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     }
     let level = context.levels.get(name).map_or(DEFAULT_LEVEL, String::as_str);
     let Some(model) = Model::named(level).filter(|model| model.is_judged()) else {
-        return Outcome::unknown(format!("no anomaly is mapped to the level {level}"));
+        return Outcome::unknown(format!("no rule decides the level {level}"));
     };
     let mut options = Options::new(workload).model(model);
     if workload == Workload::RwRegister {
@@ -85,15 +99,23 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
         Validity::Invalid => Verdict::Invalid,
         Validity::Unknown => Verdict::Unknown,
     };
-    if verdict.validity == Validity::Unknown {
-        let why = "not applicable: no transaction depends on another";
-        outcome.reason = Some(why.to_owned());
-    }
     let beyond = beyond(&verdict);
     tell(&mut outcome, workload, history, model, &verdict, &beyond);
-    if verdict.validity != Validity::Unknown {
-        outcome.reason = remark(model, &beyond, &verdict.assumptions);
-    }
+    outcome.reason = match (verdict.validity, verdict.undecided) {
+        (Validity::Unknown, None) => {
+            Some("not applicable: no transaction depends on another".to_owned())
+        }
+        (_, undecided) => {
+            let not_refuted = undecided.map(|undecided| {
+                outcome.facts.insert("decided".to_owned(), json!(false));
+                outcome.facts.insert("undecided-pairs".to_owned(), share(undecided));
+                format!("{} is not refuted: {}", model.name(), undecided.words())
+            });
+            let remark = remark(model, &beyond, &verdict);
+            let parts: Vec<String> = not_refuted.into_iter().chain(remark).collect();
+            (!parts.is_empty()).then(|| parts.join("; "))
+        }
+    };
     if verdict.validity != Validity::Invalid {
         return outcome;
     }
@@ -110,6 +132,12 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     outcome.count = outcome.count.max(1);
     outcome.findings.truncate(context.findings_max.unwrap_or(50));
     outcome
+}
+
+/// Pairs of versions in no known order (`null`: too many to count), of all pairs, and the share.
+fn share(undecided: Undecided) -> Value {
+    let share = undecided.pairs.map(|pairs| pairs as f64 / undecided.of.max(1) as f64);
+    json!({"pairs": undecided.pairs, "of": undecided.of, "share": share})
 }
 
 /// What was seen that the level does not forbid.
@@ -144,6 +172,9 @@ fn tell(
     ] {
         outcome.facts.insert(fact.to_owned(), value);
     }
+    if let Some(implied) = verdict.implied {
+        outcome.facts.insert("implied".to_owned(), json!(implied));
+    }
     if !verdict.cycles.is_empty() {
         let cycles = verdict.cycles.iter().map(|cycle| drawn(workload, history, cycle));
         outcome.facts.insert("cycles".to_owned(), cycles.collect());
@@ -166,10 +197,13 @@ fn drawn(workload: Workload, history: &History, cycle: &CycleFound) -> Value {
 
 /// What a reader of a verdict has to know beside it: what it rests on, and what was seen that the
 /// level does not forbid.
-fn remark(model: Model, beyond: &[&str], assumptions: &[&str]) -> Option<String> {
+fn remark(model: Model, beyond: &[&str], verdict: &elle_rs::Verdict) -> Option<String> {
     let mut parts = Vec::new();
-    if !assumptions.is_empty() {
-        parts.push(format!("assuming: {}", assumptions.join(", ")));
+    if !verdict.assumptions.is_empty() {
+        parts.push(format!("assuming: {}", verdict.assumptions.join(", ")));
+    }
+    if let Some(implied) = verdict.implied {
+        parts.push(format!("{} implies {implied}", model.name()));
     }
     if !beyond.is_empty() {
         let seen = beyond.join(", ");

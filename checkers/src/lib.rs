@@ -20,7 +20,7 @@ mod sentences;
 pub mod verdict;
 
 pub use coverage::{CoverageRules, FaultSpan, coverage};
-pub use isolation::{is_anomaly, is_judged_level, is_level};
+pub use isolation::{is_anomaly, is_judged_level, is_level, judged_levels, refused_level};
 pub use outages::{Charged, OUTAGE_MIN, Outage, Writes};
 pub use registry::{ALL_NAMES, Checker, ISOLATION, SESSION, built, by_name, judge};
 pub use verdict::{

@@ -180,6 +180,11 @@ impl Outcome {
         }
     }
 
+    /// Whether it looked, and neither found a violation nor proved that there is none.
+    pub fn not_refuted(&self) -> bool {
+        self.verdict == Verdict::Unknown && self.facts.get("decided") == Some(&false.into())
+    }
+
     /// Not judged, and why.
     pub fn unknown(reason: impl Into<String>) -> Outcome {
         Outcome { verdict: Verdict::Unknown, reason: Some(reason.into()), ..Outcome::valid() }

@@ -305,11 +305,13 @@ fn transactions_that_cannot_be_judged_say_where_and_why() {
     let registers = &value["checkers"]["rw-register"];
     assert_eq!(registers["verdict"], "valid", "{registers}");
     assert_eq!(registers["assuming"], serde_json::json!(["initial-state"]));
-    assert_eq!(registers["reason"], "assuming: initial-state");
+    let reason = "assuming: initial-state; strong-serializable implies linearizable-keys";
+    assert_eq!(registers["reason"], reason);
+    assert_eq!(registers["implied"], "linearizable-keys");
 }
 
-/// Registers have no order of versions but what is assumed: the second read is stale only if keys
-/// are linearizable.
+/// Below the levels that imply it, registers have no order of versions but what is assumed: the
+/// second read is stale only if keys are linearizable.
 #[test]
 fn what_is_assumed_of_registers_is_asked_for_and_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -325,7 +327,11 @@ fn what_is_assumed_of_registers_is_asked_for_and_said() {
         }
     }
     std::fs::write(folder.path().join("h.jsonl"), text).unwrap();
-    let check = ["check", "h.jsonl", "--checker", "rw-register"];
+    // Strict serializability, the default, implies it.
+    let strict = ["check", "h.jsonl", "--checker", "rw-register"];
+    let (code, said) = told(&strict, folder.path());
+    assert_eq!(code, Some(1), "{said}");
+    let check = [&strict[..], &["--model", "serializable"]].concat();
     let (code, said) = told(&check, folder.path());
     assert_eq!(code, Some(0), "{said}");
     let assumed = [&check[..], &["--assume", "linearizable-keys"]].concat();
@@ -336,4 +342,60 @@ fn what_is_assumed_of_registers_is_asked_for_and_said() {
     assert!(text.contains("linearizable-keys"), "{text}");
     let (code, said) = told(&[&check[..], &["--assume", "magic"]].concat(), folder.path());
     assert_eq!(code, Some(64), "{said}");
+}
+
+/// A level that no rule decides is refused by its name, before the file is looked at.
+#[test]
+fn a_level_that_is_not_judged_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let levels = "read-atomic update-atomic monotonic-atomic-view monotonic-view causal-cerone \
+                  prefix parallel-snapshot-isolation cursor-stability PL-2L PL-FCV causal \
+                  read-your-writes linearizable";
+    for level in levels.split_whitespace() {
+        let (code, said) = told(&["check", "h.jsonl", "--model", level], folder.path());
+        assert_eq!(code, Some(64), "{level}: {said}");
+        assert!(said.contains(level) && said.contains("no rule decides"), "{said}");
+    }
+}
+
+/// Two transactions each write both registers; a third reads one of each. No order explains it, and
+/// none was inferred.
+#[test]
+fn a_level_that_could_not_be_decided_is_not_refuted_and_exits_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrote = [r#"["w","a",31],["w","b",32]"#, r#"["w","a",41],["w","b",42]"#];
+    let line = |index: usize, kind: &str, process: usize, value: &str| {
+        format!(
+            "{{\"index\":{index},\"type\":\"{kind}\",\"process\":{process},\"f\":\"txn\",\
+             \"value\":[{value}]}}\n"
+        )
+    };
+    let mut text = String::new();
+    for process in 0..2 {
+        text += &line(process, "invoke", process, wrote[process]);
+    }
+    text += &line(2, "invoke", 2, r#"["r","a",null],["r","b",null]"#);
+    for process in 0..2 {
+        text += &line(3 + process, "ok", process, wrote[process]);
+    }
+    text += &line(5, "ok", 2, r#"["r","a",31],["r","b",42]"#);
+    std::fs::write(folder.path().join("h.jsonl"), text).unwrap();
+    for level in ["serializable", "snapshot-isolation"] {
+        let check = ["check", "h.jsonl", "--model", level];
+        let output = run(&check, folder.path());
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("? rw-register        not refuted"), "{said}");
+        let output = run(&[&check[..], &["--json"]].concat(), folder.path());
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let registers = &value["checkers"]["rw-register"];
+        assert_eq!(
+            (&registers["verdict"], &registers["decided"]),
+            (&"unknown".into(), &false.into())
+        );
+        let pairs = serde_json::json!({"pairs": 2, "of": 2, "share": 1.0});
+        assert_eq!(registers["undecided-pairs"], pairs);
+    }
+    let (code, said) = told(&["check", "h.jsonl", "--model", "read-committed"], folder.path());
+    assert_eq!(code, Some(0), "{said}");
 }

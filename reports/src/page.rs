@@ -65,6 +65,14 @@ pub(crate) fn badge(verdict: Verdict) -> Markup {
     html! { span class={ "badge " (verdict.as_str()) } { (symbol) " " (verdict.as_str()) } }
 }
 
+/// The same of a checker, which may have looked and not decided.
+pub(crate) fn outcome_badge(outcome: &Outcome) -> Markup {
+    match outcome.not_refuted() {
+        true => html! { span.badge.unknown { "? not refuted" } },
+        false => badge(outcome.verdict),
+    }
+}
+
 fn bar(input: &ReportInput<'_>) -> Markup {
     let run = input.run;
     let count = |kind: EventKind| input.ops.iter().filter(|op| op.kind == kind).count();

@@ -6,7 +6,7 @@ use checkers::{ReadsMode, Role};
 use history::{FaultEvent, FaultPhase, FaultResult, TelemetryEvent};
 use maud::{Markup, html};
 
-use crate::page::badge;
+use crate::page::outcome_badge;
 use crate::{ReportInput, seconds};
 
 /// Every fault: meant, done, seen, healed.
@@ -118,7 +118,7 @@ pub fn checkers(input: &ReportInput<'_>) -> Markup {
                 } }
                 tbody { @for (name, outcome) in &input.judgement.checkers { tr {
                     td { (name) }
-                    td { (badge(outcome.verdict)) }
+                    td { (outcome_badge(outcome)) }
                     td { @match outcome.role {
                         Some(Role::Promised) => "promised",
                         Some(Role::Named) => "named",

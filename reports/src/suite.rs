@@ -71,6 +71,12 @@ pub struct SeedResult {
     pub broken: Vec<String>,
     /// Checkers that could not tell, with the reason.
     pub untold: BTreeMap<String, String>,
+    /// Of those the ones whose level was not refuted and could not be decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<String>,
+    /// Whether that alone makes the run's verdict unknown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undecided_alone: bool,
     /// What the coverage gate missed.
     pub missing: Vec<String>,
     /// Anomalies of isolation that transactions showed, forbidden or not.

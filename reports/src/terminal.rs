@@ -76,6 +76,7 @@ fn checker_line(name: &str, outcome: &Outcome) -> String {
 fn word(outcome: &Outcome) -> String {
     match outcome.verdict {
         Verdict::Invalid => format!("{} found", outcome.count),
+        Verdict::Unknown if outcome.not_refuted() => "not refuted".to_owned(),
         verdict => verdict.as_str().to_owned(),
     }
 }

@@ -101,6 +101,20 @@ impl Anomaly {
         Anomaly::ALL.iter().copied().find(|anomaly| anomaly.name() == name)
     }
 
+    /// What a cycle is called that rests on an order of versions which only levels with an order
+    /// beside data imply: no less than one anti-dependency, and the ending of that order (0: none,
+    /// 1: a process's, 2: real time). Nothing if it is no cycle of dependencies.
+    pub(crate) fn by_implied_order(self, ending: usize) -> Option<Anomaly> {
+        const ENDINGS: usize = Anomaly::G1 as usize;
+        let at = self as usize;
+        let kind = match at % (ENDINGS / 3) {
+            0..=3 => Anomaly::GSingleItem,
+            4 | 5 => Anomaly::GNonadjacentItem,
+            _ => Anomaly::G2Item,
+        };
+        (at < ENDINGS).then(|| Anomaly::ALL[kind as usize + ending * (ENDINGS / 3)])
+    }
+
     /// What a history that shows this one shows as well, one step.
     pub fn implies(self) -> Vec<Anomaly> {
         use Anomaly::*;

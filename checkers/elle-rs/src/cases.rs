@@ -74,6 +74,8 @@ pub enum VersionSource {
     Sequential,
     /// Who saw the one was done before the other was touched.
     Linearizable,
+    /// Nothing says so: an order that is tried.
+    Tried,
 }
 
 /// Why one transaction comes before another.

@@ -14,7 +14,7 @@ use crate::options::{Options, Scope, Workload};
 use crate::registers::Registers;
 use crate::search::{Cycle, Found, Search, shapes, simple};
 use crate::verdict::{CycleFound, Step, Validity, Verdict};
-use crate::{levels, list_cases, named, order, reach, register_cases};
+use crate::{decide, levels, list_cases, named, order, reach, register_cases};
 
 enum Index<'h> {
     Lists(Lists<'h>),
@@ -56,7 +56,11 @@ pub fn check(history: &History, options: &Options) -> Result<Verdict, Refusal> {
         }
         cases
     };
-    let graph = || dependencies(history, &index, extra, &scope);
+    let edges = |builder: &mut Builder| match &index {
+        Index::Lists(lists) => lists.edges(builder),
+        Index::Registers(registers) => registers.edges(builder),
+    };
+    let graph = || dependencies(history, &edges, extra, &scope);
     let (graph, cases) = both(history.mops.len(), graph, cases_found);
     let graph = graph.map_err(|TooLarge| too_large(history))?;
     let mut found: AnomalySet = cases.counts.keys().copied().collect();
@@ -64,13 +68,24 @@ pub fn check(history: &History, options: &Options) -> Result<Verdict, Refusal> {
         found.insert(Anomaly::EmptyTransactionGraph);
     }
     let mut cycles = Cycles::default();
-    cycles.find(graph, extra, history.ops.len() as u32, options, &index);
-    Ok(conclude(options, extra, found, cases, cycles))
+    let why = |from, to, kind| index.why(from, to, kind);
+    cycles.find(graph, extra, history.ops.len() as u32, options, &why);
+    let verdict = conclude(options, extra, found, &cases, cycles);
+    match index {
+        Index::Registers(registers) if verdict.validity == Validity::Valid => {
+            decide::decide(registers, options, extra, &cases, verdict)
+        }
+        _ => Ok(verdict),
+    }
 }
 
-fn dependencies(
+/// Why a dependency of a kind exists.
+pub type Reason<'a> = &'a dyn Fn(u32, u32, u8) -> Option<Why>;
+
+/// The dependencies that `edges` tells, and those of the order beside data.
+pub fn dependencies(
     history: &History,
-    index: &Index<'_>,
+    edges: &dyn Fn(&mut Builder),
     extra: u8,
     scope: &Scope,
 ) -> Result<Graph, TooLarge> {
@@ -79,10 +94,7 @@ fn dependencies(
         _ => Vec::new(),
     };
     let tell = &mut |builder: &mut Builder| {
-        match index {
-            Index::Lists(lists) => lists.edges(builder),
-            Index::Registers(registers) => registers.edges(builder),
-        }
+        edges(builder);
         match extra {
             REALTIME => order::realtime(history, scope, &completions, builder),
             PROCESS => order::process(history, scope, builder),
@@ -92,7 +104,8 @@ fn dependencies(
     Graph::told(history.ops.len(), tell)
 }
 
-fn too_large(history: &History) -> Refusal {
+/// Why such a history cannot be judged.
+pub fn too_large(history: &History) -> Refusal {
     let why = format!(
         "a history of {} operations has more dependencies than can be kept at once: judge parts \
          of it",
@@ -115,15 +128,20 @@ fn extra_order(options: &Options) -> u8 {
     }
 }
 
+/// What cycles a graph has.
 #[derive(Default)]
-struct Cycles {
-    found: Vec<CycleFound>,
-    levels: Vec<Anomaly>,
-    bounded: Vec<Anomaly>,
+pub struct Cycles {
+    /// A shortest one of each kind.
+    pub found: Vec<CycleFound>,
+    /// The level tests that fail.
+    pub levels: Vec<Anomaly>,
+    /// Kinds whose search was cut short.
+    pub bounded: Vec<Anomaly>,
 }
 
 impl Cycles {
-    fn find(&mut self, graph: Graph, extra: u8, ops: u32, options: &Options, index: &Index<'_>) {
+    /// Finds them; vertices from `ops` on are helpers.
+    pub fn find(&mut self, graph: Graph, extra: u8, ops: u32, options: &Options, why: Reason<'_>) {
         let all = WW | WR | RW | extra;
         let tied = components(&graph, View { kinds: all, nonadjacent: false });
         if tied.count == 0 {
@@ -143,7 +161,7 @@ impl Cycles {
             let mut result = search.shortest(shape, &helper, options.search_edges_max);
             result.cycle = result.cycle.and_then(|cycle| simple(cycle, shape.anomaly));
             let open = result.bounded && shape.anomaly == Anomaly::GSingleItem;
-            if self.take(shape.anomaly, result, &knot, index) {
+            if self.take(shape.anomaly, result, &knot, why) {
                 known.insert(shape.anomaly);
             } else if open && reach::has_single(&knot.graph) {
                 // Without a witness: the search was cut short, and the levels stand all the same.
@@ -156,16 +174,16 @@ impl Cycles {
                 continue;
             }
             let result = named::cycle(&knot.graph, kinds, &helper, options.search_edges_max);
-            self.take(anomaly, result, &knot, index);
+            self.take(anomaly, result, &knot, why);
         }
     }
 
     /// Keeps what a search found, if there is anything, with the reasons for each edge.
-    fn take(&mut self, anomaly: Anomaly, found: Found, knot: &Knot, index: &Index<'_>) -> bool {
+    fn take(&mut self, anomaly: Anomaly, found: Found, knot: &Knot, why: Reason<'_>) -> bool {
         if found.bounded {
             self.bounded.push(anomaly);
         }
-        let steps = found.cycle.and_then(|cycle| explained(&cycle, knot, index));
+        let steps = found.cycle.and_then(|cycle| explained(&cycle, knot, why));
         let steps = steps.map(|steps| self.found.push(CycleFound { anomaly, steps }));
         steps.is_some()
     }
@@ -173,21 +191,22 @@ impl Cycles {
 
 /// A cycle's steps, with why each edge exists. An edge that cannot be explained would be a fault
 /// of ours: the cycle is left out then, and the level tests stand.
-fn explained(cycle: &Cycle, knot: &Knot, index: &Index<'_>) -> Option<Vec<Step>> {
+fn explained(cycle: &Cycle, knot: &Knot, why: Reason<'_>) -> Option<Vec<Step>> {
     let old = |vertex: u32| knot.old[vertex as usize];
     let next = |at: usize| old(cycle[(at + 1) % cycle.len()].0);
     let steps = cycle.iter().enumerate().map(|(at, &(vertex, kind))| {
-        let why = index.why(old(vertex), next(at), kind)?;
+        let why = why(old(vertex), next(at), kind)?;
         Some(Step { op: old(vertex), kind, why })
     });
     steps.collect()
 }
 
-fn conclude(
+/// The verdict on all that was found.
+pub fn conclude(
     options: &Options,
     extra: u8,
     mut found: AnomalySet,
-    cases: Cases,
+    cases: &Cases,
     cycles: Cycles,
 ) -> Verdict {
     for cycle in &cycles.found {
@@ -228,10 +247,12 @@ fn conclude(
         not,
         also_not,
         strongest: strongest(found, |model| judged(model.name())),
-        cases: cases.kept,
-        counts: cases.counts,
+        cases: cases.kept.clone(),
+        counts: cases.counts.clone(),
         cycles: cycles.found,
         assumptions: options.assumptions(),
+        undecided: None,
+        implied: None,
         bounded: cycles.bounded,
     }
 }

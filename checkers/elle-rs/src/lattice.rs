@@ -121,6 +121,25 @@ const ALIASES: &[(&str, &str)] = &[
     ("strong-session-SI", "strong-session-snapshot-isolation"),
 ];
 
+/// Rules that decide a level, yes or no, for every history of lists. Each is looked for in every
+/// check; other anomalies are signs that a level is broken, and their absence proves nothing.
+const DECIDING: &[Anomaly] = &[
+    GSingle,
+    Pl1Cycle,
+    Pl2Cycle,
+    PlSiCycle,
+    Pl299Cycle,
+    Pl3Cycle,
+    SessionPl1Cycle,
+    SessionPl2Cycle,
+    SessionSiCycle,
+    SessionPl3Cycle,
+    StrongPl1Cycle,
+    StrongPl2Cycle,
+    StrongSiCycle,
+    PlSsCycle,
+];
+
 /// An isolation level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Model(u8);
@@ -161,9 +180,11 @@ impl Model {
         all
     }
 
-    /// Whether some anomaly that can be found here is mapped to it or to a level below.
+    /// Whether a rule of its own decides it: only then can an answer about it be other than true
+    /// and still be the level's own. What it inherits from weaker levels decides those.
     pub fn is_judged(self) -> bool {
-        self.implied().iter().any(|model| !model.forbids().is_empty())
+        let own = self.forbids();
+        DECIDING.iter().any(|rule| own.contains(*rule))
     }
 
     /// Everything that it forbids: what it and the levels below forbid, and whatever implies that.

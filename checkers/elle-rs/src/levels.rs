@@ -74,3 +74,26 @@ pub fn failed(graph: &Graph, extra: u8) -> Vec<Anomaly> {
     }
     failed
 }
+
+/// The same tests with the order beside data: for graphs whose order of versions rests on it.
+pub fn by_implied_order(failed: &[Anomaly], extra: u8) -> Vec<Anomaly> {
+    let (data, with) = (tests(0), tests(extra));
+    let mut all: Vec<Anomaly> = failed
+        .iter()
+        .filter_map(|level| match level {
+            Anomaly::GSingle => Some(with[2].0),
+            level if with.iter().any(|(own, _)| own == level) => {
+                // Below snapshot isolation the order is not implied.
+                let at = with.iter().position(|(own, _)| own == level)?;
+                Some(with[at.max(2)].0)
+            }
+            level => {
+                let at = data.iter().position(|(own, _)| own == level)?;
+                Some(with[at.max(2)].0)
+            }
+        })
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

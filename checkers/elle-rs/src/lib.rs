@@ -39,7 +39,6 @@
 //! |---|---|
 //! | `read-uncommitted` | `G0`: writes that overwrite each other in a circle |
 //! | `read-committed` | `G1a`, `G1b`, `G1c`: reads of failed, of intermediate, of circular writes |
-//! | `cursor-stability` | `lost-update` |
 //! | `consistent-view` | `G-single`: a cycle with one rw |
 //! | `snapshot-isolation` | `internal`, `G-nonadjacent`, `long-fork`: no two rw in a row |
 //! | `repeatable-read` | `G2-item`, `write-skew`: any cycle |
@@ -93,6 +92,7 @@ mod both;
 mod builder;
 mod cases;
 mod check;
+mod decide;
 pub mod draw;
 pub mod edn;
 pub mod explain;
@@ -124,4 +124,4 @@ pub use cases::{Case, Refusal, VersionSource, Why};
 pub use check::check;
 pub use lattice::{Model, ruled_out};
 pub use options::{Options, Workload};
-pub use verdict::{CycleFound, Step, Validity, Verdict};
+pub use verdict::{CycleFound, Step, Undecided, Validity, Verdict};

@@ -6,14 +6,19 @@ use rustc_hash::FxHashMap;
 use crate::graph::{Builder, HOP, PROCESS, REALTIME};
 use crate::options::Scope;
 
-/// Successive ok transactions of a process.
+/// Successive ok transactions of a process, and what it invoked last, of unknown outcome, after
+/// them: had it happened, then after what the process had done.
 pub fn process(history: &History, scope: &Scope, graph: &mut Builder) {
     let mut last: FxHashMap<i64, u32> = FxHashMap::default();
     for (at, op) in history.ops.iter().enumerate() {
-        if op.kind == EventKind::Ok
-            && scope.vertex(op)
-            && let Some(before) = last.insert(op.process(), at as u32)
-        {
+        if op.kind == EventKind::Fail || !scope.vertex(op) {
+            continue;
+        }
+        let before = match op.kind {
+            EventKind::Ok => last.insert(op.process(), at as u32),
+            _ => last.get(&op.process()).copied(),
+        };
+        if let Some(before) = before {
             graph.add(before, at as u32, PROCESS);
         }
     }

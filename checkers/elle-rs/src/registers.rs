@@ -14,6 +14,9 @@ use crate::graph::{Builder, Graph, NONE, RW, View, WR, WW, components};
 use crate::mutation;
 use crate::options::{Options, Scope};
 
+/// Steps through the order of versions that are made to add what contradicts itself.
+const ONE_BY_ONE_MAX: u64 = 50_000_000;
+
 /// A version of a key, by number. Versions `0..keys` are the initial states.
 pub type Version = u32;
 
@@ -31,6 +34,7 @@ pub struct VersionFacts {
 }
 
 /// See the module's doc.
+#[derive(Clone)]
 pub struct Registers<'h> {
     /// The history.
     pub history: &'h History,
@@ -147,11 +151,47 @@ impl<'h> Registers<'h> {
     }
 
     /// Whoever wrote it in the end, unless that failed.
-    fn installed_by(&self, version: Version) -> Option<u32> {
+    pub fn installed_by(&self, version: Version) -> Option<u32> {
         let facts = &self.versions[version as usize];
         let there = facts.writer != NONE && facts.last;
         let op = there.then(|| &self.history.ops[facts.writer as usize])?;
         (op.kind != EventKind::Fail).then_some(facts.writer)
+    }
+
+    /// Whether somebody read it.
+    pub fn is_read(&self, version: Version) -> bool {
+        self.readers.out(version).next().is_some()
+    }
+
+    /// Whether the order of versions is one together with these.
+    pub fn is_acyclic(&self, new: &[(Version, Version, VersionSource)]) -> bool {
+        let both = self.order.iter().chain(new).map(|(a, b, _)| (*a, *b, WW));
+        let graph = Graph::of(self.versions.len(), both);
+        components(&graph, View { kinds: WW, nonadjacent: false }).count == 0
+    }
+
+    /// Adds pairs that do not contradict those before them.
+    pub fn add_one_by_one(&mut self, new: Vec<(Version, Version, VersionSource)>) {
+        let mut after: FxHashMap<Version, Vec<Version>> = FxHashMap::default();
+        for (a, b, _) in &self.order {
+            after.entry(*a).or_default().push(*b);
+        }
+        let mut steps_left = ONE_BY_ONE_MAX;
+        for pair @ (a, b, _) in new {
+            let (mut open, mut seen) = (vec![b], FxHashSet::from_iter([b]));
+            while let Some(at) = open.pop().filter(|at| *at != a && 0 < steps_left) {
+                for next in after.get(&at).into_iter().flatten() {
+                    steps_left = steps_left.saturating_sub(1);
+                    if seen.insert(*next) {
+                        open.push(*next);
+                    }
+                }
+            }
+            if !seen.contains(&a) && 0 < steps_left {
+                after.entry(a).or_default().push(b);
+                self.order.push(pair);
+            }
+        }
     }
 
     fn find_order(&mut self, options: &Options, cases: &mut Cases) {
@@ -173,10 +213,9 @@ impl<'h> Registers<'h> {
 
     fn initial_order(&self) -> Vec<(Version, Version, VersionSource)> {
         let keys = self.history.keys.len() as u32;
-        let seen = |version: &Version| {
-            // What failed and was never read is no version at all.
-            self.installed_by(*version).is_some() || self.readers.out(*version).next().is_some()
-        };
+        // What failed and was never read is no version at all.
+        let seen =
+            |version: &Version| self.installed_by(*version).is_some() || self.is_read(*version);
         let values = (keys..self.versions.len() as u32).filter(seen);
         let key = |version: Version| self.versions[version as usize].key;
         values.map(|version| (key(version), version, VersionSource::Initial)).collect()
@@ -218,7 +257,8 @@ impl<'h> Registers<'h> {
         pairs.map(|(read, wrote)| (read, wrote, VersionSource::WritesFollowReads)).collect()
     }
 
-    fn sequential_order(&self) -> Vec<(Version, Version, VersionSource)> {
+    /// Per key and process what was met one after the other.
+    pub fn sequential_order(&self) -> Vec<(Version, Version, VersionSource)> {
         let mut last: FxHashMap<(i64, u32), Met> = FxHashMap::default();
         let mut order = Vec::new();
         for op in self.history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
@@ -237,7 +277,7 @@ impl<'h> Registers<'h> {
 
     /// Per key the order of real time, reduced: who completed before whom was invoked, with
     /// nobody between.
-    fn linearizable_order(&self) -> Vec<(Version, Version, VersionSource)> {
+    pub fn linearizable_order(&self) -> Vec<(Version, Version, VersionSource)> {
         let history = self.history;
         let mut events: Vec<(u64, u32, bool)> = Vec::new();
         for (number, op) in history.ops.iter().enumerate() {

@@ -13,7 +13,7 @@ pub enum Validity {
     Valid,
     /// Something forbidden was found.
     Invalid,
-    /// There was nothing to judge.
+    /// There was nothing to judge, or it could not be decided ([`Verdict::undecided`]).
     Unknown,
 }
 
@@ -60,6 +60,34 @@ pub struct Verdict {
     pub cycles: Vec<CycleFound>,
     /// The assumptions that this rests on, by the options' names.
     pub assumptions: Vec<&'static str>,
+    /// Of the pairs of versions whose order no inference decided, if the verdict depends on them:
+    /// not refuted, and not proved either.
+    pub undecided: Option<Undecided>,
+    /// An order of each key's versions that a level asked for implies, and that was used:
+    /// `linearizable-keys` or `sequential-keys`.
+    pub implied: Option<&'static str>,
     /// Kinds of witness whose search was cut short. The levels do not depend on it.
     pub bounded: Vec<Anomaly>,
+}
+
+/// How much of the order of versions is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undecided {
+    /// Pairs of versions of one key, in no known order; `None` if there are too many versions to
+    /// count them.
+    pub pairs: Option<u64>,
+    /// All pairs of versions of one key.
+    pub of: u64,
+}
+
+impl Undecided {
+    /// In words: `3 of 10 pairs of versions are in no known order`.
+    pub fn words(&self) -> String {
+        match self.pairs {
+            Some(pairs) => {
+                format!("{pairs} of {} pairs of versions are in no known order", self.of)
+            }
+            None => format!("of {} pairs of versions, too many to count have no order", self.of),
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::verdict::CycleFound;
 /// # Errors
 /// What does not hold.
 pub fn cycle(history: &History, options: &Options, found: &CycleFound) -> Result<(), String> {
-    let raw = Raw { history, options };
+    let raw = Raw { history, options, implied: implied(options) };
     for (at, step) in found.steps.iter().enumerate() {
         let next = found.steps[(at + 1) % found.steps.len()].op;
         if found.steps[..at].iter().any(|other| other.op == step.op) {
@@ -26,10 +26,14 @@ pub fn cycle(history: &History, options: &Options, found: &CycleFound) -> Result
     }
     let whys: Vec<Why> = found.steps.iter().map(|step| step.why).collect();
     let name = name_of(&whys);
+    // A cycle that rests on an order of versions which the level implies is named for that order.
+    let implied = raw
+        .implied
+        .and_then(|(ending, _)| Anomaly::named(name.as_deref()?)?.by_implied_order(ending));
     let named = match found.anomaly {
         Anomaly::WriteSkew => is_made_of(&whys, "rw rw"),
         Anomaly::LongFork => is_made_of(&whys, "rw wr rw wr"),
-        other => name.as_deref() == Some(other.name()),
+        other => name.as_deref() == Some(other.name()) || implied == Some(other),
     };
     match named {
         true => Ok(()),
@@ -78,9 +82,26 @@ fn name_of(whys: &[Why]) -> Option<String> {
     (whys.len() > 1).then(|| format!("{base}{ending}"))
 }
 
+/// The order of versions that the levels imply: the ending of its names, and whether it is of real
+/// time.
+fn implied(options: &Options) -> Option<(usize, bool)> {
+    let prohibited = options.prohibited();
+    let any = |rules: [Anomaly; 2]| rules.iter().any(|rule| prohibited.contains(*rule));
+    if options.workload != Workload::RwRegister {
+        None
+    } else if any([Anomaly::StrongSiCycle, Anomaly::PlSsCycle]) {
+        Some((2, true))
+    } else if any([Anomaly::SessionSiCycle, Anomaly::SessionPl3Cycle]) {
+        Some((1, false))
+    } else {
+        None
+    }
+}
+
 struct Raw<'h> {
     history: &'h History,
     options: &'h Options,
+    implied: Option<(usize, bool)>,
 }
 
 impl<'h> Raw<'h> {
@@ -125,7 +146,7 @@ impl<'h> Raw<'h> {
         match why {
             Why::Process => {
                 ok(a)
-                    && ok(b)
+                    && may(b)
                     && a.process() == b.process()
                     && a.completed_index() < Some(b.index())
             }
@@ -226,9 +247,18 @@ impl<'h> Raw<'h> {
             later.iter().any(|b| {
                 let order = self.op(*a).completed_index() < Some(self.op(*b).index());
                 let same = self.op(*a).process() == self.op(*b).process();
-                order && (self.options.linearizable_keys || (self.options.sequential_keys && same))
+                let (linearizable, sequential) = self.orders();
+                order && (linearizable || (sequential && same))
             })
         })
+    }
+
+    /// Whether keys are taken to be linearizable, and sequential.
+    fn orders(&self) -> (bool, bool) {
+        let (linearizable, sequential) =
+            (self.options.linearizable_keys, self.options.sequential_keys);
+        let implied = |realtime| self.implied.is_some_and(|(_, own)| own == realtime);
+        (linearizable || implied(true), sequential || implied(false))
     }
 
     /// The first and the last version of a register that an operation met.
@@ -252,7 +282,7 @@ fn value_of(mop: &Mop) -> Option<i64> {
 /// # Errors
 /// What does not hold.
 pub fn case(history: &History, options: &Options, case: &Case) -> Result<(), String> {
-    let raw = Raw { history, options };
+    let raw = Raw { history, options, implied: None };
     match raw.case_holds(case) {
         true => Ok(()),
         false => Err(format!("{} does not hold: {}", case.anomaly, case.sentence)),

@@ -85,13 +85,11 @@ pub struct ReportFlags {
 
 /// Judges a run or a bare file.
 pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
-    if let Some(model) = flags.model.as_ref().filter(|model| !checkers::is_judged_level(model)) {
-        let why = match checkers::is_level(model) {
-            true => "no anomaly is mapped to that level, so every answer would be valid",
-            false => "there is no such level",
-        };
+    if let Some(model) = &flags.model
+        && let Some(why) = checkers::refused_level(model)
+    {
         return Err(UserError::usage(format!("--model {model}: {why}"))
-            .hint("try serializable, snapshot-isolation, read-committed or strict-serializable"));
+            .hint(format!("levels that are judged: {}", checkers::judged_levels().join(", "))));
     }
     let selection = Selection {
         checkers: flags.checkers.clone(),

@@ -131,6 +131,8 @@ fn facts(verdict: &Value) -> Option<SeedResult> {
         verdict: verdict["verdict"].as_str().map(str::to_owned),
         ..SeedResult::default()
     };
+    // Whether something that decides is unknown for another reason than not being refuted.
+    let mut open = false;
     for (name, outcome) in verdict["checkers"].as_object()? {
         for list in ["anomaly-types", "beyond"] {
             let anomalies = outcome[list].as_array().into_iter().flatten();
@@ -150,6 +152,11 @@ fn facts(verdict: &Value) -> Option<SeedResult> {
             _ => {
                 let why = outcome["reason"].as_str().unwrap_or("no reason").to_owned();
                 seed.untold.insert(name.clone(), why);
+                if outcome["decided"] == false {
+                    seed.undecided.push(name.clone());
+                } else if outcome["role"] != "observation" {
+                    open = true;
+                }
             }
         }
     }
@@ -161,6 +168,7 @@ fn facts(verdict: &Value) -> Option<SeedResult> {
     // That nothing is promised makes nothing that was judged less so.
     let missing = missing.filter(|what| !what.starts_with("a promise:"));
     seed.missing = missing.chain(partial).chain(doubts).collect();
+    seed.undecided_alone = !open && !seed.undecided.is_empty() && seed.missing.is_empty();
     Some(seed)
 }
 
@@ -194,6 +202,25 @@ mod tests {
         assert_eq!(seed.findings["lost-writes"], "lost 4");
         assert_eq!(seed.untold["read-your-writes"], "no reads");
         assert_eq!(seed.missing, ["reads: 3 of 50"]);
+    }
+
+    #[test]
+    fn a_level_that_is_not_refuted_is_told_from_other_unknowns() {
+        let of = |checkers: Value, missing: Value| {
+            let verdict = json!({"seed": 7, "verdict": "unknown", "checkers": checkers,
+                "coverage": {"missing": missing}});
+            let seed = facts(&verdict).unwrap();
+            (seed.undecided, seed.undecided_alone)
+        };
+        let register = json!({"verdict": "unknown", "decided": false, "role": "promised"});
+        let lost = |role: &str| json!({"verdict": "unknown", "reason": "x", "role": role});
+        let both = |role| json!({"rw-register": register.clone(), "lost-writes": lost(role)});
+        let names = vec!["rw-register".to_owned()];
+        assert_eq!(of(json!({"rw-register": register}), json!([])), (names.clone(), true));
+        assert_eq!(of(both("observation"), json!([])), (names.clone(), true));
+        assert_eq!(of(both("promised"), json!([])), (names.clone(), false));
+        assert_eq!(of(json!({"rw-register": register}), json!(["reads"])), (names, false));
+        assert_eq!(of(json!({"lost-writes": lost("promised")}), json!([])), (vec![], false));
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub struct Case {
     /// Anomalies of isolation that transactions show, whatever is promised.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shows: Vec<String>,
+    /// `ok`: a level that could not be decided, and was not refuted, is as good as valid.
+    pub undecided: Option<String>,
     /// In how many of the seeds each of `finds` and `shows` is found; absent: in all.
     pub at_least: Option<usize>,
 }
@@ -168,6 +170,11 @@ impl Case {
                     .hint("expect = \"valid\", or finds = [\"lost-writes\"]"));
             }
         }
+        if let Some(other) = self.undecided.as_ref().filter(|word| *word != "ok") {
+            return Err(UserError::usage(format!("\"{other}\" is no word for it"))
+                .at("undecided")
+                .hint("undecided = \"ok\", or leave it out"));
+        }
         for (field, names) in [("finds", &self.finds), ("holds", &self.holds)] {
             for name in names {
                 let selection = Selection { checkers: vec![name.clone()], ..Selection::default() };
@@ -212,6 +219,7 @@ impl Case {
             holds: self.holds.clone(),
             shows: self.shows.clone(),
             at_least: self.at_least,
+            undecided_ok: self.undecided.is_some(),
         }
     }
 

@@ -132,3 +132,25 @@ fn in_words() {
     let both = Expectation { valid: true, ..holds() };
     assert_eq!(both.words(1), "valid; monotonic-reads held");
 }
+
+#[test]
+fn what_is_not_refuted_is_enough_only_where_the_case_says_so() {
+    use CaseStatus::{AsExpected, Unknown};
+    let mut run = seed("unknown", &[], &[], &[]);
+    run.undecided = vec!["rw-register".to_owned()];
+    run.undecided_alone = true;
+    run.untold.insert("rw-register".to_owned(), "not refuted".to_owned());
+    let register = Expectation { holds: vec!["rw-register".to_owned()], ..Expectation::default() };
+    for expectation in [valid(), register] {
+        let accepting = Expectation { undecided_ok: true, ..expectation.clone() };
+        let status = |expectation: &Expectation, run: &SeedResult| {
+            expectation.judge(1, std::slice::from_ref(run), &OK).0
+        };
+        assert_eq!(status(&expectation, &run), Unknown);
+        assert_eq!(status(&accepting, &run), AsExpected);
+        // Whatever else is missing stays missing.
+        let gap =
+            SeedResult { missing: vec!["reads".to_owned()], undecided_alone: false, ..run.clone() };
+        assert_eq!(status(&accepting, &gap), Unknown);
+    }
+}

@@ -224,8 +224,8 @@ fn level(name: &str) -> Result<Model, String> {
     })?;
     match model.is_judged() {
         true => Ok(model),
-        // The original answers true to every history here.
-        false => Err(format!("no anomaly is mapped to the level {name}: it cannot be judged")),
+        // The original answers true to every history here, or to most of those that break it.
+        false => Err(format!("no rule here decides the level {name}: it cannot be judged")),
     }
 }
 

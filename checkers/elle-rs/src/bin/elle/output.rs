@@ -53,6 +53,12 @@ fn explained(history: &History, verdict: &Verdict, arguments: &Arguments) -> Str
     ] {
         let _ = writeln!(text, "{name}: {}", words.join(" "));
     }
+    if let Some(undecided) = verdict.undecided {
+        let _ = writeln!(text, "not-refuted: {}", undecided.words());
+    }
+    if let Some(implied) = verdict.implied {
+        let _ = writeln!(text, "implied-by-the-level: {implied}");
+    }
     if !verdict.bounded.is_empty() {
         let words = anomalies(&verdict.bounded).join(" ");
         let _ = writeln!(text, "search-cut-short: {words} (the levels do not depend on it)");
@@ -127,6 +133,13 @@ fn analysis(
         "strongest": levels(&verdict.strongest),
         "assuming": verdict.assumptions,
     });
+    if let Some(undecided) = verdict.undecided {
+        analysis["decided"] = false.into();
+        analysis["undecided-pairs"] = json!([undecided.pairs, undecided.of]);
+    }
+    if let Some(implied) = verdict.implied {
+        analysis["implied-by-the-level"] = implied.into();
+    }
     if !verdict.bounded.is_empty() {
         analysis["search-cut-short"] = json!(anomalies(&verdict.bounded));
     }
