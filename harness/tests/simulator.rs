@@ -207,3 +207,49 @@ fn an_answer_before_its_question_shows_on_a_slow_shard() {
         assert_eq!(verdict["checkers"]["consistent-prefix"]["verdict"], "valid", "{verdict}");
     }
 }
+
+/// The command that a run prints, in another folder, by a shell.
+#[test]
+fn the_printed_command_gives_the_same_bytes() {
+    let lossy = "--name=-x --replication async --fault kill:leader@3s+2s --set store.ship_ms=900 \
+                 --set store.heartbeat_ms=1000 --set store.election_timeout_ms=2500 \
+                 --set coverage.ok_outside_min=7 --set coverage.attempts_during_min=0";
+    let drawn = "--name drawn --seed 9 --shards 2 --read committed --set store.fsync=false \
+                 --set 'package.faults=[\"process\", \"slow,stopped=50%\"]' \
+                 --set package.max_faults=2 --canary drop-writes:1/90 --workload profile \
+                 --policy any-follower --set postgres.isolation=serializable";
+    for given in [lossy, drawn] {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let shell = |line: &str, folder: &Path| {
+            let binary = splitbrain().get_program().to_owned();
+            let script = format!("splitbrain() {{ \"$BINARY\" \"$@\"; }}; {line}");
+            let mut sh = std::process::Command::new("/bin/sh");
+            sh.args(["-c", &script]).current_dir(folder).env("BINARY", binary);
+            let output = sh.env_remove("SPLITBRAIN_LAB").output().unwrap();
+            assert!(output.status.code().is_some_and(|code| code <= 2), "{}", errors(&output));
+            errors(&output)
+        };
+        let said = shell(&format!("splitbrain run --lab sim {given}"), one.path());
+        let printed = |said: &str| {
+            let line = said.lines().find_map(|line| line.trim().strip_prefix("again ")).unwrap();
+            line.trim().to_owned()
+        };
+        assert!(said.contains("byte for byte"), "{said}");
+        let again = shell(&printed(&said), other.path());
+        assert_eq!(printed(&again), printed(&said));
+        let name = if given == lossy { "-x" } else { "drawn" };
+        let (first, second) = (only_run(one.path(), name), only_run(other.path(), name));
+        for stream in STREAMS {
+            let read = |run: &Path| std::fs::read(run.join(stream)).unwrap();
+            assert!(read(&first) == read(&second), "{stream} differs: {}", printed(&said));
+        }
+        let info: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(first.join("run.json")).unwrap()).unwrap();
+        assert_eq!(info["command"], printed(&said).as_str());
+        if given == lossy {
+            let text = std::fs::read_to_string(first.join("verdict.json")).unwrap();
+            let verdict: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(verdict["checkers"]["lost-writes"]["verdict"], "invalid", "{said}");
+        }
+    }
+}

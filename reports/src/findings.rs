@@ -57,7 +57,7 @@ fn meaning(input: &ReportInput<'_>, name: &str, outcome: &Outcome) -> Markup {
 }
 
 /// A remark with a capital in front, as it follows a full stop.
-fn sentence(remark: &str) -> String {
+pub(crate) fn sentence(remark: &str) -> String {
     let mut characters = remark.chars();
     let first = characters.next().map(|first| first.to_uppercase().to_string());
     first.unwrap_or_default() + characters.as_str()

@@ -13,6 +13,7 @@ mod leadership;
 pub mod matrix;
 mod page;
 mod plots;
+mod repeat;
 mod sections;
 pub mod suite;
 mod table_page;

@@ -108,6 +108,7 @@ fn reproduce(input: &ReportInput<'_>) -> Markup {
                 code #command { (run.command) }
                 button.copy type="button" data-copy="command" { "Copy" }
             }
+            p.quiet { (crate::findings::sentence(&crate::repeat::sentence(run))) "." }
             p.quiet {
                 "run " code { (run.id) } ", splitbrain " (run.version)
                 @if let Some(started) = &run.started { ", started " (started) }

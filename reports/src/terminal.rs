@@ -28,6 +28,7 @@ pub fn terminal_summary(input: &ReportInput<'_>) -> String {
         let _ = writeln!(text, "  note   {note}");
     }
     let _ = writeln!(text, "  again  {}", input.run.command);
+    let _ = writeln!(text, "         {}", crate::repeat::sentence(input.run));
     text
 }
 

@@ -36,7 +36,7 @@ pub struct MatrixFlags {
     full: bool,
     /// Only this row, several times
     #[arg(long, value_name = "NAME")]
-    only: Vec<String>,
+    pub(super) only: Vec<String>,
     /// Length of a row's main phase: 20s
     #[arg(long, value_name = "DURATION")]
     time_limit: Option<String>,
@@ -82,6 +82,7 @@ pub fn matrix(flags: &MatrixFlags) -> Result<u8, UserError> {
     check_only(&matrix, &flags.only)?;
     if flags.resume.is_none() && !flags.only.is_empty() {
         matrix.rows.retain(|row| flags.only.contains(&row.name));
+        matrix.command = plan.command(&flags.only);
     }
     // Everything that can be said before anything runs is said now.
     let specs: Vec<_> = matrix.rows.iter().map(|row| plan.spec(row)).collect::<Result<_, _>>()?;
@@ -108,7 +109,7 @@ impl MatrixFlags {
         SystemKind::by_name(name).map(Some).ok_or_else(|| unknown_system(name))
     }
 
-    fn plan(&self) -> Result<MatrixPlan, UserError> {
+    pub(super) fn plan(&self) -> Result<MatrixPlan, UserError> {
         let system = self.system()?.ok_or_else(|| {
             let names = SystemKind::ALL.map(|system| system.name()).join(", ");
             UserError::usage("a matrix is of a system")

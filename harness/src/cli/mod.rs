@@ -13,8 +13,11 @@ mod means;
 pub mod one_run;
 mod output;
 mod recover;
+#[cfg(test)]
+mod repeats;
 mod run;
 mod run_flags;
+mod run_words;
 mod suite;
 mod validate;
 
@@ -81,7 +84,7 @@ enum Command {
 }
 
 /// Where runs are kept.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct RunsDir {
     /// Folder that runs are kept in
     #[arg(long, value_name = "DIR", default_value = "runs")]

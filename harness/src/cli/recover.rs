@@ -1,7 +1,6 @@
 //! `splitbrain recover`: point-in-time recovery, tried out and measured.
 
 use clap::Args;
-use cluster::shell_quote;
 use serde_json::json;
 use systems::postgres::spec::{Failover, ReplicationKind};
 
@@ -9,7 +8,7 @@ use super::one_run::finish;
 use super::output::ProgressLine;
 use super::run::enter_lab;
 use super::{RunFlags, RunsDir};
-use crate::config::{CoverageSpec, TestSpec, duration};
+use crate::config::{CoverageSpec, TestSpec, Words, duration};
 use crate::engine::StopFlag;
 use crate::error::UserError;
 use crate::exit::Exit;
@@ -17,7 +16,7 @@ use crate::recover::{Exercise, Outcome};
 use crate::run_folder::RunFolder;
 
 /// Flags of `recover`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Args)]
 pub struct RecoverFlags {
     /// System under test: postgres
     #[arg(long, default_value = "postgres")]
@@ -52,16 +51,30 @@ pub struct RecoverFlags {
 
 impl RecoverFlags {
     /// What was typed, as far as it changes what happens.
-    fn command(&self) -> String {
-        let mut words = vec![
-            "splitbrain recover".to_owned(),
-            format!("--system {} --seed {} --hosts {}", self.system, self.seed, self.hosts),
-            format!("--delete-at {} --noticed-after {}", self.delete_at, self.noticed_after),
-        ];
-        words.extend(self.replication.iter().map(|kind| format!("--replication {kind}")));
-        words.extend(self.rate.iter().map(|rate| format!("--rate {rate}")));
-        words.extend(self.set.iter().map(|set| format!("--set {}", shell_quote(set))));
-        words.join(" ")
+    pub(super) fn command(&self) -> String {
+        // Every field is named, so that a new one cannot be forgotten here.
+        let RecoverFlags {
+            system,
+            seed,
+            hosts,
+            replication,
+            set,
+            rate,
+            delete_at,
+            noticed_after,
+            json: _,
+            runs: _,
+        } = self;
+        let mut words = Words::of("recover");
+        words.flag("system", system);
+        words.flag("seed", seed.to_string());
+        words.flag("hosts", hosts.to_string());
+        words.flag("delete-at", delete_at);
+        words.flag("noticed-after", noticed_after);
+        replication.iter().for_each(|kind| words.flag("replication", kind));
+        rate.iter().for_each(|rate| words.flag("rate", rate.to_string()));
+        set.iter().for_each(|set| words.flag("set", set));
+        words.line()
     }
 }
 

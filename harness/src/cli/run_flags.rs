@@ -14,7 +14,7 @@ use crate::config::{
 use crate::error::UserError;
 
 /// See the module's doc. Flags win over the file, the file over defaults.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Args)]
 pub struct RunFlags {
     /// TOML test file
     #[arg(long, value_name = "FILE")]
@@ -145,7 +145,11 @@ impl RunFlags {
             spec.system = SystemKind::by_name(name).ok_or_else(|| unknown_system(name))?;
         }
         if let Some(path) = &self.hosts_file {
-            self.attach(&path.display().to_string(), &mut spec)?;
+            // It is written to the run's records, and to the command that repeats it.
+            let path = path.to_str().ok_or_else(|| {
+                UserError::usage("the path is not valid UTF-8").at("--hosts-file")
+            })?;
+            self.attach(path, &mut spec)?;
         }
         self.as_file(spec.system)?.apply(&mut spec).map_err(|error| match &error.place {
             Some(place) if place.starts_with("faults[") => error.at("faults"),

@@ -1,154 +1,231 @@
 //! The exact command that repeats a test.
+//!
+//! Built from the test file that comes to the test: what has a flag is told by it, and whatever
+//! else differs from its default by `--set`. So a setting that is new is told without a word here.
 
 use cluster::shell_quote;
-use serde::Serialize;
-use systems::mongodb::MongoSpec;
-use systems::postgres::PostgresSpec;
+use toml::{Table, Value};
 
 use super::fault_text::{duration_text, fault_text};
 use super::spec::{FailoverSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind, TestSpec};
+use super::toml_file::{file_of, setting};
 use crate::engine::captures::size_text;
 
-fn store_flags(store: &StoreSpec, flag: &mut impl FnMut(&str, String)) {
+/// Fields of the test file that have a flag.
+const BY_FLAG: [&str; 17] = [
+    "name",
+    "seed",
+    "hosts",
+    "system",
+    "workload",
+    "policy",
+    "sessions",
+    "rate",
+    "op_timeout",
+    "duration",
+    "recovery",
+    "faults",
+    "fault",
+    "canary",
+    "pcap",
+    "latency",
+    "regions",
+];
+
+/// Fields of the store that have a flag, where the store is what is tested.
+const OF_STORE: [&str; 5] = ["replication", "k", "failover", "shards", "read"];
+
+/// Words of a command line. What a shell would take for something else is quoted, and a value that
+/// clap would take for a flag stays with its own.
+#[derive(Debug)]
+pub struct Words(Vec<String>);
+
+impl Words {
+    /// Of this subcommand of ours.
+    pub fn of(subcommand: &str) -> Words {
+        Words(vec![subcommand.to_owned()])
+    }
+
+    /// `--name value`.
+    pub fn flag(&mut self, name: &str, value: impl Into<String>) {
+        let value = value.into();
+        match value.starts_with('-') || value.is_empty() {
+            true => self.word(name, &value),
+            false => self.0.extend([format!("--{name}"), value]),
+        }
+    }
+
+    /// `--name=value`.
+    pub fn word(&mut self, name: &str, value: &str) {
+        self.0.push(format!("--{name}={value}"));
+    }
+
+    /// `--name`.
+    pub fn switch(&mut self, name: &str) {
+        self.0.push(format!("--{name}"));
+    }
+
+    /// What follows the program's name.
+    pub fn arguments(self) -> Vec<String> {
+        self.0
+    }
+
+    /// What to type.
+    pub fn line(&self) -> String {
+        let quoted: Vec<String> = self.0.iter().map(|word| shell_quote(word)).collect();
+        format!("splitbrain {}", quoted.join(" "))
+    }
+}
+
+/// The command that comes to this test, whatever files and flags it came from.
+pub fn command(spec: &TestSpec) -> String {
+    let mut words = Words::of("run");
+    words.flag("name", &spec.name);
+    words.flag("seed", spec.seed.to_string());
+    match &spec.lab {
+        LabSpec::Local => {}
+        LabSpec::Kept(id) => words.flag("lab", id),
+        LabSpec::Sim => words.flag("lab", "sim"),
+        LabSpec::Hosts(path) => words.flag("hosts-file", path),
+    }
+    words.flag("hosts", spec.hosts.to_string());
+    match spec.system {
+        SystemKind::Store => store_flags(&spec.store, &mut words),
+        other => words.flag("system", other.name()),
+    }
+    for set in settings(spec) {
+        words.flag("set", set);
+    }
+    words.flag("workload", &spec.workload.name);
+    words.flag("policy", &spec.workload.policy);
+    words.flag("sessions", spec.workload.sessions.to_string());
+    words.flag("rate", spec.workload.rate.to_string());
+    words.flag("time-limit", duration_text(spec.duration_ms));
+    words.flag("recovery", duration_text(spec.recovery_ms));
+    words.flag("op-timeout", duration_text(spec.workload.op_timeout_ms));
+    if let Some(ms) = spec.max_duration_ms {
+        words.flag("max-duration", duration_text(ms));
+    }
+    if let Some(canary) = spec.canary {
+        words.flag("canary", format!("drop-writes:{}", canary.share()));
+    }
+    for (region, nodes) in &spec.regions.members {
+        words.flag("region", format!("{region}={}", nodes.join("+")));
+    }
+    for trip in &spec.regions.latency {
+        words.flag("latency", trip);
+    }
+    for fault in &spec.faults {
+        words.flag("fault", fault_text(fault));
+    }
+    if let Some(bytes) = spec.pcap_bytes {
+        // Its value is optional, so it is one word.
+        words.word("pcap", &size_text(bytes));
+    }
+    words.line()
+}
+
+fn store_flags(store: &StoreSpec, words: &mut Words) {
     match store.replication {
-        ReplicationSpec::Async => flag("replication", "async".to_owned()),
-        ReplicationSpec::Sync { k } => flag("replication", format!("sync:{k}")),
+        ReplicationSpec::Async => words.flag("replication", "async"),
+        ReplicationSpec::Sync { k } => words.flag("replication", format!("sync:{k}")),
     }
     let failover = match store.failover {
         FailoverSpec::None => "none",
         FailoverSpec::Vote => "vote",
         FailoverSpec::Timeout => "timeout",
     };
-    flag("failover", failover.to_owned());
-    flag("shards", store.shards.to_string());
-    flag("read", if store.committed_reads { "committed" } else { "local" }.to_owned());
+    words.flag("failover", failover);
+    words.flag("shards", store.shards.to_string());
+    words.flag("read", if store.committed_reads { "committed" } else { "local" });
 }
 
-/// Settings that differ from their defaults.
-fn settings<T: Serialize>(
-    table: &str,
-    given: &T,
-    default: &T,
-    flag: &mut impl FnMut(&str, String),
-) {
+/// Everything that has no flag and is not as it is by default, as `--set` takes it.
+fn settings(spec: &TestSpec) -> Vec<String> {
     // Plain structs of plain values always have a table.
-    let as_table = |value: &T| toml::Table::try_from(value).unwrap_or_default();
-    let default = as_table(default);
-    for (name, value) in as_table(given) {
-        if default.get(&name) == Some(&value) {
-            continue;
+    let table = |spec: &TestSpec| Table::try_from(file_of(spec, true)).unwrap_or_default();
+    let (given, default) = (table(spec), table(&TestSpec::default()));
+    let mut said = Vec::new();
+    for (name, value) in given.iter().filter(|(name, _)| !BY_FLAG.contains(&name.as_str())) {
+        let mut value = value.clone();
+        if let (true, Some(store)) = (name == "store", value.as_table_mut()) {
+            let confirmed = store.contains_key("k");
+            store.retain(|field, _| match spec.system {
+                SystemKind::Store => !OF_STORE.contains(&field),
+                // How many confirm says that they must.
+                _ => field != "replication" || !confirmed,
+            });
         }
-        match value {
-            toml::Value::String(text) => flag("set", format!("{table}.{name}={text}")),
-            toml::Value::Table(inner) => {
-                for (key, value) in inner {
-                    flag("set", format!("{table}.{name}.{key}={value}"));
-                }
+        differing(key(name), &value, default.get(name), &mut said);
+    }
+    said
+}
+
+/// The leaves of `given` that `default` has not, or has otherwise.
+fn differing(path: String, given: &Value, default: Option<&Value>, said: &mut Vec<String>) {
+    match (given, default) {
+        (given, Some(default)) if given == default => {}
+        (Value::Table(given), default) => {
+            for (name, value) in given {
+                let default = default.and_then(|table| table.get(name));
+                differing(format!("{path}.{}", key(name)), value, default, said);
             }
-            value => flag("set", format!("{table}.{name}={value}")),
         }
+        (Value::String(text), _) => said.push(of_text(&path, text)),
+        (given, _) => said.push(format!("{path}={given}")),
     }
 }
 
-/// Every setting as a flag, so that the line says all there is to say.
-pub fn command(spec: &TestSpec) -> String {
-    let mut words = vec!["splitbrain".to_owned(), "run".to_owned()];
-    let mut pcap = None;
-    let mut flag = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-    flag("name", spec.name.clone());
-    flag("seed", spec.seed.to_string());
-    match &spec.lab {
-        LabSpec::Local => {}
-        LabSpec::Kept(id) => flag("lab", id.clone()),
-        LabSpec::Sim => flag("lab", "sim".to_owned()),
-        LabSpec::Hosts(path) => flag("hosts-file", path.clone()),
+/// A text without its quotes, where it reads back as the same text.
+fn of_text(path: &str, text: &str) -> String {
+    let (plain, quoted) = (format!("{path}={text}"), format!("{path}={}", value_of(text)));
+    let same = setting(&plain).is_ok_and(|one| setting(&quoted).is_ok_and(|other| one == other));
+    match text.trim() == text && same {
+        true => plain,
+        false => quoted,
     }
-    flag("hosts", spec.hosts.to_string());
-    match spec.system {
-        SystemKind::Store => store_flags(&spec.store, &mut flag),
-        SystemKind::Postgres => {
-            flag("system", "postgres".to_owned());
-            settings("postgres", &spec.postgres, &PostgresSpec::default(), &mut flag);
-        }
-        SystemKind::Mongodb => {
-            flag("system", "mongodb".to_owned());
-            settings("mongodb", &spec.mongodb, &MongoSpec::default(), &mut flag);
-        }
+}
+
+fn value_of(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+/// A key, quoted if it has to be: a node may be called `db1.example`.
+fn key(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match !name.is_empty() && name.chars().all(bare) {
+        true => name.to_owned(),
+        false => value_of(name).to_string(),
     }
-    flag("workload", spec.workload.name.clone());
-    flag("policy", spec.workload.policy.clone());
-    flag("sessions", spec.workload.sessions.to_string());
-    flag("rate", spec.workload.rate.to_string());
-    flag("time-limit", duration_text(spec.duration_ms));
-    flag("recovery", duration_text(spec.recovery_ms));
-    flag("op-timeout", duration_text(spec.workload.op_timeout_ms));
-    if let Some(ms) = spec.max_duration_ms {
-        flag("max-duration", duration_text(ms));
-    }
-    if let Some(canary) = spec.canary {
-        flag("canary", format!("drop-writes:{}", canary.share()));
-    }
-    if let Some(package) = &spec.package {
-        // A plain table of plain values always has a text.
-        for (name, value) in toml::Table::try_from(package.file()).unwrap_or_default() {
-            flag("set", format!("package.{name}={value}"));
-        }
-    }
-    if let Some(bytes) = spec.pcap_bytes {
-        pcap = Some(format!("--pcap={}", size_text(bytes)));
-    }
-    for (region, nodes) in &spec.regions.members {
-        flag("region", format!("{region}={}", nodes.join("+")));
-    }
-    for trip in &spec.regions.latency {
-        flag("latency", trip.clone());
-    }
-    for fault in &spec.faults {
-        flag("fault", fault_text(fault));
-    }
-    // Its value is optional, so it is one word.
-    words.extend(pcap);
-    let quoted: Vec<String> = words.iter().map(|word| shell_quote(word)).collect();
-    quoted.join(" ")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use systems::mongodb::spec::{ReadConcern, WriteConcern};
-
     use super::*;
-    use crate::config::{PackageSpec, setting};
 
     #[test]
-    fn every_setting_reads_back_from_its_flag() {
-        let mongodb = MongoSpec {
-            write_concern: WriteConcern::Nodes(1),
-            read_concern: ReadConcern::Majority,
-            causal: true,
-            priorities: BTreeMap::from([("n1".to_owned(), 2), ("n2".to_owned(), 5)]),
-            hidden: vec!["n3".to_owned()],
-            binary: Some("/opt/mongo db/mongod".to_owned()),
-            ..MongoSpec::default()
-        };
-        let (mut flags, mut read) = (Vec::new(), TestSpec::default());
-        settings("mongodb", &mongodb, &MongoSpec::default(), &mut |_, value| flags.push(value));
-        for flag in &flags {
-            setting(flag).unwrap().apply(&mut read).unwrap();
+    fn a_word_for_the_shell_reads_back_and_none_is_taken_for_a_flag() {
+        let mut words = Words::of("run");
+        words.flag("name", "-x");
+        words.flag("set", "mongodb.binary=/opt/mongo db/mongod");
+        words.flag("rate", "0");
+        words.switch("json");
+        let line = "splitbrain run --name=-x --set 'mongodb.binary=/opt/mongo db/mongod' --rate 0 \
+                    --json";
+        assert_eq!(words.line(), line);
+    }
+
+    #[test]
+    fn a_text_has_quotes_only_where_it_would_read_as_something_else() {
+        for (text, told) in [
+            ("/opt/mongo db/mongod", "mongodb.binary=/opt/mongo db/mongod"),
+            ("true", "mongodb.binary=\"true\""),
+            ("15", "mongodb.binary=\"15\""),
+            (" padded", "mongodb.binary=\" padded\""),
+            ("it's # \"so\"", "mongodb.binary=it's # \"so\""),
+        ] {
+            assert_eq!(of_text("mongodb.binary", text), told);
         }
-        assert_eq!(read.mongodb, mongodb, "{flags:?}");
-        let spec = TestSpec { system: SystemKind::Mongodb, mongodb, ..TestSpec::default() };
-        let faults = vec!["network".to_owned(), "slow,stopped=50%".to_owned()];
-        let package = PackageSpec { faults, max_faults: 2, ..PackageSpec::default() };
-        let spec = TestSpec { package: Some(package), ..spec };
-        let mut read = TestSpec::default();
-        for (name, value) in toml::Table::try_from(spec.package.clone().unwrap().file()).unwrap() {
-            setting(&format!("package.{name}={value}")).unwrap().apply(&mut read).unwrap();
-        }
-        assert_eq!(read.package, spec.package);
-        let line = command(&spec);
-        assert!(line.contains("--set package.max_faults=2"), "{line}");
-        assert!(line.contains("--set 'mongodb.binary=/opt/mongo db/mongod'"), "{line}");
+        assert_eq!(key("db1.example"), "\"db1.example\"");
     }
 }

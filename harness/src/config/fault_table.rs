@@ -1,19 +1,20 @@
 //! A fault as a table: `[[fault]]` of a test file. It says what the text form says.
 //!
-//! `kind`, `target`, `shard`, `at`, `for`, `count`, and the parameters of its kind, each a key.
+//! `kind`, `target`, `shard`, `at`, `for`, `count`, `required`, and the parameters of its kind: each
+//! a key.
 
 use std::collections::BTreeMap;
 
 use nemesis::{Fault, Kind};
 use toml::{Table, Value};
 
-use super::fault_text::{duration_text, parameters_of, parse_duration, unknown};
+use super::fault_text::{REQUIRED, duration_text, parameters_of, parse_duration, unknown};
 use super::spec::FaultSpec;
 use crate::error::UserError;
 use crate::names::nearest;
 
 /// The keys that every fault has.
-const KEYS: [&str; 6] = ["kind", "target", "shard", "at", "for", "count"];
+const KEYS: [&str; 7] = ["kind", "target", "shard", "at", "for", "count", REQUIRED];
 
 /// Reads a table. The place of an error is its key; whether its target names a node is checked
 /// where the nodes are known.
@@ -54,6 +55,12 @@ pub fn read_table(table: &Table) -> Result<FaultSpec, UserError> {
             read.ok_or_else(|| expected(key, value, "a whole number"))
         }
     };
+    let required = match table.get(REQUIRED) {
+        None => None,
+        Some(value) => {
+            Some(value.as_bool().ok_or_else(|| expected(REQUIRED, value, "true or false"))?)
+        }
+    };
     let selector = match table.get("target") {
         None => fault.default_selector(),
         Some(value) => text("target", value, "a role such as \"leader\", or a node")?,
@@ -65,30 +72,35 @@ pub fn read_table(table: &Table) -> Result<FaultSpec, UserError> {
         duration_ms: duration("for")?,
         count: count("count", 1)?,
         shard: count("shard", 0)?,
-        required: None,
+        required,
         parameters: told,
     })
 }
 
 /// The table that reads back as this fault.
 pub fn fault_table(fault: &FaultSpec) -> Table {
+    let FaultSpec { fault, selector, start_ms, duration_ms, count, shard, required, parameters } =
+        fault;
     let mut table = Table::new();
     let mut set = |key: &str, value: Value| drop(table.insert(key.to_owned(), value));
-    set("kind", fault.fault.as_str().into());
-    set("target", fault.selector.as_str().into());
-    if fault.shard != 0 {
-        set("shard", i64::from(fault.shard).into());
+    set("kind", fault.as_str().into());
+    set("target", selector.as_str().into());
+    if *shard != 0 {
+        set("shard", i64::from(*shard).into());
     }
-    if let Some(start) = fault.start_ms {
-        set("at", duration_text(start).into());
+    if let Some(start) = start_ms {
+        set("at", duration_text(*start).into());
     }
-    if let Some(duration) = fault.duration_ms {
-        set("for", duration_text(duration).into());
+    if let Some(duration) = duration_ms {
+        set("for", duration_text(*duration).into());
     }
-    if fault.count != 1 {
-        set("count", i64::from(fault.count).into());
+    if *count != 1 {
+        set("count", i64::from(*count).into());
     }
-    for (name, value) in &fault.parameters {
+    if let Some(required) = required {
+        set(REQUIRED, (*required).into());
+    }
+    for (name, value) in parameters {
         set(name, value.as_str().into());
     }
     table
@@ -139,6 +151,7 @@ mod tests {
             ),
             ("kind = \"cut\"\nshard = 1\ncount = 2\nat = \"1s\"", "cut:a-follower/1@1sx2"),
             ("kind = \"slow\"\nstopped = 50", "slow,stopped=50"),
+            ("kind = \"kill\"\nrequired = false", "kill,required=no"),
             ("kind = \"torn-tail\"\nbytes = 7", "torn-tail,bytes=7"),
             ("kind = \"lose-unsynced\"\ntorn = true", "lose-unsynced,torn=yes"),
             ("kind = \"delay\"\ndelay = \"80ms\"\njitter = \"5ms\"", "delay,delay=80ms,jitter=5ms"),
@@ -161,6 +174,7 @@ mod tests {
             ("kind = \"slow\"\nstopped = []", Some("stopped"), "from 1% to 99%, not []", ""),
             ("kind = \"kill\"\nat = 3", Some("at"), "a duration such as \"2s\", not 3", ""),
             ("kind = \"kill\"\nfor = \"soon\"", Some("for"), "a duration such as \"2s\"", ""),
+            ("kind = \"kill\"\nrequired = \"yes\"", Some("required"), "true or false", ""),
             ("kind = \"kill\"\ncount = -1", Some("count"), "a whole number, not -1", ""),
             ("kind = \"halves\"\nside = \"mayority\"", Some("side"), "one of", "majority?"),
         ] {

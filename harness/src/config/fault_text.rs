@@ -11,17 +11,18 @@ use super::spec::FaultSpec;
 use crate::error::UserError;
 use crate::names::nearest;
 
+/// Whether the verdict needs the fault to have had an effect: every fault may be told.
+pub(super) const REQUIRED: &str = "required";
+
 /// Reads a fault. Whether its selector names a node is checked where the nodes are known.
 pub fn parse_fault(text: &str) -> Result<FaultSpec, UserError> {
-    let (head, told) = match text.split_once(',') {
+    let (head, mut told) = match text.split_once(',') {
         Some((head, told)) => (head, parameters(text, told)?),
         None => (text, BTreeMap::new()),
     };
-    let (rest, count) = match head.rsplit_once('x') {
-        Some((rest, count)) if !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()) => {
-            (rest, number(text, count)?)
-        }
-        _ => (head, 1),
+    let (rest, count) = match split_count(head) {
+        Some((rest, count)) => (rest, number(text, count)?),
+        None => (head, 1),
     };
     let (rest, duration_ms) = split_duration(text, rest, '+')?;
     let (rest, start_ms) = split_duration(text, rest, '@')?;
@@ -34,6 +35,7 @@ pub fn parse_fault(text: &str) -> Result<FaultSpec, UserError> {
         None => (rest, None),
     };
     let (fault, implied) = find(name).ok_or_else(|| unknown(name))?;
+    let required = required(text, told.remove(REQUIRED))?;
     parameters_of(fault, &told)?;
     let selector = selector.or(implied).unwrap_or_else(|| fault.default_selector().to_owned());
     Ok(FaultSpec {
@@ -43,9 +45,28 @@ pub fn parse_fault(text: &str) -> Result<FaultSpec, UserError> {
         duration_ms,
         count,
         shard,
-        required: None,
+        required,
         parameters: told,
     })
+}
+
+fn required(whole: &str, told: Option<String>) -> Result<Option<bool>, UserError> {
+    match told.as_deref() {
+        None => Ok(None),
+        Some("yes") => Ok(Some(true)),
+        Some("no") => Ok(Some(false)),
+        Some(other) => {
+            let what = format!("in fault \"{whole}\": {REQUIRED} is yes or no, not \"{other}\"");
+            Err(UserError::usage(what))
+        }
+    }
+}
+
+/// `halvesx3` as `halves` and `3`.
+fn split_count(head: &str) -> Option<(&str, &str)> {
+    let (rest, count) = head.rsplit_once('x')?;
+    let digits = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
+    digits.then_some((rest, count))
 }
 
 /// Puts together again what a flag's commas took apart: `slow`, `stopped=50%` is one fault.
@@ -173,21 +194,27 @@ pub fn duration_text(ms: u64) -> String {
 
 /// The text that reads back as this fault.
 pub fn fault_text(fault: &FaultSpec) -> String {
-    let mut text = format!("{}:{}", fault.fault, fault.selector);
-    if fault.shard != 0 {
-        text.push_str(&format!("/{}", fault.shard));
+    let FaultSpec { fault, selector, start_ms, duration_ms, count, shard, required, parameters } =
+        fault;
+    let mut text = format!("{fault}:{selector}");
+    if *shard != 0 {
+        text.push_str(&format!("/{shard}"));
     }
-    if let Some(start) = fault.start_ms {
-        text.push_str(&format!("@{}", duration_text(start)));
+    if let Some(start) = start_ms {
+        text.push_str(&format!("@{}", duration_text(*start)));
     }
-    if let Some(duration) = fault.duration_ms {
-        text.push_str(&format!("+{}", duration_text(duration)));
+    if let Some(duration) = duration_ms {
+        text.push_str(&format!("+{}", duration_text(*duration)));
     }
-    if fault.count != 1 {
-        text.push_str(&format!("x{}", fault.count));
+    // A node called `nginx2` would read as twice a node called `ngin`.
+    if *count != 1 || split_count(&text).is_some() {
+        text.push_str(&format!("x{count}"));
     }
-    for (name, value) in &fault.parameters {
+    for (name, value) in parameters {
         text.push_str(&format!(",{name}={value}"));
+    }
+    if let Some(required) = required {
+        text.push_str(&format!(",{REQUIRED}={}", if *required { "yes" } else { "no" }));
     }
     text
 }
@@ -209,6 +236,10 @@ mod tests {
             ("slow@1sx2,stopped=50%", "slow:a-follower@1sx2,stopped=50%"),
             ("all-kill", "kill:all"),
             ("halves:n1,side=majority", "halves:n1,side=majority"),
+            ("kill:nginx2x1", "kill:nginx2x1"),
+            ("kill:nginx2@1s", "kill:nginx2@1s"),
+            ("kill,required=no", "kill:leader,required=no"),
+            ("slow,required=yes,stopped=50%", "slow:a-follower,stopped=50%,required=yes"),
         ] {
             assert_eq!(fault_text(&parse_fault(text).unwrap()), full);
         }
@@ -241,6 +272,7 @@ mod tests {
             ("halves,side=mayority", "one of minority, majority, drawn", Some("majority?")),
             ("slow,stopped", "\"stopped\" is not PARAM=VALUE", None),
             ("slow,stopped=1%,stopped=2%", "stopped is given twice", None),
+            ("kill,required=true", "required is yes or no, not \"true\"", None),
         ] {
             let error = parse_fault(text).unwrap_err();
             assert!(error.what.contains(what), "{text}: {}", error.what);

@@ -11,7 +11,7 @@ pub mod spec;
 mod toml_file;
 
 pub use canary::{CanaryFile, CanarySpec, parse_canary};
-pub use command::command;
+pub use command::{Words, command};
 pub use fault_table::{fault_table, read_table};
 pub use fault_text::{duration_text, fault_text, join_parameters, parameters_of, parse_fault};
 pub use lines::Lines;
@@ -22,5 +22,5 @@ pub use spec::{
     TestSpec, WorkloadSpec,
 };
 pub use toml_file::{
-    StoreFile, TestFile, apply_setting, duration, setting, to_toml, unknown_system,
+    CoverageFile, StoreFile, TestFile, apply_setting, duration, setting, to_toml, unknown_system,
 };

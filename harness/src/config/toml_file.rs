@@ -10,7 +10,9 @@ use super::fault_table::{fault_table, read_table};
 use super::fault_text::{duration_text, parse_duration, parse_fault};
 use super::lines::{Lines, spoken};
 use super::package::{PackageFile, PackageSpec};
-use super::spec::{FailoverSpec, ReplicationSpec, SystemKind, TestSpec};
+use super::spec::{
+    CoverageSpec, FailoverSpec, ReplicationSpec, StoreSpec, SystemKind, TestSpec, WorkloadSpec,
+};
 use crate::engine::captures;
 use crate::error::UserError;
 
@@ -339,59 +341,105 @@ fn one_of(field: &str, given: &str, valid: &str) -> UserError {
     said.hint(format!("{near}one of {valid}"))
 }
 
-/// The file that comes to this test.
+/// The file that comes to this test, as text.
 pub fn to_toml(spec: &TestSpec) -> String {
-    let (replication, k) = match spec.store.replication {
+    // Plain tables of plain values always have a text.
+    toml::to_string(&file_of(spec, false)).unwrap_or_default()
+}
+
+/// The file that comes to this test; `whole`: with the tables of systems that it is not about,
+/// though they are as they are by default.
+pub(super) fn file_of(spec: &TestSpec, whole: bool) -> TestFile {
+    // Every field is named, so that a new one cannot be forgotten here. Where hosts come from and
+    // how long they may be hurt are flags alone, and nobody sets how often telemetry is taken.
+    let TestSpec {
+        name,
+        seed,
+        lab: _,
+        hosts,
+        system,
+        store,
+        postgres,
+        mongodb,
+        workload,
+        faults,
+        package,
+        duration_ms,
+        recovery_ms,
+        sample_ms: _,
+        max_duration_ms: _,
+        coverage,
+        canary,
+        pcap_bytes,
+        regions,
+    } = spec;
+    let WorkloadSpec { name: workload, sessions, rate, policy, op_timeout_ms } = workload;
+    let CoverageSpec { ok_outside_min, attempts_during_min } = coverage;
+    let default = TestSpec::default();
+    let told = |kind: SystemKind, changed: bool| whole || *system == kind || changed;
+    TestFile {
+        name: Some(name.clone()),
+        seed: Some(*seed),
+        hosts: Some(*hosts),
+        system: Some(system.name().to_owned()),
+        postgres: told(SystemKind::Postgres, *postgres != default.postgres)
+            .then(|| toml::Table::try_from(postgres).unwrap_or_default()),
+        mongodb: told(SystemKind::Mongodb, *mongodb != default.mongodb)
+            .then(|| toml::Table::try_from(mongodb).unwrap_or_default()),
+        workload: Some(workload.clone()),
+        policy: Some(policy.clone()),
+        sessions: Some(*sessions),
+        rate: Some(*rate),
+        op_timeout: Some(duration_text(*op_timeout_ms)),
+        duration: Some(duration_text(*duration_ms)),
+        recovery: Some(duration_text(*recovery_ms)),
+        faults: None,
+        fault: (!faults.is_empty()).then(|| faults.iter().map(fault_table).collect()),
+        package: package.as_ref().map(PackageSpec::file),
+        store: told(SystemKind::Store, *store != default.store).then(|| store_file(store)),
+        coverage: Some(CoverageFile {
+            ok_outside_min: Some(*ok_outside_min),
+            attempts_during_min: Some(*attempts_during_min),
+        }),
+        canary: canary.map(|canary| canary.file()),
+        pcap: pcap_bytes.map(captures::size_text),
+        latency: (!regions.latency.is_empty()).then(|| regions.latency.clone()),
+        regions: (!regions.is_empty()).then(|| regions.members.clone()),
+    }
+}
+
+fn store_file(store: &StoreSpec) -> StoreFile {
+    let StoreSpec {
+        replication,
+        failover,
+        shards,
+        committed_reads,
+        fsync,
+        heartbeat_ms,
+        election_timeout_ms,
+        ship_ms,
+    } = store;
+    let (replication, k) = match replication {
         ReplicationSpec::Async => ("async", None),
-        ReplicationSpec::Sync { k } => ("sync", Some(k)),
+        ReplicationSpec::Sync { k } => ("sync", Some(*k)),
     };
-    let failover = match spec.store.failover {
+    let failover = match failover {
         FailoverSpec::None => "none",
         FailoverSpec::Vote => "vote",
         FailoverSpec::Timeout => "timeout",
     };
-    let read = if spec.store.committed_reads { "committed" } else { "local" };
-    let file = TestFile {
-        name: Some(spec.name.clone()),
-        seed: Some(spec.seed),
-        hosts: Some(spec.hosts),
-        system: Some(spec.system.name().to_owned()),
-        postgres: (spec.system == SystemKind::Postgres)
-            .then(|| toml::Table::try_from(&spec.postgres).unwrap_or_default()),
-        mongodb: (spec.system == SystemKind::Mongodb)
-            .then(|| toml::Table::try_from(&spec.mongodb).unwrap_or_default()),
-        workload: Some(spec.workload.name.clone()),
-        policy: Some(spec.workload.policy.clone()),
-        sessions: Some(spec.workload.sessions),
-        rate: Some(spec.workload.rate),
-        op_timeout: Some(duration_text(spec.workload.op_timeout_ms)),
-        duration: Some(duration_text(spec.duration_ms)),
-        recovery: Some(duration_text(spec.recovery_ms)),
-        faults: None,
-        fault: (!spec.faults.is_empty()).then(|| spec.faults.iter().map(fault_table).collect()),
-        package: spec.package.as_ref().map(PackageSpec::file),
-        store: (spec.system == SystemKind::Store).then(|| StoreFile {
-            replication: Some(replication.to_owned()),
-            k,
-            failover: Some(failover.to_owned()),
-            shards: Some(spec.store.shards),
-            read: Some(read.to_owned()),
-            fsync: Some(spec.store.fsync),
-            heartbeat_ms: Some(spec.store.heartbeat_ms),
-            election_timeout_ms: Some(spec.store.election_timeout_ms),
-            ship_ms: Some(spec.store.ship_ms),
-        }),
-        coverage: Some(CoverageFile {
-            ok_outside_min: Some(spec.coverage.ok_outside_min),
-            attempts_during_min: Some(spec.coverage.attempts_during_min),
-        }),
-        canary: spec.canary.map(|canary| canary.file()),
-        pcap: spec.pcap_bytes.map(captures::size_text),
-        latency: (!spec.regions.latency.is_empty()).then(|| spec.regions.latency.clone()),
-        regions: (!spec.regions.is_empty()).then(|| spec.regions.members.clone()),
-    };
-    // Plain tables of plain values always have a text.
-    toml::to_string(&file).unwrap_or_default()
+    let read = if *committed_reads { "committed" } else { "local" };
+    StoreFile {
+        replication: Some(replication.to_owned()),
+        k,
+        failover: Some(failover.to_owned()),
+        shards: Some(*shards),
+        read: Some(read.to_owned()),
+        fsync: Some(*fsync),
+        heartbeat_ms: Some(*heartbeat_ms),
+        election_timeout_ms: Some(*election_timeout_ms),
+        ship_ms: Some(*ship_ms),
+    }
 }
 
 #[cfg(test)]

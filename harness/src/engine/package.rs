@@ -79,7 +79,7 @@ pub fn fixed(spec: &TestSpec, planned: &[PlannedFault]) -> TestSpec {
             duration_ms: Some(fault.duration / 1_000_000),
             count: 1,
             shard: fault.shard,
-            required: None,
+            required: Some(fault.required),
             parameters: written.map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
         }
     });

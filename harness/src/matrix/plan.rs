@@ -7,7 +7,7 @@ use workloads::workload;
 use super::configurations::{self, Choice};
 use super::phases::phases;
 use crate::cli::RunFlags;
-use crate::config::{SystemKind, TestSpec};
+use crate::config::{SystemKind, TestSpec, Words};
 use crate::error::UserError;
 use crate::names::nearest;
 
@@ -86,7 +86,7 @@ impl MatrixPlan {
             workload: WORKLOAD.to_owned(),
             seed: self.seed,
             started,
-            command: self.command(),
+            command: self.command(&[]),
             columns,
             phases: self.phases(),
             rows,
@@ -98,19 +98,23 @@ impl MatrixPlan {
         phases(self.system, self.duration_ms, false)
     }
 
-    fn command(&self) -> String {
-        let profile = match self.profile {
-            Profile::Normal => String::new(),
-            other => format!(" --{}", other.name()),
-        };
-        let lab = if self.lab == "local" { String::new() } else { format!(" --lab {}", self.lab) };
-        format!(
-            "splitbrain matrix --system {}{profile}{lab} --seed {} --hosts {} --time-limit {}ms",
-            self.system.name(),
-            self.seed,
-            self.hosts,
-            self.duration_ms
-        )
+    /// The command that makes it again; `only`: these rows alone, or all.
+    pub fn command(&self, only: &[String]) -> String {
+        let MatrixPlan { system, profile, duration_ms, seed, hosts, lab } = self;
+        let mut words = Words::of("matrix");
+        words.flag("system", system.name());
+        match profile {
+            Profile::Normal => {}
+            other => words.switch(other.name()),
+        }
+        if lab != "local" {
+            words.flag("lab", lab);
+        }
+        words.flag("seed", seed.to_string());
+        words.flag("hosts", hosts.to_string());
+        words.flag("time-limit", format!("{duration_ms}ms"));
+        only.iter().for_each(|row| words.flag("only", row));
+        words.line()
     }
 
     fn rows(&self) -> Result<Vec<Row>, UserError> {

@@ -46,7 +46,7 @@ pub fn run(case: &Case, folder: &Path, stop: &StopFlag) -> Result<Ran, UserError
     let log = open(format!("{}.log", case.name)).map_err(|error| fail("log", error))?;
     let own = std::env::current_exe().map_err(|error| fail("own path", error))?;
     let child = Command::new(own)
-        .args(case.arguments())
+        .args(case.words().arguments())
         .args(["--json", "--runs-dir"])
         .arg(folder.join("runs"))
         // A terminal sends Ctrl-C to the whole group; a case is told once, by us.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Expectation;
 use crate::cli::RunFlags;
-use crate::config::{Lines, duration, fault_text, read_table};
+use crate::config::{Lines, Words, duration, fault_text, read_table};
 use crate::error::UserError;
 use crate::judge::{Selection, checkers_of};
 
@@ -286,31 +286,9 @@ impl Case {
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// The arguments of `run` that it comes to.
-    pub fn arguments(&self) -> Vec<String> {
-        let flags = self.flags();
-        let mut words = vec!["run".to_owned()];
-        let mut flag = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
-                words.extend([format!("--{name}"), value]);
-            }
-        };
-        flag("name", flags.name);
-        flag("seeds", flags.seeds);
-        flag("lab", flags.lab);
-        flag("hosts", flags.hosts.map(|hosts| hosts.to_string()));
-        flag("system", flags.system);
-        flags.set.into_iter().for_each(|set| flag("set", Some(set)));
-        flag("workload", flags.workload);
-        flag("policy", flags.policy);
-        flag("sessions", flags.sessions.map(|sessions| sessions.to_string()));
-        flag("rate", flags.rate.map(|rate| rate.to_string()));
-        flag("time-limit", flags.time_limit);
-        flag("recovery", flags.recovery);
-        flag("op-timeout", flags.op_timeout);
-        flags.faults.into_iter().for_each(|fault| flag("fault", Some(fault)));
-        flag("canary", flags.canary);
-        words
+    /// The words of `run` that it comes to.
+    pub fn words(&self) -> Words {
+        self.flags().words()
     }
 }
 

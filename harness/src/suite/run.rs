@@ -88,8 +88,6 @@ fn seeds_of(case: &Case) -> Result<usize, UserError> {
 }
 
 fn not_run(case: &Case, place: usize) -> Result<CaseResult, UserError> {
-    let words: Vec<String> =
-        case.arguments().iter().map(|word| cluster::shell_quote(word)).collect();
     Ok(CaseResult {
         name: case.name.clone(),
         place,
@@ -98,7 +96,7 @@ fn not_run(case: &Case, place: usize) -> Result<CaseResult, UserError> {
         status: CaseStatus::NotRun,
         why: Vec::new(),
         took_ms: 0,
-        command: format!("splitbrain {}", words.join(" ")),
+        command: case.words().line(),
         seeds: Vec::new(),
     })
 }

@@ -78,8 +78,8 @@ fn the_command_of_a_case_says_all_of_it() {
                 lab = \"sim\"\nrate = 800\n";
     let case = read(&format!("{HEAD}{rest}")).unwrap().cases.remove(0);
     assert_eq!(
-        case.arguments().join(" "),
-        "run --name a --seeds 4..6 --lab sim --rate 800 --fault kill:leaderx2"
+        case.words().line(),
+        "splitbrain run --name a --seeds 4..6 --lab sim --rate 800 --fault kill:leaderx2"
     );
     let changed = Case { rate: Some(900), ..case.clone() };
     assert_ne!(case.definition(), changed.definition());
