@@ -24,8 +24,8 @@ const INVENTORY: &str = "cluster_id = \"c\"\n\
     [[host]]\nname = \"db-x3\"\naddress = \"127.0.0.3\"\n\
     [[host]]\nname = \"d\"\naddress = \"127.0.0.4\"\n";
 
-const FILE: &str = "name = \"of-a-file\"\nseed = 4\nrate = 55\n[store]\nship_ms = 9\nfsync = false\n\
-    [coverage]\nok_outside_min = 3\n[[fault]]\nkind = \"torn-tail\"\nbytes = 7\n";
+const FILE: &str = "name = \"of-a-file\"\nseed = 4\nrate = 55\n\
+    [store]\nship_ms = 9\nfsync = false\n[coverage]\nok_outside_min = 3\n[[fault]]\nkind = \"torn-tail\"\nbytes = 7\n";
 
 /// What a shell makes of a line: the words behind `splitbrain`.
 fn words(line: &str) -> Vec<String> {
@@ -62,12 +62,13 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// The test that a command says, and where that command is printed, the command of that test.
+/// The test that a command says.
 fn resolve(line: &str, folder: &Path) -> Result<TestSpec, String> {
     let spec = flags(line, folder).spec();
     spec.map_err(|error| format!("{line}: {error}"))
 }
 
+/// Holds that the command of a test says that test, and gives it.
 fn repeats(spec: &TestSpec, folder: &Path) -> String {
     let line = command(spec);
     assert_eq!(resolve(&line, folder).as_ref(), Ok(spec), "{line}");

@@ -1,7 +1,7 @@
 //! A fault as a table: `[[fault]]` of a test file. It says what the text form says.
 //!
-//! `kind`, `target`, `shard`, `at`, `for`, `count`, `required`, and the parameters of its kind: each
-//! a key.
+//! `kind`, `target`, `shard`, `at`, `for`, `count`, `required`, and the parameters of its kind:
+//! each a key.
 
 use std::collections::BTreeMap;
 
