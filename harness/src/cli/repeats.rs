@@ -25,7 +25,8 @@ const INVENTORY: &str = "cluster_id = \"c\"\n\
     [[host]]\nname = \"d\"\naddress = \"127.0.0.4\"\n";
 
 const FILE: &str = "name = \"of-a-file\"\nseed = 4\nrate = 55\n\
-    [store]\nship_ms = 9\nfsync = false\n[coverage]\nok_outside_min = 3\n[[fault]]\nkind = \"torn-tail\"\nbytes = 7\n";
+    [store]\nship_ms = 9\nfsync = false\n[coverage]\nok_outside_min = 3\n\
+    [[fault]]\nkind = \"torn-tail\"\nbytes = 7\n";
 
 /// What a shell makes of a line: the words behind `splitbrain`.
 fn words(line: &str) -> Vec<String> {
@@ -89,13 +90,18 @@ fn every_setting_and_every_flag_has_its_rule_here() {
     let named = |rules: &[(&'static str, &'static str)]| -> BTreeSet<String> {
         rules.iter().map(|(name, _)| (*name).to_owned()).collect()
     };
-    let there: BTreeSet<String> = schema::settings().into_iter().collect();
-    let missing = "give it a sample in repeats/samples.rs: the printed command must say it";
-    assert_eq!(there, named(SETTINGS), "{missing}");
-    let there: BTreeSet<String> = schema::flags("run").into_iter().collect();
-    let mut ruled = named(FLAGS);
-    ruled.extend(NOT_OF_A_TEST.map(str::to_owned));
-    assert_eq!(there, ruled, "{missing}");
+    let settings: BTreeSet<String> = schema::settings().into_iter().collect();
+    let mut flags = named(FLAGS);
+    flags.extend(NOT_OF_A_TEST.map(str::to_owned));
+    for (there, ruled) in
+        [(settings, named(SETTINGS)), (schema::flags("run").into_iter().collect(), flags)]
+    {
+        let without: Vec<_> = there.difference(&ruled).collect();
+        let what = "the printed command must say it: give it a sample in repeats/samples.rs";
+        assert!(without.is_empty(), "{without:?}: {what}");
+        let gone: Vec<_> = ruled.difference(&there).collect();
+        assert!(gone.is_empty(), "{gone:?}: there is nothing of that name");
+    }
 }
 
 #[test]
