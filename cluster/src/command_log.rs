@@ -8,8 +8,8 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use agent::proto::{Answer, Ask};
 use serde::Serialize;
@@ -20,6 +20,8 @@ use crate::host::{ExecResult, HostError};
 #[derive(Debug)]
 pub struct CommandLog {
     file: Mutex<File>,
+    /// Zero of the run's clock, once there is one.
+    run_began: OnceLock<Instant>,
 }
 
 #[derive(Serialize)]
@@ -37,16 +39,23 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     took_ms: u64,
+    /// When it was begun, ns since the run's start; less than 0 before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<i64>,
+    /// When it had ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<i64>,
 }
 
 /// Something that was begun.
 pub(crate) struct Begun {
     at: SystemTime,
+    steady: Instant,
 }
 
 impl Begun {
     pub(crate) fn now() -> Begun {
-        Begun { at: SystemTime::now() }
+        Begun { at: SystemTime::now(), steady: Instant::now() }
     }
 }
 
@@ -57,7 +66,12 @@ impl CommandLog {
     ///
     /// What the file system said.
     pub fn create(path: &Path) -> std::io::Result<CommandLog> {
-        Ok(CommandLog { file: Mutex::new(File::create(path)?) })
+        Ok(CommandLog { file: Mutex::new(File::create(path)?), run_began: OnceLock::new() })
+    }
+
+    /// From now on lines also have their times on the run's clock, as its other records do.
+    pub(crate) fn run_began(&self, at: Instant) {
+        let _ = self.run_began.set(at);
     }
 
     pub(crate) fn command(
@@ -109,8 +123,18 @@ impl CommandLog {
     ) {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let time_ms = begun.at.duration_since(UNIX_EPOCH).map_or(0, ms);
-        let took_ms = begun.at.elapsed().map_or(0, ms);
-        let line = Line { time_ms, host, by, what, status, error, took_ms };
+        // The clock of the day may be set meanwhile.
+        let took_ms = ms(begun.steady.elapsed());
+        let on_run = |at: Instant| {
+            let zero = *self.run_began.get()?;
+            let ns = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+            Some(match at.checked_duration_since(zero) {
+                Some(since) => ns(since),
+                None => -ns(zero.saturating_duration_since(at)),
+            })
+        };
+        let (asked, answered) = (on_run(begun.steady), on_run(Instant::now()));
+        let line = Line { time_ms, host, by, what, status, error, took_ms, asked, answered };
         let Ok(mut text) = serde_json::to_string(&line) else { return };
         text.push('\n');
         let mut file = self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -142,5 +166,25 @@ mod tests {
         assert_eq!(first["what"], "rm -- 'a\nb'");
         assert_eq!((&second["by"], &second["error"]), (&"agent".into(), &"it is stuck".into()));
         assert!(1_600_000_000_000 < first["time_ms"].as_u64().unwrap());
+        assert!(first.get("asked").is_none(), "there is no run yet");
+    }
+
+    #[test]
+    fn once_a_run_has_begun_lines_have_its_clock_s_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("commands.jsonl");
+        let log = CommandLog::create(&path).unwrap();
+        let before = Begun::now();
+        log.run_began(Instant::now());
+        let begun = Begun::now();
+        for begun in [&before, &begun] {
+            log.asked(("n1", &Ask::HealAll), begun, &Ok(Ok(Answer::Done)));
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let time = |line: usize, name: &str| lines[line][name].as_i64().unwrap();
+        assert!(time(0, "asked") < 0 && 0 <= time(0, "answered"), "{text}");
+        assert!(0 <= time(1, "asked") && time(1, "asked") <= time(1, "answered"), "{text}");
     }
 }

@@ -111,8 +111,15 @@ fn leader_after(telemetry: &[TelemetryEvent], since: i64, until: i64) -> Option<
     let (sample, term) = leaders().find(|(sample, term)| {
         since < sample.received && sample.received < until && before < *term
     })?;
-    let at = seconds(sample.received);
-    Some(format!("{} was seen to lead, in term {term}, by {at}", sample.node))
+    let node = |other: &&TelemetryEvent| other.node == sample.node;
+    let earlier = telemetry.iter().filter(node).take_while(|other| other.sent < sample.sent);
+    let (not_yet, at) = (earlier.last().map_or(0, |other| other.sent), sample.received);
+    Some(format!(
+        "{} was seen to lead, in term {term}, from a moment between {} and {} on",
+        sample.node,
+        seconds(not_yet),
+        seconds(at)
+    ))
 }
 
 fn seconds(ns: i64) -> String {

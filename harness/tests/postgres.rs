@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::site::postgres_here;
+use support::times::{deeds, faults_agree, lines, nothing_acknowledged};
 use support::{errors, lab_works, only_run, run, verdict};
 
 /// A leader cut off for a moment before it is killed: what it took meanwhile is on it alone.
@@ -84,6 +85,41 @@ fn failover_loses_what_was_not_confirmed_and_keeps_what_was() {
     let (code, kept, said) = judged(folder.path(), "any", &any);
     assert_eq!((code, verdict(&kept, "lost-writes")), (Some(0), "valid"), "{said}");
     assert_eq!(kept["checkers"]["lost-writes"]["role"], "promised");
+}
+
+#[test]
+fn the_operator_s_notes_carry_the_times_at_which_things_were_done() {
+    if !postgres_works() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--failover", "operator", "--fault", "leader-alone@2s+3s", "--time-limit", "7s"];
+    let (_, _, said) = judged(folder.path(), "times", &flags);
+    let run = only_run(folder.path(), "times");
+    faults_agree(&run);
+    let deeds = deeds(&said);
+    assert!(deeds.is_sorted_by_key(|(_, answered, _)| *answered), "{said}");
+    let found = |what: &str| {
+        deeds.iter().find(|(.., told)| told.contains(what)).unwrap_or_else(|| panic!("{said}"))
+    };
+    let (fenced, promoted, back) =
+        (found("fenced n1"), found("is promoted"), found("n1 is back and follows"));
+    assert!(fenced.0 < fenced.1 && fenced.1 <= promoted.0 && promoted.1 <= back.0, "{said}");
+    nothing_acknowledged(&run, "n1", fenced.1, back.0);
+    // What was done on n1's host to fence it was done then, by the log of commands; times in notes
+    // are cut to milliseconds.
+    let milli = 1_000_000;
+    let commands = lines(&run, "commands.jsonl");
+    let stops = commands.iter().filter(|line| {
+        line["host"] == "n1" && line["what"].as_str().unwrap().contains("\"ask\":\"stop\"")
+    });
+    let within = |line: &&Value| {
+        // What was done before the run's clock started has no time on it.
+        let (asked, answered) = (line["asked"].as_i64(), line["answered"].as_i64());
+        asked.is_some_and(|at| fenced.0 - milli <= at)
+            && answered.is_some_and(|at| at <= fenced.1 + milli)
+    };
+    assert_eq!(stops.filter(within).count(), 1, "{said}");
 }
 
 #[test]

@@ -89,6 +89,13 @@ pub struct FaultEvent {
     /// How long the act took, ns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took: Option<i64>,
+    /// Once evidenced or healed: when the act was asked for, ns since the run's start. Evidence and
+    /// `time`, when the line was written, come later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<i64>,
+    /// When the last part of the act was known to be done, ns since the run's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<i64>,
     /// What went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

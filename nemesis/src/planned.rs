@@ -274,6 +274,8 @@ impl PlannedFault {
             result: None,
             evidence: Vec::new(),
             took: None,
+            asked: None,
+            answered: None,
             error: None,
         }
     }

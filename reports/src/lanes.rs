@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use checkers::WitnessOp;
-use history::Role;
+use history::{Role, TelemetryEvent};
 use maud::{Markup, html};
 
 use crate::{ReportInput, seconds};
@@ -100,8 +100,16 @@ fn note_x(from: f64) -> f64 {
 struct Stretch {
     from: i64,
     to: i64,
+    /// When the last sample that shows it was asked for.
+    last: i64,
     class: &'static str,
     term: u64,
+}
+
+impl Stretch {
+    fn seen(sample: &TelemetryEvent, class: &'static str, term: u64) -> Stretch {
+        Stretch { from: sample.received, to: sample.received, last: sample.sent, class, term }
+    }
 }
 
 type Rows<'a> = BTreeMap<(u32, &'a str), Vec<Stretch>>;
@@ -153,12 +161,14 @@ fn stretches<'a>(input: &ReportInput<'a>) -> Rows<'a> {
             };
             let row = rows.entry((shard, &sample.node)).or_default();
             match row.last_mut() {
-                Some(last) if last.class == class && last.term == term => last.to = sample.received,
+                Some(last) if last.class == class && last.term == term => {
+                    (last.to, last.last) = (sample.received, sample.sent);
+                }
                 Some(last) => {
                     last.to = sample.received;
-                    row.push(Stretch { from: sample.received, to: sample.received, class, term });
+                    row.push(Stretch::seen(sample, class, term));
                 }
-                None => row.push(Stretch { from: 0, to: sample.received, class, term }),
+                None => row.push(Stretch { from: 0, ..Stretch::seen(sample, class, term) }),
             }
         }
     }
@@ -172,7 +182,7 @@ fn stretch_of(stretch: &Stretch, top: f64, x: &impl Fn(i64) -> f64) -> Markup {
             height="20" {
             title {
                 (stretch.class) @if stretch.term != 0 { ", term " (stretch.term) }
-                ", " (seconds(stretch.from)) " to " (seconds(stretch.to))
+                ", seen from " (seconds(stretch.from)) " to " (seconds(stretch.last))
             }
         }
         @if stretch.class == "leader" && 70.0 < to - from {

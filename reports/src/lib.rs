@@ -105,17 +105,19 @@ impl ReportInput<'_> {
 
     /// Faults that were injected.
     fn bands(&self) -> Vec<Band> {
-        use history::FaultPhase::{Healed, Injected};
+        use history::FaultPhase::{Evidenced, Healed, Injected};
         let injected = self.faults.iter().filter(|event| event.phase == Injected);
         let band = |event: &FaultEvent| {
-            let healed = self.faults.iter().find(|e| e.phase == Healed && e.id == event.id);
+            let of = |phase| self.faults.iter().find(|e| e.phase == phase && e.id == event.id);
+            let (seen, healed) = (of(Evidenced), of(Healed));
             let label = format!("{} {}", event.fault, event.targets.join(", "));
             Band {
                 // Some are of nobody.
                 label: label.trim_end().to_owned(),
                 family: event.family.clone(),
-                start: event.time,
-                end: healed.map_or(self.end(), |healed| healed.time),
+                // From when it was asked for until it was undone: evidence of either comes later.
+                start: seen.and_then(|seen| seen.asked).unwrap_or(event.time),
+                end: healed.map_or(self.end(), |event| event.answered.unwrap_or(event.time)),
             }
         };
         injected.map(band).collect()

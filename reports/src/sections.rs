@@ -23,6 +23,18 @@ pub fn faults(input: &ReportInput<'_>) -> Markup {
     }
 }
 
+/// When an act was done: between its question and its answer, where they were written down.
+fn moment(acted: Option<&FaultEvent>, told: &FaultEvent) -> String {
+    match acted.and_then(|acted| Some((acted.asked?, acted.answered?))) {
+        Some((asked, answered)) if asked != answered => {
+            let milli = |ns: i64| format!("{:.3} s", ns as f64 / 1e9);
+            format!("between {} and {}", milli(asked), milli(answered))
+        }
+        Some((asked, _)) => format!("at {}", seconds(asked)),
+        None => format!("at {}", seconds(told.time)),
+    }
+}
+
 fn fault(events: &[FaultEvent], id: &str) -> Markup {
     let phase = |phase| events.iter().rev().find(|e| e.id == id && e.phase == phase);
     let (injected, seen) = (phase(FaultPhase::Injected), phase(FaultPhase::Evidenced));
@@ -50,7 +62,7 @@ fn fault(events: &[FaultEvent], id: &str) -> Markup {
             }
             p {
                 @if let Some(injected) = injected {
-                    "Hit " strong { (targets) } " at " (seconds(injected.time))
+                    "Hit " strong { (targets) } " " (moment(seen, injected))
                 } @else { "Planned for " (seconds(first.time)) }
                 ", " (result)
                 @if let Some(mechanism) = seen.and_then(|seen| seen.mechanism.as_ref()) {
@@ -59,7 +71,7 @@ fn fault(events: &[FaultEvent], id: &str) -> Markup {
                 @if let Some(took) = seen.and_then(|seen| seen.took) {
                     " in " (format!("{:.1} ms", took as f64 / 1e6))
                 }
-                @if let Some(healed) = healed { ", healed at " (seconds(healed.time)) }
+                @if let Some(healed) = healed { ", healed " (moment(Some(healed), healed)) }
                 "."
             }
             @if unhealed { p.note.bad { "It was not seen to be healed." } }

@@ -27,6 +27,6 @@ pub mod uri;
 pub use bundled::{StoreSettings, StoreSystem};
 pub use changing::Changing;
 pub use client::{Asked, Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
-pub use operator::Operator;
+pub use operator::{Deed, Diary, Operator};
 pub use replacing::Replacing;
 pub use system::{DiskLayout, LogFile, Nodes, Steps, System, SystemError};

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -100,6 +100,13 @@ impl SshHost {
     }
 
     /// Where that is.
+    /// The run's clock starts here: what is done on this host is logged on it too.
+    pub fn run_began(&self, at: Instant) {
+        if let Some(log) = self.log() {
+            log.run_began(at);
+        }
+    }
+
     pub(crate) fn log(&self) -> Option<&Arc<CommandLog>> {
         self.log.get()
     }

@@ -90,6 +90,7 @@ pub fn run_on(
     })?;
     let watch = Watch::start(spec, up.hosts(), up.since(), stop)?;
     let started = Instant::now();
+    up.hosts().iter().for_each(|host| host.run_began(started));
     let every = Duration::from_millis(spec.sample_ms);
     let sockets = SocketWatch::start(&port, folder, started, every);
     let driver = Driver {

@@ -208,7 +208,11 @@ impl Simulation<'_> {
                         _ => Some(self.act(&act, true, &held)),
                     };
                     if let Some(report) = report {
-                        self.core.step(self.now, Input::Acted { id, report }, &mut more);
+                        self.core.step(
+                            self.now,
+                            Input::Acted { id, when: None, report },
+                            &mut more,
+                        );
                     }
                 }
                 Output::Undo { id, act, held } => {
@@ -216,7 +220,7 @@ impl Simulation<'_> {
                         Act::Live { nodes, .. } => self.revive(&id, nodes),
                         _ => self.act(&act, false, &held),
                     };
-                    let undone = Input::Undone { id, report, by_hand: Vec::new() };
+                    let undone = Input::Undone { id, when: None, report, by_hand: Vec::new() };
                     self.core.step(self.now, undone, &mut more);
                 }
             }

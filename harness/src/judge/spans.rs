@@ -43,13 +43,16 @@ pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
                 }
             }
             FaultPhase::Evidenced => {
+                // In force from when it was asked for, not from when that was decided.
+                span.start = event.asked.unwrap_or(span.start);
                 *installed = event.result == Some(FaultResult::Installed);
                 span.effect = *installed && kind != Some(Fault::ApprovalWithheld);
             }
             FaultPhase::Healed => {
                 span.effect = event.was_met().map_or(span.effect, |met| met && *installed);
-                span.end = event.time;
-                span.watched = if brief { span.watched.max(event.time) } else { event.time };
+                // Until it was undone, not until that was seen.
+                span.end = event.answered.unwrap_or(event.time);
+                span.watched = if brief { span.watched.max(span.end) } else { span.end };
             }
         }
     }
@@ -87,6 +90,8 @@ mod tests {
             result: Some(nemesis::ActReport::judge(&evidence)),
             evidence,
             took: None,
+            asked: None,
+            answered: None,
             error: None,
         }
     }

@@ -13,7 +13,7 @@ use history::{
 };
 use systems::postgres::PostgresSystem;
 use systems::postgres::recovery::{Accident, Archive, Steps};
-use systems::{Client, Model, Nodes, Operator, StepReply, StepRequest, System, SystemError};
+use systems::{Client, Deed, Model, Nodes, Operator, StepReply, StepRequest, System, SystemError};
 
 use super::reckoning::{Reckoning, Restored, reckon};
 use crate::config::TestSpec;
@@ -75,22 +75,20 @@ impl Outcome {
 struct Clumsy {
     system: Arc<PostgresSystem>,
     at_ns: i64,
-    started: Instant,
     done: Arc<Mutex<Option<Deleted>>>,
 }
 
 type Deleted = (Result<Accident, SystemError>, (i64, i64));
 
 impl Operator for Clumsy {
-    fn turn(&mut self, now_ns: i64, _: &[Option<TelemetryEvent>]) -> Vec<String> {
+    fn turn(&mut self, clock: &dyn Fn() -> i64, _: &[Option<TelemetryEvent>]) -> Vec<Deed> {
         let mut done = self.done.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if now_ns < self.at_ns || done.is_some() {
+        if clock() < self.at_ns || done.is_some() {
             return Vec::new();
         }
-        let now = || self.started.elapsed().as_nanos() as i64;
-        let from = now();
+        let from = clock();
         let accident = self.system.delete_everything(0);
-        *done = Some((accident, (from, now())));
+        *done = Some((accident, (from, clock())));
         Vec::new()
     }
 }
@@ -137,7 +135,6 @@ impl Exercise {
         let clumsy = Clumsy {
             system: Arc::clone(system),
             at_ns: self.delete_at_ms as i64 * 1_000_000,
-            started,
             done: Arc::clone(&done),
         };
         let end = self.driver(system, clumsy, folder, started)?.drive(stop, progress)?;
@@ -303,6 +300,8 @@ impl Outcome {
                 result: None,
                 evidence: Vec::new(),
                 took: None,
+                asked: None,
+                answered: None,
                 error: None,
             }
         };

@@ -6,6 +6,7 @@
 pub mod chromium;
 pub mod mongo_site;
 pub mod site;
+pub mod times;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -18,7 +18,7 @@ use super::promises;
 use super::sample::Sampler;
 use super::spec::Candidate;
 use super::{Cluster, building};
-use crate::operator::Operator;
+use crate::operator::{Deed, Diary, Operator};
 use crate::system::SystemError;
 
 /// How long another node's connection to the leader may take, ms.
@@ -78,86 +78,95 @@ impl Runbook {
         best
     }
 
-    fn watch(&mut self, now: i64, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
+    fn watch(&mut self, diary: &mut Diary<'_>, latest: &[Option<TelemetryEvent>]) {
+        let now = diary.now();
         let leader = self.leader;
         let others: Vec<usize> = (0..latest.len()).filter(|node| *node != leader).collect();
         let alive = latest[leader].as_ref().is_some_and(|sample| sample.alive);
         if alive && self.reached(leader, &others) == Reach::Serves {
             self.gone_since = None;
             self.cluster.orders.needless();
-            return Vec::new();
+            return;
         }
         let since = *self.gone_since.get_or_insert(now);
         let detect = self.cluster.spec.detect_ms as i64 * 1_000_000;
         if now - since < detect {
-            return Vec::new();
+            return;
         }
         let gone = format!("{} is gone for {} ms", self.name(leader), self.cluster.spec.detect_ms);
         match self.cluster.orders.approved() {
             Asked::Approved => {}
             Asked::Refused => {
-                return vec![format!("{gone}; the approval to replace it is withheld")];
+                return diary.finds(format!("{gone}; the approval to replace it is withheld"));
             }
-            Asked::Waiting => return Vec::new(),
+            Asked::Waiting => return,
         }
         self.gone_since = None;
-        self.fail_over(gone, None, latest)
+        self.fail_over(diary, gone, None, latest);
     }
 
     /// Replaces the leader, by the node that was named or by the one that the runbook picks.
     fn fail_over(
         &mut self,
+        diary: &mut Diary<'_>,
         why: String,
         named: Option<usize>,
         latest: &[Option<TelemetryEvent>],
-    ) -> Vec<String> {
+    ) {
         let old = self.leader;
-        let mut said = vec![why];
+        diary.finds(why);
         let known = candidates(latest, old);
         if let Some(named) = named.filter(|named| known.iter().all(|(_, node)| node != named)) {
-            said.push(format!("{} is no standby that can be promoted", self.name(named)));
-            return said;
+            return diary.finds(format!("{} is no standby that can be promoted", self.name(named)));
         }
         if self.cluster.spec.fence {
-            let (name, fenced) = (self.name(old), self.fence(old));
-            said.push(match &fenced {
-                Ok(()) => format!("fenced {name}"),
-                Err(why) => format!("{name} cannot be fenced, so nobody is promoted: {why}"),
-            });
+            let fenced = diary.does(
+                || self.fence(old),
+                |fenced| match (self.name(old), fenced) {
+                    (name, Ok(())) => format!("fenced {name}"),
+                    (name, Err(why)) => {
+                        format!("{name} cannot be fenced, so nobody is promoted: {why}")
+                    }
+                },
+            );
             if fenced.is_err() {
-                return said;
+                return;
             }
         }
         // Until it was fenced the leader went on writing, and what it sent may still come.
         let candidates = self.settled(&known);
-        let Some((received, new)) = self.pick(&candidates, named, &mut said) else {
-            said.push("no standby can be promoted".to_owned());
-            return said;
+        let Some((received, new)) = self.pick(&candidates, named, diary) else {
+            return diary.finds("no standby can be promoted");
         };
-        said.push(format!(
-            "{} of {} candidates is promoted: it has received {:X}/{:X}",
-            self.name(new),
-            candidates.len(),
-            received >> 32,
-            received & 0xffff_ffff
-        ));
-        match self.promote(new) {
-            Ok(()) => {
-                self.leader = new;
-                self.strays.push((old, None));
-                for &(has, node) in candidates.iter().filter(|(_, node)| *node != new) {
-                    if has <= received {
-                        said.push(self.repoint(node));
-                    } else {
-                        let name = self.name(node);
-                        said.push(format!("{name} has more than the new leader: to be rewound"));
-                        self.strays.push((node, None));
-                    }
-                }
-            }
-            Err(error) => said.push(format!("promoting {} failed: {error}", self.name(new))),
+        let promoted = diary.does(
+            || self.promote(new),
+            |promoted| match promoted {
+                Ok(()) => format!(
+                    "{} of {} candidates is promoted: it has received {:X}/{:X}",
+                    self.name(new),
+                    candidates.len(),
+                    received >> 32,
+                    received & 0xffff_ffff
+                ),
+                Err(error) => format!("promoting {} failed: {error}", self.name(new)),
+            },
+        );
+        if promoted.is_err() {
+            return;
         }
-        said
+        self.leader = new;
+        self.strays.push((old, None));
+        for &(has, node) in candidates.iter().filter(|(_, node)| *node != new) {
+            if has <= received {
+                diary.does(|| self.repoint(node), String::clone);
+            } else {
+                diary.finds(format!(
+                    "{} has more than the new leader: to be rewound",
+                    self.name(node)
+                ));
+                self.strays.push((node, None));
+            }
+        }
     }
 
     /// Asks candidates what they have received, until none receives more or for half a second.
@@ -189,7 +198,7 @@ impl Runbook {
         &self,
         candidates: &Candidates,
         named: Option<usize>,
-        said: &mut Vec<String>,
+        diary: &mut Diary<'_>,
     ) -> Option<(u64, usize)> {
         let spec = &self.cluster.spec;
         let &(most, last) = candidates.last()?;
@@ -201,15 +210,18 @@ impl Runbook {
                 return Some(told);
             }
             let (name, from) = (self.name(told.1), self.name(last));
-            match self.catch_up(told.1, last, most) {
-                Ok(received) => {
-                    said.push(format!("{name} has fetched from {from} what it lacked"));
-                    return Some((received, told.1));
-                }
-                Err(why) => said.push(format!(
-                    "{name} lacks what {from} has and cannot fetch it: {why}; candidate = \
-                     \"most-advanced\""
-                )),
+            let caught = diary.does(
+                || self.catch_up(told.1, last, most),
+                |caught| match caught {
+                    Ok(_) => format!("{name} has fetched from {from} what it lacked"),
+                    Err(why) => format!(
+                        "{name} lacks what {from} has and cannot fetch it: {why}; candidate = \
+                         \"most-advanced\""
+                    ),
+                },
+            );
+            if let Ok(received) = caught {
+                return Some((received, told.1));
             }
         }
         match spec.candidate {
@@ -273,8 +285,8 @@ impl Runbook {
     }
 
     /// Brings back what can be reached again.
-    fn rejoin(&mut self, now: i64) -> Vec<String> {
-        let mut said = Vec::new();
+    fn rejoin(&mut self, diary: &mut Diary<'_>) {
+        let now = diary.now();
         let mut strays = std::mem::take(&mut self.strays);
         strays.retain_mut(|(node, since)| {
             // An old leader that nobody fenced and that is still dead may yet come back by itself.
@@ -291,21 +303,21 @@ impl Runbook {
             if now - *since.get_or_insert(now) < REJOIN_NS {
                 return true;
             }
-            match self.bring_back(*node) {
-                Ok(how) => {
-                    let (node, leader) = (self.name(*node), self.name(self.leader));
-                    said.push(format!("{node} is back and follows {leader}, by {how}"));
-                    false
-                }
-                Err(error) => {
-                    said.push(format!("{} cannot be brought back yet: {error}", self.name(*node)));
-                    *since = None;
-                    true
-                }
+            let back = diary.does(
+                || self.bring_back(*node),
+                |back| match (self.name(*node), back) {
+                    (name, Ok(how)) => {
+                        format!("{name} is back and follows {}, by {how}", self.name(self.leader))
+                    }
+                    (name, Err(error)) => format!("{name} cannot be brought back yet: {error}"),
+                },
+            );
+            if back.is_err() {
+                *since = None;
             }
+            back.is_err()
         });
         self.strays = strays;
-        said
     }
 
     fn bring_back(&self, node: usize) -> Result<String, SystemError> {
@@ -350,18 +362,19 @@ enum Reach {
 }
 
 impl Operator for Runbook {
-    fn turn(&mut self, now_ns: i64, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
-        let mut said = match self.cluster.orders.take().filter(|node| *node != self.leader) {
+    fn turn(&mut self, clock: &dyn Fn() -> i64, latest: &[Option<TelemetryEvent>]) -> Vec<Deed> {
+        let mut diary = Diary::new(clock);
+        match self.cluster.orders.take().filter(|node| *node != self.leader) {
             Some(node) => {
                 let why = format!("{} is to be promoted: so it was told", self.name(node));
-                self.fail_over(why, Some(node), latest)
+                self.fail_over(&mut diary, why, Some(node), latest);
             }
-            None => self.watch(now_ns, latest),
-        };
-        said.extend(self.rejoin(now_ns));
+            None => self.watch(&mut diary, latest),
+        }
+        self.rejoin(&mut diary);
+        let deeds = diary.deeds();
         let mut notes = self.cluster.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let at = now_ns as f64 / 1e9;
-        notes.extend(said.iter().map(|line| format!("operator, {at:.2} s: {line}")));
-        said
+        notes.extend(deeds.iter().map(Deed::to_string));
+        deeds
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use history::{Evidence, FaultPhase, FaultResult};
+use history::{Evidence, FaultEvent, FaultPhase, FaultResult};
 use nemesis::{Act, ActReport, Fault, Link, PlannedFault, Resolved, clash};
 
 use super::{Core, Output};
@@ -17,6 +17,8 @@ pub(super) struct FaultState {
     act: Option<Act>,
     /// When it was injected, ns.
     since: u64,
+    /// When the port was last asked to make or undo it.
+    begun: u64,
     pub(super) life: Life,
 }
 
@@ -37,7 +39,7 @@ pub(super) enum Life {
 impl FaultState {
     pub(super) fn new(planned: PlannedFault) -> FaultState {
         let life = Life::Due(planned.start);
-        FaultState { planned, targets: Vec::new(), act: None, since: 0, life }
+        FaultState { planned, targets: Vec::new(), act: None, since: 0, begun: 0, life }
     }
 
     pub(super) fn wake_at(&self) -> Option<u64> {
@@ -45,6 +47,15 @@ impl FaultState {
             Life::Due(at) | Life::Active(at) => Some(at),
             Life::Injecting | Life::Healing | Life::Over => None,
         }
+    }
+
+    /// Writes down when the act was done: between these moments, and never before the port was
+    /// asked or after it has reported.
+    fn acted(&self, event: &mut FaultEvent, when: Option<(u64, u64)>, now: u64) {
+        let (asked, answered) = when.unwrap_or((self.begun, now));
+        let answered = answered.clamp(self.begun, now);
+        event.asked = Some(asked.clamp(self.begun, answered) as i64);
+        event.answered = Some(answered as i64);
     }
 
     pub(super) fn active_label(&self) -> Option<String> {
@@ -110,7 +121,7 @@ impl Core {
         match resolved {
             Ok(resolved) => {
                 fault.targets = resolved.targets;
-                (fault.life, fault.since) = (Life::Injecting, self.now);
+                (fault.life, fault.since, fault.begun) = (Life::Injecting, self.now, self.now);
                 let mut event = fault.planned.event(self.now, FaultPhase::Injected);
                 event.targets = fault.targets.clone();
                 out.push(Output::RecordFault(event));
@@ -118,7 +129,7 @@ impl Core {
                 fault.act = Some(resolved.act.clone());
                 if resolved.act == Act::Nothing {
                     let report = self.quiet(place);
-                    return self.on_acted(&id, report, out);
+                    return self.on_acted(&id, None, report, out);
                 }
                 let held = self.held(place);
                 out.push(Output::Inject { id, act: resolved.act, held });
@@ -200,18 +211,24 @@ impl Core {
 
     fn heal(&mut self, place: usize, out: &mut Vec<Output>) {
         let fault = &mut self.faults[place];
-        fault.life = Life::Healing;
+        (fault.life, fault.begun) = (Life::Healing, self.now);
         let act = fault.act.clone().expect("a fault in force was injected with an act");
         let id = fault.planned.id.clone();
         if act == Act::Nothing {
             let report = self.quiet(place);
-            return self.on_undone(&id, report, out);
+            return self.on_undone(&id, None, report, out);
         }
         let held = self.held(place);
         out.push(Output::Undo { id, act, held });
     }
 
-    pub(super) fn on_acted(&mut self, id: &str, report: ActReport, out: &mut Vec<Output>) {
+    pub(super) fn on_acted(
+        &mut self,
+        id: &str,
+        when: Option<(u64, u64)>,
+        report: ActReport,
+        out: &mut Vec<Output>,
+    ) {
         let Some(fault) = self.faults.iter_mut().find(|fault| fault.planned.id == id) else {
             return;
         };
@@ -226,7 +243,8 @@ impl Core {
             self.notes.push(format!("fault {id} had no proven effect: {why}"));
         }
         let targets = &fault.targets;
-        let event = fault.planned.report(self.now, FaultPhase::Evidenced, targets, report);
+        let mut event = fault.planned.report(self.now, FaultPhase::Evidenced, targets, report);
+        fault.acted(&mut event, when, self.now);
         out.push(Output::RecordFault(event));
     }
 
@@ -242,7 +260,13 @@ impl Core {
         self.stopped = true;
     }
 
-    pub(super) fn on_undone(&mut self, id: &str, report: ActReport, out: &mut Vec<Output>) {
+    pub(super) fn on_undone(
+        &mut self,
+        id: &str,
+        when: Option<(u64, u64)>,
+        report: ActReport,
+        out: &mut Vec<Output>,
+    ) {
         let Some(fault) = self.faults.iter_mut().find(|fault| fault.planned.id == id) else {
             return;
         };
@@ -260,7 +284,8 @@ impl Core {
             self.notes.push(format!("fault {id} was not healed: {error}"));
         }
         let targets = &fault.targets;
-        let event = fault.planned.report(self.now, FaultPhase::Healed, targets, report);
+        let mut event = fault.planned.report(self.now, FaultPhase::Healed, targets, report);
+        fault.acted(&mut event, when, self.now);
         if event.was_met() == Some(false) {
             self.notes.push(format!("fault {id} had no proven effect: nothing met it"));
         }

@@ -78,6 +78,8 @@ pub enum Input {
     Acted {
         /// Its id.
         id: String,
+        /// When it was asked for and when it was known to be done; `None` is now.
+        when: Option<(u64, u64)>,
         /// What was done and seen.
         report: ActReport,
     },
@@ -85,6 +87,8 @@ pub enum Input {
     Undone {
         /// Its id.
         id: String,
+        /// When it was asked for and when it was known to be done; `None` is now.
+        when: Option<(u64, u64)>,
         /// What was done and seen.
         report: ActReport,
         /// What a person would type to undo what is left of it, a line each.
@@ -227,9 +231,9 @@ impl Core {
             Input::Wake => {}
             Input::Reply { session, op, reply } => self.on_reply(session, op, reply, out),
             Input::Telemetry(event) => self.on_telemetry(event, out),
-            Input::Acted { id, report } => self.on_acted(&id, report, out),
-            Input::Undone { id, report, by_hand } => {
-                self.on_undone(&id, report, out);
+            Input::Acted { id, when, report } => self.on_acted(&id, when, report, out),
+            Input::Undone { id, when, report, by_hand } => {
+                self.on_undone(&id, when, report, out);
                 self.on_unhealed(&id, by_hand);
             }
             Input::Stop => self.stopped = true,

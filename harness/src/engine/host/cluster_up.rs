@@ -18,8 +18,8 @@ use super::means;
 use super::prepare::{prepare, settle};
 use crate::config::{LabSpec, SystemKind, TestSpec};
 use crate::engine::clocks::{self, ClockWatch};
-use crate::engine::port::HostPort;
 use crate::engine::port::peers::Peers;
+use crate::engine::port::{Acts, HostPort};
 use crate::engine::{plan, regions};
 use crate::error::UserError;
 use crate::run_folder::RunFolder;
@@ -251,7 +251,8 @@ impl Up {
         let (system, clocks) = (Arc::clone(&self.system), Arc::clone(&self.clocks));
         let (peers, baselines) = (Arc::clone(&self.peers), Arc::default());
         let (model, readers) = (self.model, Default::default());
-        HostPort { system, clocks, peers, baselines, model, readers, stopped: Arc::default() }
+        let (stopped, acts) = (Arc::default(), Acts::default());
+        HostPort { system, clocks, peers, baselines, model, readers, stopped, acts }
     }
 
     /// What samples a node, on the clock that started then.

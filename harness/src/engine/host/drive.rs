@@ -148,7 +148,7 @@ impl Driver {
             while !ended.load(Ordering::Relaxed) {
                 let seen = latest.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
                 if seen.iter().all(Option::is_some) {
-                    operator.turn(started.elapsed().as_nanos() as i64, &seen);
+                    operator.turn(&|| started.elapsed().as_nanos() as i64, &seen);
                 }
                 thread::sleep(OPERATOR_EVERY);
             }
@@ -185,6 +185,9 @@ async fn run_session(
         }
     }
 }
+
+/// When a port's act was asked for and done, ns since the run's start.
+type When = dyn Fn(&HostPort) -> Option<(u64, u64)>;
 
 struct Loop<'a> {
     core: Core,
@@ -266,27 +269,30 @@ impl Loop<'_> {
                     // A session's task lives as long as the runtime, which outlives this loop.
                     let _ = self.sessions[session].send(Order { op, node, request, limit });
                 }
-                Output::Inject { id, act, held } => self.act(move |port| {
+                Output::Inject { id, act, held } => self.act(move |port, when| {
                     let report = port.inject(&id, &act, &held);
-                    Input::Acted { id, report }
+                    Input::Acted { id, when: when(port), report }
                 }),
-                Output::Undo { id, act, held } => self.act(move |port| {
+                Output::Undo { id, act, held } => self.act(move |port, when| {
                     let (report, by_hand) = port.undo(&id, &act, &held);
-                    Input::Undone { id, report, by_hand }
+                    Input::Undone { id, when: when(port), report, by_hand }
                 }),
             }
         }
         Ok(())
     }
 
-    fn act(&self, act: impl FnOnce(&HostPort) -> Input + Send + 'static) {
-        let Some(port) = self.port.clone() else {
+    fn act(&self, act: impl FnOnce(&HostPort, &When) -> Input + Send + 'static) {
+        let Some(port) = &self.port else {
             return;
         };
-        let inputs = self.inputs.clone();
+        let (port, inputs, started) = (port.timed(), self.inputs.clone(), self.started);
+        let ns = move |at: Instant| at.saturating_duration_since(started).as_nanos() as u64;
         thread::spawn(move || {
+            let when =
+                move |port: &HostPort| port.acted().map(|(asked, done)| (ns(asked), ns(done)));
             // The loop may have ended in a hurry; the agents undo everything then.
-            let _ = inputs.send(act(&port));
+            let _ = inputs.send(act(&port, &when));
         });
     }
 }

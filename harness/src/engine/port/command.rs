@@ -46,7 +46,7 @@ impl HostPort {
     ) -> ActReport {
         let started = Instant::now();
         let mut seen = Seen::default();
-        nodes.iter().for_each(|node| seen.add(command(*node)));
+        nodes.iter().for_each(|node| seen.add(self.acts.part(|| command(*node))));
         seen.report("command", started)
     }
 
@@ -56,7 +56,7 @@ impl HostPort {
     pub(super) fn approval(&self, withheld: bool) -> ActReport {
         let started = Instant::now();
         let mut seen = Seen::default();
-        let told = self.system.withhold_approval(withheld).map(|waited| {
+        let told = self.acts.part(|| self.system.withhold_approval(withheld)).map(|waited| {
             let (probe, expected, observed, holds) = match withheld {
                 true => ("approval of failovers", "withheld", "withheld".to_owned(), true),
                 false => (FAILOVERS_WAITED, "1 or more", waited.to_string(), 0 < waited),
@@ -84,7 +84,7 @@ impl HostPort {
         };
         let mut gone = Vec::new();
         for node in nodes {
-            let told = replacing.leave(*node);
+            let told = self.acts.part(|| replacing.leave(*node));
             // Who is still counted on must not forget what it knew, its votes above all.
             if told.as_ref().is_ok_and(|probes| probes.iter().all(|probe| probe.holds)) {
                 gone.push(*node);
@@ -98,7 +98,7 @@ impl HostPort {
                     let pid = process.map_or(0, |process| process.pid);
                     let probe = format!("{} process {pid}", self.name(node));
                     seen.evidence.push(evidence::of_process(probe, &act, state));
-                    seen.add(replacing.empty(node));
+                    seen.add(self.acts.part(|| replacing.empty(node)));
                 }
                 Ok(other) => seen.errors.push(format!("unexpected answer {other:?}")),
                 Err(error) => seen.errors.push(error),
@@ -118,14 +118,14 @@ impl HostPort {
         for (node, running) in nodes.iter().zip(self.running(nodes)) {
             // A server that was never killed has its data.
             if !running.holds {
-                seen.add(replacing.refill(*node));
+                seen.add(self.acts.part(|| replacing.refill(*node)));
             }
         }
         let heal = |node: &usize| (*node, Ask::Heal { fault: id.to_owned() });
         let answers = self.ask_all(nodes.iter().map(heal).collect());
         seen.errors.extend(answers.into_iter().filter_map(|(_, answer)| answer.err()));
         seen.evidence.extend(self.running(nodes));
-        nodes.iter().for_each(|node| seen.add(replacing.join(*node)));
+        nodes.iter().for_each(|node| seen.add(self.acts.part(|| replacing.join(*node))));
         seen.report("command, agent", started)
     }
 

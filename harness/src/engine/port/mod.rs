@@ -6,6 +6,7 @@
 //! against what was asked for. [`peers`] are the addresses that all of them are about.
 //! [`latencies`] are no fault: they are there all through a run.
 
+mod acts;
 mod asks;
 mod by_hand;
 mod changed;
@@ -36,6 +37,8 @@ use systems::{Model, System, leadership};
 
 use super::clocks::ClockWatch;
 
+pub use acts::Acts;
+
 /// How long an agent may take: longer than it waits for a server's own start command.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -61,6 +64,8 @@ pub struct HostPort {
     pub readers: read_load::Readers,
     /// Which process each fault has stopped on each node.
     pub stopped: Arc<Mutex<BTreeMap<(String, usize), i32>>>,
+    /// When the act that it is at was done.
+    pub acts: Acts,
 }
 
 impl HostPort {
@@ -209,7 +214,10 @@ impl HostPort {
         // The gate has refused faults on nodes without one.
         let agent = self.system.nodes().agents.get(node);
         let agent = agent.ok_or("there is no agent: it is an endpoint")?;
-        agent.ask_text(ask, LIMIT)
+        match acts::changes(&ask) {
+            true => self.acts.part(|| agent.ask_text(ask, LIMIT)),
+            false => agent.ask_text(ask, LIMIT),
+        }
     }
 
     /// Does something for all of these nodes at once.

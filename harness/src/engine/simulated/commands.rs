@@ -66,7 +66,7 @@ impl Simulation<'_> {
             let turn = entry.remove();
             let id = turn.id.clone();
             if let Some(report) = self.follow(turn) {
-                self.core.step(self.now, Input::Acted { id, report }, out);
+                self.core.step(self.now, Input::Acted { id, when: None, report }, out);
             }
         }
     }

@@ -106,7 +106,7 @@ impl Simulation<'_> {
             }
             if kills == 2 {
                 let report = self.life_report(&turn.nodes, expected, vec![of_kills(kills)]);
-                self.core.step(self.now, Input::Acted { id: turn.id, report }, out);
+                self.core.step(self.now, Input::Acted { id: turn.id, when: None, report }, out);
             }
         }
     }
@@ -134,7 +134,7 @@ impl Simulation<'_> {
             return self.lives.push(self.now + rolling.gap_ms * MS, turn);
         }
         let report = self.life_report(&turn.nodes, "running", turn.roll.evidence);
-        self.core.step(self.now, Input::Acted { id: turn.id, report }, out);
+        self.core.step(self.now, Input::Acted { id: turn.id, when: None, report }, out);
     }
 
     /// Lets every node's process live again.

@@ -14,7 +14,7 @@ use cluster::{Exec, Host, shell_quote};
 use history::{Role, TelemetryEvent};
 use tokio::runtime::Runtime;
 
-use crate::operator::Operator;
+use crate::operator::{Deed, Diary, Operator};
 use crate::postgres::client::once;
 use crate::postgres::connection::Login;
 use crate::postgres::spec::{Candidate, PostgresSpec};
@@ -71,46 +71,51 @@ impl Promoter {
         }
     }
 
-    fn fail_over(&mut self, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
+    fn fail_over(&mut self, diary: &mut Diary<'_>, latest: &[Option<TelemetryEvent>]) {
         self.done = true;
         let name = |node: usize| self.nodes.names[node].as_str();
         let old = name(self.leader);
-        let mut said = vec![format!("{old} is gone for {} ms", self.spec.detect_ms)];
+        diary.finds(format!("{old} is gone for {} ms", self.spec.detect_ms));
         if self.spec.fence {
-            match self.fence() {
-                Ok(()) => said.push(format!("fenced {old}")),
-                Err(error) => {
-                    said.push(format!("{old} cannot be fenced, so nobody is promoted: {error}"));
-                    return said;
-                }
+            let fenced = diary.does(
+                || self.fence(),
+                |fenced| match fenced {
+                    Ok(()) => format!("fenced {old}"),
+                    Err(error) => {
+                        format!("{old} cannot be fenced, so nobody is promoted: {error}")
+                    }
+                },
+            );
+            if fenced.is_err() {
+                return;
             }
         }
         let candidates = candidates(latest, self.leader);
         let Some((received, new)) = pick(&candidates, self.spec.candidate) else {
-            said.push("no follower can be promoted".to_owned());
-            return said;
+            return diary.finds("no follower can be promoted");
         };
-        let (high, low) = (received >> 32, received & 0xffff_ffff);
-        let count = candidates.len();
-        said.push(format!(
-            "{} of {count} candidates is promoted: it has received {high:X}/{low:X}",
-            name(new)
-        ));
         let sql = "DO $$ BEGIN IF NOT pg_promote(true, 10) THEN \
                    RAISE EXCEPTION 'pg_promote said false'; END IF; END $$;";
-        let promoted = self.runtime.block_on(once(self.addresses[new], &self.login, sql));
-        match promoted {
-            Ok(()) => {
-                let state = if self.spec.fence { "left stopped" } else { "not fenced" };
-                said.push(format!(
-                    "{old} is {state}, and other followers still follow it: rejoin them with \
-                     pg_rewind or fresh copies of {}",
-                    name(new)
-                ));
-            }
-            Err(error) => said.push(format!("promoting {} failed: {error}", name(new))),
+        let (high, low) = (received >> 32, received & 0xffff_ffff);
+        let promoted = diary.does(
+            || self.runtime.block_on(once(self.addresses[new], &self.login, sql)),
+            |promoted| match promoted {
+                Ok(()) => format!(
+                    "{} of {} candidates is promoted: it has received {high:X}/{low:X}",
+                    name(new),
+                    candidates.len()
+                ),
+                Err(error) => format!("promoting {} failed: {error}", name(new)),
+            },
+        );
+        if promoted.is_ok() {
+            let state = if self.spec.fence { "left stopped" } else { "not fenced" };
+            diary.finds(format!(
+                "{old} is {state}, and other followers still follow it: rejoin them with \
+                 pg_rewind or fresh copies of {}",
+                name(new)
+            ));
         }
-        said
     }
 }
 
@@ -141,21 +146,23 @@ fn pick(candidates: &[(u64, usize)], candidate: Candidate) -> Option<(u64, usize
 }
 
 impl Operator for Promoter {
-    fn turn(&mut self, now_ns: i64, latest: &[Option<TelemetryEvent>]) -> Vec<String> {
+    fn turn(&mut self, clock: &dyn Fn() -> i64, latest: &[Option<TelemetryEvent>]) -> Vec<Deed> {
+        let mut diary = Diary::new(clock);
+        let now = diary.now();
         let alive = latest[self.leader].as_ref().is_some_and(|sample| sample.alive);
         if self.done || (alive && self.reached()) {
             self.gone_since = None;
             return Vec::new();
         }
-        let since = *self.gone_since.get_or_insert(now_ns);
-        if now_ns - since < self.spec.detect_ms as i64 * 1_000_000 {
+        let since = *self.gone_since.get_or_insert(now);
+        if now - since < self.spec.detect_ms as i64 * 1_000_000 {
             return Vec::new();
         }
-        let said = self.fail_over(latest);
-        let at = now_ns as f64 / 1e9;
+        self.fail_over(&mut diary, latest);
+        let deeds = diary.deeds();
         let mut notes = self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        notes.extend(said.iter().map(|line| format!("operator, {at:.2} s: {line}")));
-        said
+        notes.extend(deeds.iter().map(Deed::to_string));
+        deeds
     }
 }
 
