@@ -16,6 +16,7 @@ use super::plan::{DrillPlan, Stage};
 use super::table::{Round, Row, Table};
 use crate::config::TestSpec;
 use crate::engine::StopFlag;
+use crate::engine::port::HostPort;
 use crate::error::UserError;
 use crate::run_folder::RunFolder;
 
@@ -156,18 +157,29 @@ impl Drill<'_> {
             ..planned.event(self.now(), FaultPhase::Injected)
         };
         self.record(&injected)?;
-        let report = ground.port.inject(&planned.id, &resolved.act, &[]);
-        self.record(&planned.report(self.now(), FaultPhase::Evidenced, &targets, report.clone()))?;
+        let port = ground.port.timed();
+        let report = port.inject(&planned.id, &resolved.act, &[]);
+        let seen = planned.report(self.now(), FaultPhase::Evidenced, &targets, report.clone());
+        self.record(&self.timed(seen, &port))?;
         if !fault.over_at_once() {
             thread::sleep(HOLD);
         }
         let since = Instant::now();
-        let (undone, typed) = ground.port.undo(&planned.id, &resolved.act, &[]);
-        self.record(&planned.report(self.now(), FaultPhase::Healed, &targets, undone.clone()))?;
+        let port = ground.port.timed();
+        let (undone, typed) = port.undo(&planned.id, &resolved.act, &[]);
+        let healed = planned.report(self.now(), FaultPhase::Healed, &targets, undone.clone());
+        self.record(&self.timed(healed, &port))?;
         let serving = ground.serving(since, SERVING);
         let mut round = summed_up(fault, targets, report, undone, serving.map(|(took, _)| took));
         round.errors.extend(typed.into_iter().map(|line| format!("by hand: {line}")));
         Ok(round)
+    }
+
+    /// With the moments around what was done to hosts.
+    fn timed(&self, mut event: FaultEvent, port: &HostPort) -> FaultEvent {
+        let ns = |at: Instant| at.saturating_duration_since(self.started).as_nanos() as i64;
+        (event.asked, event.answered) = port.acted().map(|(from, to)| (ns(from), ns(to))).unzip();
+        event
     }
 
     fn record(&mut self, event: &FaultEvent) -> Result<(), UserError> {
