@@ -80,6 +80,7 @@ pub(super) fn changes(ask: &Ask) -> bool {
         | Ask::Ping { .. }
         | Ask::HttpGet { .. }
         | Ask::Reach { .. }
+        | Ask::Sockets { .. }
         | Ask::Tail { .. } => false,
     }
 }
