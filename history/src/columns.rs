@@ -14,6 +14,7 @@ use crate::event::{Event, EventKind};
 use crate::key::Key;
 use crate::line::{KeyRef, Line, LineBuffer, LineMop, Seen};
 use crate::micro_op::{MicroOp, Observed};
+use crate::names::Names;
 use crate::op::{self, Op};
 
 /// What a micro-operation does.
@@ -87,6 +88,9 @@ pub struct History {
     node_numbers: FxHashMap<Arc<str>, u32>,
     open: FxHashMap<i64, u32>,
     buffer: LineBuffer,
+    names: Names,
+    /// Whether there are completions alone.
+    untimed: bool,
 }
 
 impl History {
@@ -133,6 +137,9 @@ impl History {
         if line.kind == EventKind::Invoke {
             return self.invoke(line, mops);
         }
+        if self.untimed {
+            self.invoke(line, mops.clone())?;
+        }
         let Some(place) = self.open.remove(&line.process) else {
             return Err(format!(
                 "process {} completes an operation that it did not invoke",
@@ -147,6 +154,12 @@ impl History {
             ));
         }
         let place = place as usize;
+        if line.session.is_some_and(|session| session != self.ops[place].session()) {
+            return Err(format!(
+                "the completion of process {} is of another session than its invocation",
+                line.process
+            ));
+        }
         if line.kind == EventKind::Ok {
             let from = self.ops[place].mops().start as usize;
             for (read, (_, done)) in self.mops[from..].iter_mut().zip(mops) {
@@ -166,7 +179,30 @@ impl History {
         // A redirected operation was answered by another node than it was first sent to.
         let node = line.node.map(|node| self.node_number(node));
         self.ops[place].complete(line, node);
+        if self.untimed {
+            self.ops[place].forget_when();
+        }
         Ok(())
+    }
+
+    /// From here on each completion is an operation of its own: there are no invocations.
+    pub(crate) fn without_invocations(&mut self) {
+        self.untimed = true;
+    }
+
+    /// Whether there were no invocations: which operation was over before another began is not
+    /// known then, and no `ok` has an index of completion.
+    pub fn is_untimed(&self) -> bool {
+        self.untimed
+    }
+
+    /// The names of processes, sessions and values that are no integers.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn names_mut(&mut self) -> &mut Names {
+        &mut self.names
     }
 
     fn invoke<'a>(
@@ -207,9 +243,9 @@ impl History {
         let invoked = self.mops_of(&self.ops[place as usize]);
         invoked.len() == done.len()
             && invoked.iter().zip(done).all(|(mop, (key, done))| {
-                let read = mop.kind == MopKind::Read;
-                KeyRef::from(&self.keys[mop.key as usize]) == key
-                    && read == (done.kind == MopKind::Read)
+                // What was written is what was to be written; a read is completed by its answer.
+                let same = mop.kind == MopKind::Read || mop.value == done.value;
+                KeyRef::from(&self.keys[mop.key as usize]) == key && mop.kind == done.kind && same
             })
     }
 

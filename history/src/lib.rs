@@ -9,18 +9,24 @@
 //! Read next: [`event`], then [`micro_op`].
 
 mod chains;
+mod chunks;
 pub mod columns;
+mod edn;
 pub mod event;
 pub mod fault_event;
 pub mod key;
+mod lenient;
 mod line;
 #[cfg(test)]
 mod line_tests;
 pub mod micro_op;
+pub mod names;
 pub mod op;
 pub mod reader;
 pub mod run_info;
 pub mod sockets;
+pub mod source;
+mod taking;
 pub mod telemetry;
 
 pub use columns::{History, ListPlace, Mop, MopKind, Shown};
@@ -30,8 +36,12 @@ pub use fault_event::{
 };
 pub use key::Key;
 pub use micro_op::{MicroOp, Observed};
+pub use names::Names;
 pub use op::Op;
-pub use reader::{Damage, ReadError, ReadHistory, read_events, read_history};
+pub use reader::{
+    Damage, Form, ReadError, ReadHistory, Reading, read_events, read_file, read_history,
+};
 pub use run_info::{RunInfo, SystemInfo};
 pub use sockets::{SocketsEvent, WaitingSocket};
+pub use source::Limits;
 pub use telemetry::{Role, ShardTelemetry, TelemetryEvent};

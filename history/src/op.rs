@@ -55,6 +55,12 @@ impl Op {
         self.final_read |= line.final_read;
     }
 
+    /// Of a completion that stands for the whole operation: whatever came before or after it is
+    /// not known to have been over, or not begun.
+    pub(crate) fn forget_when(&mut self) {
+        self.completed_index = NONE;
+    }
+
     /// History index of the invocation: operations are in its order.
     pub fn index(&self) -> u64 {
         u64::from(self.index)

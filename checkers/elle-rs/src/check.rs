@@ -71,12 +71,17 @@ pub fn check(history: &History, options: &Options) -> Result<Verdict, Refusal> {
     let why = |from, to, kind| index.why(from, to, kind);
     cycles.find(graph, extra, history.ops.len() as u32, options, &why);
     let verdict = conclude(options, extra, found, &cases, cycles);
-    match index {
+    let mut verdict = match index {
         Index::Registers(registers) if verdict.validity == Validity::Valid => {
-            decide::decide(registers, options, extra, &cases, verdict)
+            decide::decide(registers, options, extra, &cases, verdict)?
         }
-        _ => Ok(verdict),
+        _ => verdict,
+    };
+    // What a level says of real time cannot be held against what tells none.
+    if extra == REALTIME && history.is_untimed() && verdict.validity == Validity::Valid {
+        verdict.validity = Validity::Unknown;
     }
+    Ok(verdict)
 }
 
 /// Why a dependency of a kind exists.

@@ -94,7 +94,6 @@ mod cases;
 mod check;
 mod decide;
 pub mod draw;
-pub mod edn;
 pub mod explain;
 pub mod graph;
 mod lattice;

@@ -26,7 +26,8 @@ pub fn process(history: &History, scope: &Scope, graph: &mut Builder) {
 
 /// Ok transactions in the order of their completion.
 pub fn completions(history: &History, scope: &Scope) -> Vec<u32> {
-    let done = |op: &Op| op.kind == EventKind::Ok && scope.vertex(op);
+    let done =
+        |op: &Op| op.kind == EventKind::Ok && op.completed_index().is_some() && scope.vertex(op);
     let ops = 0..history.ops.len() as u32;
     let mut completions: Vec<u32> = ops.filter(|at| done(&history.ops[*at as usize])).collect();
     // All but sorted, as transactions are short beside a history.

@@ -1,16 +1,17 @@
 //! The arguments of elle-cli.
 
 use elle_rs::{Anomaly, Model, Options, Workload};
+use history::Reading;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
 Usage: elle --model MODEL [OPTIONS] FILE...
 
-Judges histories of transactions: JSON lines, a JSON array, or EDN (.edn); also packed, .gz or .zst.
+Judges histories of transactions: JSON lines, a JSON array, or EDN; also packed (gzip, zstd).
 Prints each file's name, a tab, and true, false or unknown.
 
   -m, --model MODEL                list-append or rw-register
-  -f, --format FORMAT              json or edn; without, by the file's ending
+  -f, --format FORMAT              json or edn; without, by what the file holds
   -c, --consistency-models LEVELS  levels to hold, with commas between;
                                    without, strict-serializable
   -a, --anomalies ANOMALIES        anomalies forbidden besides, with commas between
@@ -21,6 +22,8 @@ Prints each file's name, a tab, and true, false or unknown.
       --wfr-keys                   registers: writes follow reads in a transaction
       --sequential-keys            registers: each key is sequentially consistent
       --linearizable-keys          registers: each key is linearizable
+      --max-size SIZE              text read of a file at most, unpacked; without, 2G
+      --max-line SIZE              of one line or operation at most; without, 16M
   -h, --help                       this
       --version                    the version
 
@@ -60,8 +63,8 @@ pub enum Asked {
 pub struct Arguments {
     /// What to judge, against what.
     pub options: Options,
-    /// Whether files are EDN; by their ending if nothing was said.
-    pub edn: Option<bool>,
+    /// How files are read, and how far.
+    pub reading: Reading,
     /// The analysis as JSON.
     pub json: bool,
     /// Witnesses in words.
@@ -81,7 +84,7 @@ pub fn parse(words: impl Iterator<Item = String>) -> Result<Asked, String> {
         model: None,
         arguments: Arguments {
             options: Options::new(Workload::ListAppend),
-            edn: None,
+            reading: Reading::default(),
             json: false,
             explain: false,
             directory: None,
@@ -131,7 +134,15 @@ impl Parser {
             "--sequential-keys" => options.sequential_keys = true,
             "--linearizable-keys" => options.linearizable_keys = true,
             "-m" | "--model" => self.model = Some(model(&self.value(option)?)?),
-            "-f" | "--format" => self.arguments.edn = Some(format(&self.value(option)?)?),
+            "-f" | "--format" => {
+                self.arguments.reading.edn = Some(format(&self.value(option)?)?);
+            }
+            "--max-size" => {
+                self.arguments.reading.limits.size = history::source::size(&self.value(option)?)?;
+            }
+            "--max-line" => {
+                self.arguments.reading.limits.line = history::source::size(&self.value(option)?)?;
+            }
             "-c" | "--consistency-models" => {
                 let levels = list(&self.value(option)?, level)?;
                 self.arguments.options.models = levels;

@@ -53,14 +53,19 @@ fn judge(file: &str, arguments: &Arguments) -> (Validity, String) {
         say::errln!("elle: {file}: {why}");
         (Validity::Unknown, output::unjudged(file, why, arguments))
     };
-    let read = match files::read(file, arguments.edn) {
+    let read = match files::read(file, &arguments.reading) {
         Ok(read) => read,
         Err(why) => return wrong(&why),
     };
+    for note in &read.notes {
+        say::errln!("elle: {file}: note: {note}");
+    }
     let mut verdict = match check(&read.history, &arguments.options) {
         Ok(verdict) => verdict,
         Err(refusal) => {
             let damage = read.damage.map_or(String::new(), |damage| format!("; and {damage}"));
+            let refusal = refusal.to_string();
+            let refusal = read.history.names().told(&refusal, str::to_owned);
             return wrong(&format!("{refusal}{damage}"));
         }
     };
@@ -79,6 +84,9 @@ fn judge(file: &str, arguments: &Arguments) -> (Validity, String) {
         && let Err(error) = output::draw(folder, file, &read.history, &verdict, arguments)
     {
         say::errln!("elle: {folder}: {error}");
+    }
+    if verdict.validity == Validity::Unknown && read.history.is_untimed() {
+        say::errln!("elle: {file}: no order of real time is known, which the level asks for");
     }
     let text = output::judged(file, &read.history, &verdict, damage.as_deref(), arguments);
     (verdict.validity, text)

@@ -28,7 +28,9 @@ pub fn judged(
     arguments: &Arguments,
 ) -> String {
     if arguments.json {
-        return pretty(&analysis(history, verdict, damage, arguments));
+        let mut analysis = analysis(history, verdict, damage, arguments);
+        history.names().tell_json(&mut analysis);
+        return pretty(&analysis);
     }
     let word = match verdict.validity {
         Validity::Valid => "true",
@@ -37,7 +39,8 @@ pub fn judged(
     };
     let mut text = format!("{file}\t{word}\n");
     if arguments.explain {
-        text.push_str(&explained(history, verdict, arguments));
+        let explained = explained(history, verdict, arguments);
+        text.push_str(&history.names().told(&explained, str::to_owned));
     }
     text
 }
@@ -164,8 +167,22 @@ pub fn draw(
         let drawing = Drawing::of(history, arguments.options.workload, cycle);
         let words = explain::cycle(history, arguments.options.workload, cycle);
         for (ending, text) in [("txt", words), ("svg", drawing.svg()), ("dot", drawing.dot())] {
-            std::fs::write(folder.join(format!("{}.{ending}", cycle.anomaly)), text)?;
+            let text = history.names().told(&text, |name| escaped(name, ending));
+            std::fs::write(folder.join(format!("{}.{ending}", cycle.anomaly)), &*text)?;
         }
     }
     Ok(())
+}
+
+/// A name as a drawing may hold it: within quotes, or between tags.
+fn escaped(name: &str, ending: &str) -> String {
+    let one = |char: char| match (ending, char) {
+        ("svg", '<') => "&lt;".to_owned(),
+        ("svg", '>') => "&gt;".to_owned(),
+        ("svg", '&') => "&amp;".to_owned(),
+        ("svg", '"') => "&quot;".to_owned(),
+        ("dot", '"' | '\\') => format!("\\{char}"),
+        (_, char) => char.to_string(),
+    };
+    name.chars().map(one).collect()
 }

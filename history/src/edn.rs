@@ -3,23 +3,20 @@
 
 use serde_json::{Map, Number, Value};
 
-/// The forms of a text up to its end or to the first that is broken.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Forms {
-    /// Each with the line where it begins.
-    pub forms: Vec<(u64, Value)>,
-    /// What is wrong after them, with its line.
-    pub damage: Option<String>,
+/// Reads the forms of a text one after the other, each with the line where it begins, from 1.
+///
+/// # Errors
+/// The line and what is wrong with it; the forms before it are kept.
+pub fn read(text: &str, forms: &mut Vec<(u64, Value)>) -> Result<(), (u64, String)> {
+    let mut reader = Reader { bytes: text.as_bytes(), at: 0, depth: 0 };
+    reader.top(forms).map_err(|why| {
+        let before = &reader.bytes[..reader.at.min(reader.bytes.len())];
+        (1 + newlines(before), why)
+    })
 }
 
-/// Reads forms one after the other; vectors and lists at the top are opened.
-pub fn read(text: &str) -> Forms {
-    let mut reader = Reader { bytes: text.as_bytes(), at: 0, depth: 0 };
-    let mut read = Forms::default();
-    if let Err(why) = reader.top(&mut read.forms) {
-        read.damage = Some(why);
-    }
-    read
+fn newlines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 struct Reader<'t> {
@@ -33,35 +30,18 @@ const DEPTH_MAX: u32 = 64;
 
 impl Reader<'_> {
     fn fault<T>(&self, why: &str) -> Result<T, String> {
-        let before = &self.bytes[..self.at.min(self.bytes.len())];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        Err(format!("line {line}: {why}"))
+        Err(why.to_owned())
     }
 
     fn top(&mut self, forms: &mut Vec<(u64, Value)>) -> Result<(), String> {
-        let mut closing: Option<u8> = None;
         // Lines are counted on the way, not from the start for each form.
         let (mut line, mut counted) = (1, 0);
         while self.skip()? {
-            let next = self.bytes[self.at];
-            match (closing, next) {
-                (None, b'[') => closing = Some(b']'),
-                (None, b'(') => closing = Some(b')'),
-                (Some(end), byte) if byte == end => closing = None,
-                _ => {
-                    let passed = &self.bytes[counted..self.at];
-                    line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
-                    counted = self.at;
-                    forms.push((line, self.form()?));
-                    continue;
-                }
-            }
-            self.at += 1;
+            line += newlines(&self.bytes[counted..self.at]);
+            counted = self.at;
+            forms.push((line, self.form()?));
         }
-        match closing {
-            Some(_) => self.fault("the text ends within brackets"),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn peek(&self) -> Option<u8> {
@@ -133,9 +113,16 @@ impl Reader<'_> {
         if forms.len() % 2 == 1 {
             return self.fault("a map has a key without a value");
         }
-        let name = |key: &Value| key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-        let pairs = forms.chunks(2).map(|pair| (name(&pair[0]), pair[1].clone()));
-        Ok(Value::Object(pairs.collect::<Map<String, Value>>()))
+        let mut map = Map::new();
+        let mut forms = forms.into_iter();
+        while let (Some(key), Some(value)) = (forms.next(), forms.next()) {
+            let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+            if map.contains_key(&key) {
+                return self.fault(&format!("field {key} stands twice"));
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
     }
 
     fn string(&mut self) -> Result<Value, String> {
@@ -180,12 +167,34 @@ impl Reader<'_> {
             "nil" => Value::Null,
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
-            _ => match token.trim_end_matches('N').parse::<i64>() {
-                Ok(number) => Value::Number(Number::from(number)),
-                Err(_) => Value::String(token.trim_start_matches(':').to_owned()),
-            },
+            _ if numeric(token) => {
+                return number(token).ok_or_else(|| format!("{token} is no number that is read"));
+            }
+            _ => Value::String(token.trim_start_matches(':').to_owned()),
         })
     }
+}
+
+/// Whether an atom is, or should be, a number.
+fn numeric(token: &str) -> bool {
+    token.trim_start_matches(['-', '+']).starts_with(|first: char| first.is_ascii_digit())
+}
+
+fn number(token: &str) -> Option<Value> {
+    let text = token.strip_prefix('+').unwrap_or(token);
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    // To Clojure's reader a leading zero means octal.
+    let octal = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    if octal {
+        return None;
+    }
+    if let Ok(number) = text.trim_end_matches('N').parse::<i64>() {
+        return Some(Value::Number(Number::from(number)));
+    }
+    let plain = |byte: u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'-' | b'+');
+    let float = text.trim_end_matches(['M', 'N']);
+    let float = float.bytes().all(plain).then(|| float.parse::<f64>().ok()).flatten()?;
+    Number::from_f64(float).map(Value::Number)
 }
 
 #[cfg(test)]
@@ -194,25 +203,38 @@ mod tests {
 
     #[test]
     fn histories_of_jepsen_are_read_and_faults_are_placed() {
-        let text = "[{:index 0, :type :invoke, :process 1 :value [[:append :x 1] [:r 2 nil]]}]\n\
+        let text = "{:index 0, :type :invoke, :process 1 :value [[:append :x 1] [:r 2 nil]]}\n\
                     #jepsen.history.Op{:index 1 :type :ok :f :txn} ; the end";
-        let Forms { forms, damage } = read(text);
-        assert_eq!(damage, None);
+        let forms = read_all(text).unwrap();
         let value = serde_json::json!([["append", "x", 1], ["r", 2, null]]);
         assert_eq!((forms[0].0, &forms[0].1["value"]), (1, &value));
         assert_eq!((forms[1].0, &forms[1].1["type"]), (2, &"ok".into()));
-        let kept = read("#_ {:a 1} [:r #_ #_ 1 2 3] #_ 5").forms;
-        assert_eq!(
-            kept.into_iter().map(|(_, form)| form).collect::<Vec<_>>(),
-            ["r".into(), 3.into()] as [Value; 2]
-        );
-        for (broken, why) in [("{:a", "ends within"), ("{:a}", "without a value"), ("]", "closes")]
-        {
-            assert!(read(broken).damage.unwrap().contains(why), "{broken}");
+        let kept = read_all("#_ {:a 1} [:r #_ #_ 1 2 3] #_ 5").unwrap();
+        assert_eq!(kept, [(1, serde_json::json!(["r", 3]))]);
+        for (broken, why) in [
+            ("{:a", "ends within"),
+            ("{:a}", "without a value"),
+            ("]", "closes"),
+            ("{:type :ok :type :fail}", "stands twice"),
+            ("{:process 017}", "no number"),
+            ("1/2", "no number"),
+        ] {
+            assert!(read_all(broken).unwrap_err().1.contains(why), "{broken}");
         }
-        assert!(read(&"[".repeat(10_000)).damage.unwrap().contains("deeply"));
-        let cut = read("[{:a 1}\n{:a 2}\n{:a");
-        assert_eq!(cut.forms.len(), 2, "what stands before the damage is read");
-        assert_eq!(cut.damage.unwrap(), "line 3: the text ends within brackets");
+        assert!(read_all(&"[".repeat(10_000)).unwrap_err().1.contains("deeply"));
+        let numbers = read_all("1 -2 +3 4N 1.5 2M 1e3 9223372036854775808 0.5").unwrap();
+        let numbers: Vec<Value> = numbers.into_iter().map(|(_, number)| number).collect();
+        let expected =
+            serde_json::json!([1, -2, 3, 4, 1.5, 2.0, 1e3, 9.223372036854775808e18, 0.5]);
+        assert_eq!(Value::Array(numbers), expected);
+        let mut forms = Vec::new();
+        let cut = read("{:a 1}\n{:a 2}\n{:a", &mut forms);
+        assert_eq!(forms.len(), 2, "what stands before the damage is read");
+        assert_eq!(cut, Err((3, "the text ends within brackets".to_owned())));
+    }
+
+    fn read_all(text: &str) -> Result<Vec<(u64, Value)>, (u64, String)> {
+        let mut forms = Vec::new();
+        read(text, &mut forms).map(|()| forms)
     }
 }
