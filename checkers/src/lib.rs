@@ -24,6 +24,6 @@ pub use isolation::{is_anomaly, is_judged_level, is_level, judged_levels, refuse
 pub use outages::{Charged, OUTAGE_MIN, Outage, Writes};
 pub use registry::{ALL_NAMES, Checker, ISOLATION, SESSION, built, by_name, judge};
 pub use verdict::{
-    Assumption, Context, Coverage, CoverageItem, Finding, Judgement, Outcome, ReadsMode, Role,
-    Verdict, Window, WitnessOp,
+    Assumption, Context, Coverage, CoverageItem, FileRead, Finding, Judgement, Outcome, ReadsMode,
+    Role, Verdict, Window, WitnessOp,
 };

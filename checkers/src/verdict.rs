@@ -235,4 +235,30 @@ pub struct Judgement {
     /// Why the verdict is at best unknown, whatever the checkers say: one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
+    /// How the history's file was read; absent for a run's own, where there is nothing to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<FileRead>,
+}
+
+/// How a history's file was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRead {
+    /// JSON lines, JSON array or EDN.
+    pub form: String,
+    /// Operations that were read.
+    pub operations: u64,
+    /// Lines left out: those of Jepsen's nemesis, and of no client.
+    pub left_out: u64,
+    /// What was taken otherwise than it stands, or ignored: one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl FileRead {
+    /// In sentences; none where all was read as it stands.
+    pub fn told(&self) -> Vec<String> {
+        let left_out = (0 < self.left_out)
+            .then(|| format!("{} lines of the nemesis, and of no client", self.left_out));
+        left_out.into_iter().chain(self.notes.iter().cloned()).collect()
+    }
 }

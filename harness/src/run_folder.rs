@@ -100,11 +100,25 @@ impl RunFolder {
         })
     }
 
+    /// The bytes of a file of the run: a pipe, a device or a link is refused.
+    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let path = self.file(name);
+        history::source::regular_inside(&path)?;
+        fs::read(path)
+    }
+
+    /// Whether anything stands under the name of a file of the run, if only a link to nowhere.
+    pub fn has(&self, name: &str) -> bool {
+        self.file(name).symlink_metadata().is_ok()
+    }
+
     /// Reads `run.json`.
     pub fn info(&self) -> Result<RunInfo, UserError> {
         let path = self.file("run.json");
         let place = path.display().to_string();
-        let text = fs::read_to_string(&path)
+        let text = self
+            .read("run.json")
+            .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
             .map_err(|error| UserError::usage(error.to_string()).at(place.clone()))?;
         serde_json::from_str(&text)
             .map_err(|error| UserError::usage(format!("not a run's facts: {error}")).at(place))

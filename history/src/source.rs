@@ -9,7 +9,7 @@ use std::path::Path;
 pub struct Limits {
     /// Bytes of one line, or of one operation of an array or of EDN.
     pub line: u64,
-    /// Bytes of the whole text, unpacked.
+    /// Bytes of the whole text of a packed file; of a plain one the disk is the bound.
     pub size: u64,
 }
 
@@ -108,7 +108,7 @@ fn unpack(mut file: File, limits: &Limits) -> io::Result<Box<dyn BufRead>> {
         [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
             bounded(zstd::stream::read::Decoder::new(whole)?, limits)
         }
-        _ => bounded(whole, limits),
+        _ => Box::new(BufReader::with_capacity(1 << 18, whole)),
     })
 }
 
@@ -132,7 +132,7 @@ impl<R: Read> Read for Bounded<R> {
             return match self.reader.read(&mut one)? {
                 0 => Ok(0),
                 _ => Err(io::Error::other(format!(
-                    "the text, unpacked, is longer than {}: --max-size raises that limit",
+                    "unpacked, the text is longer than {}: --max-size raises that limit",
                     in_words(self.size)
                 ))),
             };

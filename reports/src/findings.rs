@@ -25,6 +25,9 @@ pub fn findings(input: &ReportInput<'_>) -> Markup {
     html! {
         @if let Some(partial) = &input.judgement.partial { p.note { "Partial: " (partial) } }
         @for doubt in &input.judgement.doubts { p.note { (doubt) } }
+        @for note in input.judgement.read.iter().flat_map(|read| read.told()) {
+            p.note { "The file: " (note) }
+        }
         @for (name, outcome) in outcomes {
             article {
                 h3 { (badge(outcome.verdict)) " " (name) }

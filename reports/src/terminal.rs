@@ -58,6 +58,9 @@ pub fn judgement_text(judgement: &Judgement) -> String {
     for doubt in &judgement.doubts {
         let _ = writeln!(text, "  doubt    {doubt}");
     }
+    for note in judgement.read.iter().flat_map(|read| read.told()) {
+        let _ = writeln!(text, "  read     {note}");
+    }
     text
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use checkers::{Assumption, Judgement, ReadsMode};
 use clap::{Args, ValueEnum};
+use history::{Limits, Reading};
 use reports::{OpPoint, ReportInput};
 
 use super::RunsDir;
@@ -15,7 +16,8 @@ use crate::run_folder::RunFolder;
 /// Flags of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckFlags {
-    /// A run's folder, latest, part of a run's id, or a history file (plain, .gz, .zst)
+    /// A run's folder, latest, part of a run's id, or a history file: JSON lines, a JSON array or
+    /// EDN, plain, gzip or zstd
     path: String,
     /// Only this checker, several times; session or all for groups
     #[arg(long = "checker", value_name = "NAME")]
@@ -37,7 +39,27 @@ pub struct CheckFlags {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    limits: LimitFlags,
+    #[command(flatten)]
     runs: RunsDir,
+}
+
+/// How much of a file is read at most.
+#[derive(Clone, Debug, Args)]
+struct LimitFlags {
+    /// Text of a packed file at most
+    #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = history::source::size)]
+    max_size: u64,
+    /// One line or operation at most
+    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = history::source::size)]
+    max_line: u64,
+}
+
+impl LimitFlags {
+    fn reading(&self) -> Reading {
+        let limits = Limits { line: self.max_line, size: self.max_size };
+        Reading { limits, ..Reading::default() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -101,13 +123,7 @@ pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
         session_scope: flags.scope == Some(Scope::Session),
         assume: flags.assume.iter().map(Assumption::from).collect(),
     };
-    let file = PathBuf::from(&flags.path);
-    let (records, folder) = if file.is_file() {
-        (Records::of_file(&file)?, None)
-    } else {
-        let folder = RunFolder::find(&flags.runs.runs_dir, &flags.path)?;
-        (Records::of_run(&folder)?, Some(folder))
-    };
+    let (records, folder) = records(&flags.path, &flags.runs, &flags.limits)?;
     let judgement = judge(&records, &selection)?;
     let value = verdict_json(&judgement, &records);
     let as_recorded = flags.checkers.is_empty() && flags.model.is_none() && flags.assume.is_empty();
@@ -121,9 +137,25 @@ pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
     if flags.json {
         say::outln!("{value}");
     } else {
-        say::out!("{}", reports::judgement_text(&judgement));
+        let text = reports::judgement_text(&judgement);
+        say::out!("{}", records.history.names().told(&text, str::to_owned));
     }
     Ok(Exit::from(judgement.verdict))
+}
+
+/// What a path means: a file as it is, all else a run.
+fn records(
+    path: &str,
+    runs: &RunsDir,
+    limits: &LimitFlags,
+) -> Result<(Records, Option<RunFolder>), UserError> {
+    let file = PathBuf::from(path);
+    // A pipe or a device is named as what it is; a folder is a run's.
+    if file.exists() && !file.is_dir() {
+        return Ok((Records::of_file(&file, &limits.reading())?, None));
+    }
+    let folder = RunFolder::find(&runs.runs_dir, path)?;
+    Ok((Records::of_run_read(&folder, &limits.reading())?, Some(folder)))
 }
 
 /// Rebuilds a report.

@@ -46,7 +46,7 @@ pub fn list(flags: &ListFlags) -> Result<Exit, UserError> {
 
 fn runs(flags: &ListFlags) -> Vec<String> {
     let line = |run: &RunFolder| {
-        let verdict = std::fs::read(run.file("verdict.json")).unwrap_or_default();
+        let verdict = run.read("verdict.json").unwrap_or_default();
         let verdict: serde_json::Value = serde_json::from_slice(&verdict).unwrap_or_default();
         let word = verdict["verdict"].as_str().unwrap_or("-");
         let workload = run.info().map(|info| info.workload).unwrap_or_default();

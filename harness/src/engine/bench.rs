@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use history::{Key, MicroOp};
+use history::{Key, MicroOp, Reading};
 use store::core::Table;
 use systems::{Capabilities, Client, ReplyFuture, StepReply, StepRequest};
 use workloads::generator::CountLimit;
@@ -99,7 +99,7 @@ pub fn run(runs_dir: &Path, sessions: usize, ops: u64) -> Result<String, UserErr
     driver.drive(&StopFlag::manual(), &Silent)?;
     let ran = started.elapsed().as_secs_f64();
     let started = Instant::now();
-    let records = Records::of_file(&folder.file("history.jsonl"))?;
+    let records = Records::of_file(&folder.file("history.jsonl"), &Reading::default())?;
     let read = started.elapsed().as_secs_f64();
     let judgement = judge(&records, &Selection::default())?;
     let judged = started.elapsed().as_secs_f64() - read;

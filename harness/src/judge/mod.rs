@@ -119,7 +119,8 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
             coverage.missing.push("a promise: this configuration makes none to hold it to".into());
         }
     }
-    Ok(Judgement { verdict, checkers: outcomes, coverage, partial, doubts })
+    let read = records.told();
+    Ok(Judgement { verdict, checkers: outcomes, coverage, partial, doubts, read })
 }
 
 /// Takes out isolation where nobody asked for it and it says nothing: histories of the other
@@ -187,5 +188,6 @@ pub fn verdict_json(judgement: &Judgement, records: &Records) -> serde_json::Val
         object.insert("fault-effects".to_owned(), serde_json::json!(effects));
         object.insert("outages".to_owned(), crate::recovery_time::json(records));
     }
+    records.history.names().tell_json(&mut value);
     value
 }

@@ -126,6 +126,7 @@ mod tests {
             coverage: Some(Coverage { missing, ..Coverage::default() }),
             partial: None,
             doubts: Vec::new(),
+            read: None,
         }
     }
 

@@ -22,8 +22,8 @@ Prints each file's name, a tab, and true, false or unknown.
       --wfr-keys                   registers: writes follow reads in a transaction
       --sequential-keys            registers: each key is sequentially consistent
       --linearizable-keys          registers: each key is linearizable
-      --max-size SIZE              text read of a file at most, unpacked; without, 2G
-      --max-line SIZE              of one line or operation at most; without, 16M
+      --max-size SIZE              text of a packed file at most; without, 2G
+      --max-line SIZE              one line or operation at most; without, 16M
   -h, --help                       this
       --version                    the version
 
