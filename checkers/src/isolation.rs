@@ -102,6 +102,13 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     let beyond = beyond(&verdict);
     tell(&mut outcome, workload, history, model, &verdict, &beyond);
     outcome.reason = match (verdict.validity, verdict.undecided) {
+        (Validity::Unknown, None) if history.is_untimed() && verdict.anomaly_types.is_empty() => {
+            Some(
+                "no order of real time is known, as there are no invocations: name a level \
+                 without it, such as serializable"
+                    .to_owned(),
+            )
+        }
         (Validity::Unknown, None) => {
             Some("not applicable: no transaction depends on another".to_owned())
         }

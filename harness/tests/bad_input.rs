@@ -276,8 +276,8 @@ fn transactions_that_cannot_be_judged_say_where_and_why() {
         ),
         (
             "list-append",
-            append.clone() + &both(2, r#"["append","x",1.5]"#),
-            "line 3: invalid type: floating point",
+            append.clone() + &both(2, r#"["append","x",{"a":1}]"#),
+            "line 3: value {\\\"a\\\":1} is no integer",
         ),
         (
             "list-append",
