@@ -102,16 +102,7 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     let beyond = beyond(&verdict);
     tell(&mut outcome, workload, history, model, &verdict, &beyond);
     outcome.reason = match (verdict.validity, verdict.undecided) {
-        (Validity::Unknown, None) if history.is_untimed() && verdict.anomaly_types.is_empty() => {
-            Some(
-                "no order of real time is known, as there are no invocations: name a level \
-                 without it, such as serializable"
-                    .to_owned(),
-            )
-        }
-        (Validity::Unknown, None) => {
-            Some("not applicable: no transaction depends on another".to_owned())
-        }
+        (Validity::Unknown, None) => Some(nothing(history, &verdict).to_owned()),
         (_, undecided) => {
             let not_refuted = undecided.map(|undecided| {
                 outcome.facts.insert("decided".to_owned(), json!(false));
@@ -200,6 +191,17 @@ fn drawn(workload: Workload, history: &History, cycle: &CycleFound) -> Value {
         })
     });
     json!({"anomaly": drawing.title, "steps": steps.collect::<Vec<Value>>()})
+}
+
+/// Why nothing could be judged.
+fn nothing(history: &History, verdict: &elle_rs::Verdict) -> &'static str {
+    match history.is_untimed() && verdict.anomaly_types.is_empty() {
+        true => {
+            "no order of real time is known, as there are no invocations: name a level without \
+             it, such as serializable"
+        }
+        false => "not applicable: no transaction depends on another",
+    }
 }
 
 /// What a reader of a verdict has to know beside it: what it rests on, and what was seen that the
