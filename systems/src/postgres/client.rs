@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::try_join3;
 use history::{Key, MicroOp};
-use serde_json::json;
 use tokio_postgres::Error;
 
 use super::connection::{Connection, Login, Refused};
 use super::errors::{Stage, classify, describe};
+use super::lsn;
 use super::spec::Isolation;
 use super::sql::{self, Done};
 use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepRequest};
@@ -20,11 +20,6 @@ use crate::client::{Capabilities, Client, Model, ReplyFuture, StepReply, StepReq
 const TOKEN_WAIT: Duration = Duration::from_millis(100);
 /// Pause between two looks at a follower's position.
 const TOKEN_PAUSE: Duration = Duration::from_millis(2);
-/// A node's position as a number: what it has written as leader, or applied as follower.
-const POSITION: &str = "SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() \
-    THEN coalesce(pg_last_wal_replay_lsn(), '0/0') ELSE pg_current_wal_insert_lsn() END, \
-    '0/0')::bigint";
-
 /// See the module's doc.
 pub struct PostgresClient {
     addresses: Vec<SocketAddr>,
@@ -137,7 +132,7 @@ impl PostgresClient {
             && let StepReply::Ok { position, token, .. } = &mut reply
             && let Ok(found) = position_of(connection).await
         {
-            *position = Some(lsn(found));
+            *position = Some(written(found));
             *token = Some(found);
         }
         Ok(reply)
@@ -170,7 +165,7 @@ impl PostgresClient {
                 }
             };
             if least <= before {
-                let position = Some(lsn(after));
+                let position = Some(written(after));
                 return Ok(StepReply::Ok { mops, position, token: Some(after) });
             }
             if until <= Instant::now() {
@@ -204,8 +199,7 @@ impl PostgresClient {
 }
 
 async fn position_of(connection: &Connection) -> Result<u64, Error> {
-    let rows = connection.client.query_typed(POSITION, &[]).await?;
-    Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0)) as u64)
+    lsn::position(&connection.client).await
 }
 
 /// What a client whose transactions have this isolation can express.
@@ -213,9 +207,8 @@ pub fn capabilities(isolation: Isolation) -> Capabilities {
     Capabilities { micro_ops: &sql::MICRO_OPS, atomic: "everything", reads: isolation.reads() }
 }
 
-/// A position as PostgreSQL writes it.
-pub fn lsn(position: u64) -> serde_json::Value {
-    json!(format!("{:X}/{:X}", position >> 32, position & 0xffff_ffff))
+fn written(position: u64) -> serde_json::Value {
+    lsn::text(position).into()
 }
 
 fn not_equal() -> StepReply {
@@ -231,7 +224,7 @@ async fn unless_cut_short(reply: StepReply, connection: &Connection) -> StepRepl
     });
     match (reply, cut) {
         (StepReply::Ok { .. }, Some(warning)) => {
-            let position = position_of(connection).await.ok().map(lsn);
+            let position = position_of(connection).await.ok().map(written);
             StepReply::Unknown { reason: warning, position }
         }
         (reply, _) => reply,

@@ -12,6 +12,7 @@ pub mod client;
 pub mod connection;
 pub mod errors;
 mod logical;
+pub mod lsn;
 pub mod operator;
 pub mod orders;
 mod patroni;
