@@ -37,15 +37,20 @@ pub struct ShardTelemetry {
     /// Entries it knows to be committed.
     #[serde(default)]
     pub committed: u64,
-    /// Entries behind the last leader position it knows of.
-    pub lag: u64,
-    /// Entries of its own that were cut off and kept aside when it was demoted.
+    /// How far it is behind the last leader position that it knows of, in the system's own measure;
+    /// `None` where it does not know or the system does not tell.
     #[serde(default)]
-    pub aside: u64,
+    pub lag: Option<u64>,
+    /// Entries of its own that were cut off and kept aside when it was demoted; `None` where the
+    /// system does not tell.
+    #[serde(default)]
+    pub aside: Option<u64>,
 }
 
 /// The detail that is `false` of a node that only votes.
 pub const HOLDS_DATA: &str = "holds_data";
+/// The detail that is `false` of a node that is not ready to be read, wherever its log ends.
+pub const READY: &str = "ready";
 
 /// A line of `telemetry.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,5 +78,10 @@ impl TelemetryEvent {
     /// Whether the node has replicas, or could have: an arbiter has none, ever.
     pub fn holds_data(&self) -> bool {
         self.details.get(HOLDS_DATA) != Some(&serde_json::Value::Bool(false))
+    }
+
+    /// Whether it can be read, as far as it has said.
+    pub fn ready(&self) -> bool {
+        self.details.get(READY) != Some(&serde_json::Value::Bool(false))
     }
 }

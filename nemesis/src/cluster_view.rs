@@ -125,7 +125,8 @@ impl ClusterView {
                     return Err(format!("{name} has no replica of shard {shard}"));
                 };
                 let level = replica.term == term && Some(replica.position) == position;
-                if !level || replica.lag != 0 {
+                // A node that does not know how far it is behind may be level all the same.
+                if !level || !event.ready() || replica.lag.is_some_and(|lag| lag != 0) {
                     return Err(format!("{name} has not caught up with {leader}"));
                 }
                 // Where reads show only what is committed, a replica that does not know yet that
@@ -159,8 +160,8 @@ mod tests {
             leader: None,
             position: 7,
             committed: 7,
-            lag: 0,
-            aside: 0,
+            lag: Some(0),
+            aside: Some(0),
         };
         TelemetryEvent {
             sent: 0,

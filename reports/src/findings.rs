@@ -76,7 +76,7 @@ fn cause(input: &ReportInput<'_>) -> Markup {
         @if lost {
             " Acknowledged writes were lost in this run (see lost-writes): what was read of them \
              is gone too, which shows here even where reads come from the leader."
-        } @else if cut != 0 && acknowledged {
+        } @else if let Some(cut) = cut.filter(|cut| *cut != 0 && acknowledged) {
             " In this run " (cut) " entries were cut off the log of a deposed leader, which had \
              acknowledged them on its own (asynchronous replication): acknowledged writes were \
              lost, which shows here even where reads come from the leader."

@@ -92,15 +92,17 @@ impl ReportInput<'_> {
         ops.max(samples).unwrap_or(0).max(1)
     }
 
-    /// Entries cut off the logs of deposed leaders, as their nodes last said.
-    fn cut_off(&self) -> u64 {
+    /// Entries cut off the logs of deposed leaders, as their nodes last said; `None` where none of
+    /// them tells.
+    fn cut_off(&self) -> Option<u64> {
         let mut last: BTreeMap<(&str, u32), u64> = BTreeMap::new();
         for sample in self.telemetry {
             for shard in &sample.shards {
-                last.insert((&sample.node, shard.shard), shard.aside);
+                let place = (sample.node.as_str(), shard.shard);
+                last.extend(shard.aside.map(|aside| (place, aside)));
             }
         }
-        last.values().sum()
+        (!last.is_empty()).then(|| last.values().sum())
     }
 
     /// Faults that were injected.

@@ -152,6 +152,35 @@ pub fn checkers(input: &ReportInput<'_>) -> Markup {
     }
 }
 
+/// A number that a system may not tell.
+fn told(number: Option<u64>) -> String {
+    number.map_or_else(|| "not told".to_owned(), |number| number.to_string())
+}
+
+/// What the numbers of a node count, and who says so.
+fn measures(system: &str) -> &'static str {
+    match system {
+        "postgres" => {
+            "As each server last said of itself. Position: bytes of write-ahead log, written by a \
+             leader, replayed by a follower. Lag: bytes received and not yet replayed; a server \
+             that receives nothing cannot tell it. Kept aside: PostgreSQL does not tell what \
+             pg_rewind takes away; lost-writes has what is missing."
+        }
+        "mongodb" => {
+            "As each member last said of itself. Position: the time of the last operation that it \
+             has applied. Lag: ms behind the last operation of the leader that it knows of; a \
+             member that knows of none, or is not ready, cannot tell it. Kept aside: no member \
+             tells it while it runs; what its log counted as reverted is in the notes above."
+        }
+        _ => {
+            "As each node last said of itself. Position: entries of its log. Lag: entries behind \
+             the last position of the leader that it knows of. Kept aside: entries that a deposed \
+             leader had acknowledged or begun and nobody else had, cut off its log when it \
+             followed the new leader."
+        }
+    }
+}
+
 /// How each node ended.
 pub fn nodes(input: &ReportInput<'_>) -> Markup {
     let mut last: BTreeMap<&str, &TelemetryEvent> = BTreeMap::new();
@@ -178,15 +207,12 @@ pub fn nodes(input: &ReportInput<'_>) -> Markup {
                     @for shard in &sample.shards { tr {
                         td { (node) } td.n { (shard.shard) }
                         td { (format!("{:?}", shard.role).to_lowercase()) }
-                        td.n { (shard.term) } td.n { (shard.position) } td.n { (shard.lag) }
-                        td.n { (shard.aside) }
+                        td.n { (shard.term) } td.n { (shard.position) }
+                        td.n { (told(shard.lag)) } td.n { (told(shard.aside)) }
                     } }
                 } }
             } }
-            p.quiet {
-                "Kept aside: entries that a deposed leader had acknowledged or begun and nobody \
-                 else had, cut off its log when it followed the new leader."
-            }
+            p.quiet { (measures(&input.run.system.name)) }
         }
     }
 }

@@ -17,8 +17,7 @@ pub fn terminal_summary(input: &ReportInput<'_>) -> String {
         let (from, to) = (seconds(band.start), seconds(band.end));
         let _ = writeln!(text, "  fault  {} from {from} to {to}", band.label);
     }
-    if input.cut_off() != 0 {
-        let cut = input.cut_off();
+    if let Some(cut) = input.cut_off().filter(|cut| *cut != 0) {
         let _ = writeln!(text, "  note   {cut} entries were cut off a deposed leader's log");
     }
     for remark in crate::leadership::remarks(input) {

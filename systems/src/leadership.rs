@@ -226,8 +226,8 @@ mod tests {
             leader: None,
             position: 0,
             committed: 0,
-            lag: 0,
-            aside: 0,
+            lag: Some(0),
+            aside: Some(0),
         });
         Some(TelemetryEvent {
             sent: 0,

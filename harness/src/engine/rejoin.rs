@@ -79,8 +79,8 @@ mod tests {
             leader: None,
             position,
             committed: 0,
-            lag: 0,
-            aside: 0,
+            lag: Some(0),
+            aside: Some(0),
         };
         TelemetryEvent {
             sent: 0,

@@ -166,8 +166,8 @@ impl Replica {
             leader: self.leader.map(|node| config.names[node].clone()),
             position: self.last_index(),
             committed: self.commit,
-            lag,
-            aside: self.aside,
+            lag: Some(lag),
+            aside: Some(self.aside),
         }
     }
 }

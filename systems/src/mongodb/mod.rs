@@ -334,14 +334,9 @@ impl System for MongoSystem {
         let mut files = 0;
         for (node, name) in self.nodes.names.iter().enumerate() {
             match rollback::count(&self.nodes, node) {
-                Ok(aside) if aside.files == 0 => {}
                 Ok(aside) => {
                     files += aside.files;
-                    notes.push(format!(
-                        "{name} rolled back {} documents, kept in {} files: rollback.tar.gz of its \
-                         logs",
-                        aside.documents, aside.files
-                    ));
+                    notes.extend(aside.sentence(name));
                 }
                 Err(error) => notes.push(format!("{name}: rollback files: {error}")),
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::mongodb::Client as Driver;
 use ::mongodb::bson::{Bson, DateTime, Document, Timestamp, doc};
 use ::mongodb::error::Error;
-use history::telemetry::HOLDS_DATA;
+use history::telemetry::{HOLDS_DATA, READY};
 use history::{Role, ShardTelemetry, TelemetryEvent};
 use serde_json::json;
 
@@ -81,13 +81,17 @@ fn event(
     let leader = members.iter().find(leads).copied();
     let own = members.iter().find(|member| member.get_bool("self").unwrap_or(false)).copied();
     let known = leader.and_then(|leader| optime(leader.get("optime")));
+    // Who knows of no leader, or is not ready, does not know how far it is behind one.
     let lag = match (state, known) {
-        (1, _) => 0,
-        (2, Some((time, _))) if seat::number(time) <= position => 0,
+        (1, _) => Some(0),
+        (2, Some((time, _))) if seat::number(time) <= position => Some(0),
         (2, Some(_)) => lag_ms(own, leader),
-        _ => 1,
+        _ => None,
     };
     let mut details = BTreeMap::new();
+    if ![1, 2, ARBITER].contains(&state) {
+        details.insert(READY.to_owned(), false.into());
+    }
     let word = own.and_then(|own| own.get_str("stateStr").ok()).unwrap_or("UNKNOWN");
     details.insert("state".to_owned(), word.into());
     if let Some((time, term)) = applied {
@@ -111,7 +115,7 @@ fn event(
         position,
         committed: committed.map_or(0, |(time, _)| seat::number(time)),
         lag,
-        aside: 0,
+        aside: None,
     };
     let shards = match state {
         ARBITER => {
@@ -144,11 +148,14 @@ fn followers(
     let told = others.filter_map(|member| {
         let name = names.get(&member.get_i32("_id").ok()?)?;
         let level = optime(member.get("optime")) >= own.and_then(|own| optime(own.get("optime")));
-        let lag = if level { 0 } else { lag_ms(Some(*member), own) };
-        let grade = match lag {
-            lag if lag < GRADES_MS[0] => "healthy",
-            lag if lag <= GRADES_MS[1] => "lagging",
-            _ => "far behind",
+        // Of whom it hears nothing it knows only what it heard last.
+        let unheard = member.get_f64("health").is_ok_and(|health| health == 0.0);
+        let lag = if level { Some(0) } else { lag_ms(Some(*member), own) };
+        let grade = match lag.filter(|_| !unheard) {
+            None => "not told",
+            Some(lag) if lag < GRADES_MS[0] => "healthy",
+            Some(lag) if lag <= GRADES_MS[1] => "lagging",
+            Some(_) => "far behind",
         };
         let state = member.get_str("stateStr").unwrap_or("UNKNOWN");
         let name = name.as_str();
@@ -166,15 +173,16 @@ fn role(state: i32) -> Role {
     }
 }
 
-/// How far behind the leader's clock, ms, by the operations that both have applied; at least 1.
-fn lag_ms(own: Option<&Document>, leader: Option<&Document>) -> u64 {
+/// How far behind the leader's clock, ms, by the operations that both have applied, at least 1;
+/// `None` where one of them does not say.
+fn lag_ms(own: Option<&Document>, leader: Option<&Document>) -> Option<u64> {
     let wall = |member: Option<&Document>| match member?.get("lastAppliedWallTime") {
         Some(Bson::DateTime(at)) => Some(DateTime::timestamp_millis(*at)),
         _ => None,
     };
     match (wall(own), wall(leader)) {
-        (Some(own), Some(leader)) => (leader - own).max(1) as u64,
-        _ => 1,
+        (Some(own), Some(leader)) => Some((leader - own).max(1) as u64),
+        _ => None,
     }
 }
 
@@ -209,10 +217,10 @@ mod tests {
     #[test]
     fn a_follower_that_has_what_the_leader_has_is_level() {
         let level = replica(&status(2, 5, 5));
-        assert_eq!((level.role, level.lag, level.term), (Role::Follower, 0, 3));
+        assert_eq!((level.role, level.lag, level.term), (Role::Follower, Some(0), 3));
         assert_eq!((level.position, level.committed), (7 << 32 | 5, 7 << 32 | 5));
         assert_eq!(level.leader.as_deref(), Some("n1"));
-        assert_eq!(replica(&status(2, 5, 65)).lag, 60);
+        assert_eq!(replica(&status(2, 5, 65)).lag, Some(60));
     }
 
     #[test]
@@ -243,10 +251,31 @@ mod tests {
     }
 
     #[test]
-    fn who_turns_back_or_is_not_ready_is_never_level() {
-        let back = replica(&status(9, 5, 5));
-        assert_eq!((back.role, back.lag), (Role::Deposed, 1));
-        let fresh = replica(&status(5, 5, 5));
-        assert_eq!((fresh.role, fresh.lag), (Role::Follower, 1));
+    fn who_turns_back_or_is_not_ready_is_never_level_and_knows_no_lag() {
+        for (state, role) in [(9, Role::Deposed), (5, Role::Follower)] {
+            let told = event("n2", &names(), 0, 0, &status(state, 5, 5));
+            assert_eq!((told.shards[0].role, told.shards[0].lag), (role, None));
+            assert!(!told.ready());
+        }
+        assert!(event("n2", &names(), 0, 0, &status(2, 5, 5)).ready());
+    }
+
+    #[test]
+    fn a_follower_that_knows_of_no_leader_does_not_say_that_it_is_level() {
+        let mut said = status(2, 5, 5);
+        let gone = doc! { "_id": 0, "state": 8, "stateStr": "(not reachable/healthy)" };
+        said.get_array_mut("members").unwrap()[0] = gone.into();
+        assert_eq!(replica(&said).lag, None);
+    }
+
+    #[test]
+    fn of_a_follower_that_it_does_not_hear_a_leader_tells_no_grade() {
+        let mut said = status(1, 5, 5);
+        let gone = doc! { "_id": 0, "state": 8, "health": 0.0,
+        "stateStr": "(not reachable/healthy)",
+        "optime": { "ts": Timestamp { time: 7, increment: 5 }, "t": 3_i64 } };
+        said.get_array_mut("members").unwrap()[0] = gone.into();
+        let told = event("n2", &names(), 0, 0, &said).details.remove("standbys").unwrap();
+        assert_eq!(told[0]["grade"], "not told");
     }
 }

@@ -122,14 +122,15 @@ async fn status(connection: &Connection, sql: &str) -> Result<Row, Error> {
 
 fn event(name: &str, sent: i64, received: i64, row: &Row, grades_ms: [u64; 2]) -> TelemetryEvent {
     let follower: bool = row.get("follower");
+    let receiver: Option<String> = row.get("receiver");
     let position = row.get::<_, i64>("position") as u64;
     let got = row.get::<_, i64>("received") as u64;
     let term = row.get::<_, Option<i64>>("timeline").unwrap_or(0) as u64;
     let mut details: BTreeMap<String, serde_json::Value> = BTreeMap::new();
     if follower {
         details.insert("received".to_owned(), got.max(position).into());
-        let receiver: Option<String> = row.get("receiver");
-        details.insert("receiver".to_owned(), receiver.unwrap_or_else(|| "none".into()).into());
+        let receiver = receiver.clone().unwrap_or_else(|| "none".into());
+        details.insert("receiver".to_owned(), receiver.into());
         if let Some(age) = row.get::<_, Option<i64>>("replay_age_ms") {
             details.insert("replay_age_ms".to_owned(), age.into());
         }
@@ -138,6 +139,11 @@ fn event(name: &str, sent: i64, received: i64, row: &Row, grades_ms: [u64; 2]) -
     if let Some(standbys) = standbys.and_then(|text| serde_json::from_str(&text).ok()) {
         details.insert("standbys".to_owned(), graded(standbys, grades_ms));
     }
+    // Who receives nothing knows only how far it is behind what it received before.
+    let lag = match follower {
+        true => receiver.map(|_| got.saturating_sub(position)),
+        false => Some(0),
+    };
     let replica = ShardTelemetry {
         shard: 0,
         role: if follower { Role::Follower } else { Role::Leader },
@@ -145,8 +151,8 @@ fn event(name: &str, sent: i64, received: i64, row: &Row, grades_ms: [u64; 2]) -
         leader: None,
         position,
         committed: position,
-        lag: if follower { got.saturating_sub(position) } else { 0 },
-        aside: 0,
+        lag,
+        aside: None,
     };
     TelemetryEvent {
         sent,
@@ -159,14 +165,15 @@ fn event(name: &str, sent: i64, received: i64, row: &Row, grades_ms: [u64; 2]) -
     }
 }
 
-/// Each standby with its lag as a word: healthy, lagging, far behind.
+/// Each standby with its lag, as the leader measured it last, as a word: healthy, lagging, far
+/// behind; not told where the leader has no measure.
 fn graded(mut standbys: serde_json::Value, [low, high]: [u64; 2]) -> serde_json::Value {
     for standby in standbys.as_array_mut().into_iter().flatten() {
-        let lag = standby["lag_ms"].as_u64().unwrap_or(0);
-        let grade = match lag {
-            lag if lag < low => "healthy",
-            lag if lag <= high => "lagging",
-            _ => "far behind",
+        let grade = match standby["lag_ms"].as_u64() {
+            None => "not told",
+            Some(lag) if lag < low => "healthy",
+            Some(lag) if lag <= high => "lagging",
+            Some(_) => "far behind",
         };
         standby["grade"] = grade.into();
     }
@@ -182,8 +189,11 @@ mod tests {
     #[test]
     fn lag_is_graded_by_its_thresholds() {
         let lags = [0, 999, 1_000, 5_000, 5_001].map(|lag| json!({ "lag_ms": lag }));
+        let mut lags = lags.to_vec();
+        lags.push(json!({ "lag_ms": null }));
         let graded = graded(json!(lags), [1_000, 5_000]);
         let grades: Vec<_> = graded.as_array().unwrap().iter().map(|s| &s["grade"]).collect();
-        assert_eq!(grades, ["healthy", "healthy", "lagging", "lagging", "far behind"]);
+        let expected = ["healthy", "healthy", "lagging", "lagging", "far behind", "not told"];
+        assert_eq!(grades, expected);
     }
 }
