@@ -54,7 +54,7 @@ fn a_majority_keeps_and_one_member_does_not() {
     let one = ["--set", "mongodb.write_concern=1"];
     let (_, lossy, said) = judged("lossy", &[&ISOLATE[..], &one].concat());
     assert_eq!(verdict(&lossy, "lost-writes"), "invalid", "{lossy}\n{said}");
-    for part in ["during isolate of", "rolled back", "by electionTimeout"] {
+    for part in ["during isolate of", "commands reverted (", "by electionTimeout"] {
         assert!(said.contains(part), "{part} is told: {said}");
     }
     let (code, kept, said) = judged("kept", &ISOLATE);
