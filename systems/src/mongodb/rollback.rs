@@ -1,5 +1,5 @@
-//! What members turned back when they followed another leader again: how many commands, by their own
-//! log, and files of the documents that they put aside.
+//! What members turned back when they followed another leader again: how many commands, by their
+//! own log, and files of the documents that they put aside.
 //!
 //! Two numbers for two things. A command is a write that was reverted; of a document that several
 //! of them changed one version is put aside, the last.

@@ -81,11 +81,11 @@ fn event(
     let leader = members.iter().find(leads).copied();
     let own = members.iter().find(|member| member.get_bool("self").unwrap_or(false)).copied();
     let known = leader.and_then(|leader| optime(leader.get("optime")));
+    let level = known.map(|(time, _)| seat::number(time) <= position);
     // Who knows of no leader, or is not ready, does not know how far it is behind one.
-    let lag = match (state, known) {
-        (1, _) => Some(0),
-        (2, Some((time, _))) if seat::number(time) <= position => Some(0),
-        (2, Some(_)) => lag_ms(own, leader),
+    let lag = match (state, level) {
+        (1, _) | (2, Some(true)) => Some(0),
+        (2, Some(false)) => lag_ms(own, leader),
         _ => None,
     };
     let mut details = BTreeMap::new();
@@ -103,8 +103,7 @@ fn event(
         details.insert("copies_from".to_owned(), source.into());
     }
     if state == 1 {
-        let followers = followers(&members, own, names);
-        details.insert("standbys".to_owned(), followers.into());
+        details.insert("standbys".to_owned(), followers(&members, own, names).into());
     }
     let place = leader.and_then(|leader| leader.get_i32("_id").ok());
     let replica = ShardTelemetry {
