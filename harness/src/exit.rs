@@ -23,7 +23,8 @@ pub enum Exit {
 
 /// All, with what they mean, for help texts and the README.
 pub const HELP: &str = "Exit codes: 0 valid, 1 a violation was found, 2 could not be told, \
-64 bad usage or configuration, 70 internal error, 75 the environment failed, 130 interrupted. \
+64 bad usage or configuration, 70 internal error, 75 the environment failed, 130 interrupted \
+(Ctrl-C, SIGTERM, or SIGHUP of a closed terminal). \
 When several apply, the first of 1, 70, 75, 130, 2, 0.";
 
 impl Exit {

@@ -131,6 +131,16 @@ fn a_killed_harness_leaves_nothing_and_what_it_recorded_is_judged() {
 
 #[test]
 fn ctrl_c_ends_a_run_in_good_order() {
+    ends_in_good_order(&[nix::sys::signal::Signal::SIGINT]);
+}
+
+#[test]
+fn a_closed_terminal_ends_a_run_in_good_order() {
+    let hung_up = nix::sys::signal::Signal::SIGHUP;
+    ends_in_good_order(&[hung_up, hung_up]);
+}
+
+fn ends_in_good_order(signals: &[nix::sys::signal::Signal]) {
     if !lab_works() {
         return;
     }
@@ -148,7 +158,9 @@ fn ctrl_c_ends_a_run_in_good_order() {
         path.and_then(|path| std::fs::metadata(path).ok()).is_some_and(|m| 50_000 < m.len())
     });
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    for signal in signals {
+        nix::sys::signal::kill(pid, *signal).unwrap();
+    }
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130), "interrupted");
     let run = support::only_run(folder.path(), "stopped");

@@ -21,8 +21,19 @@ pub struct Account<'a> {
     pub user: &'a str,
 }
 
+/// Longest password, bytes: tokens have some thousands, and servers take no more than 64 KB.
+const LONGEST: usize = 16 << 10;
+
 /// Reads it; the error names the source and what was expected.
 pub fn read(from: &PasswordFrom, account: &Account<'_>) -> Result<Option<String>, String> {
+    let password = source(from, account)?;
+    match password.as_ref().map_or(0, String::len) {
+        0..=LONGEST => Ok(password),
+        long => Err(format!("a password of {long} bytes: expected {LONGEST} at most")),
+    }
+}
+
+fn source(from: &PasswordFrom, account: &Account<'_>) -> Result<Option<String>, String> {
     match from {
         PasswordFrom::Nowhere => Ok(None),
         PasswordFrom::Environment(name) => match std::env::var(name) {

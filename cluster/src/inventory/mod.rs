@@ -82,7 +82,9 @@ fn build(file: file::File, folder: &Path, places: Places) -> Result<Inventory, S
         let place = |field: &str| places.line(&format!("host[{number}].{field}"));
         unique(&mut names, &entry.name).map_err(|why| place("name") + &why)?;
         entry.check().map_err(|(field, why)| place(field) + &why)?;
-        hosts.push(host(entry, folder).map_err(|(field, why)| place(field) + &why)?);
+        let host = host(entry, folder).map_err(|(field, why)| place(field) + &why)?;
+        apart(&hosts, &host).map_err(|why| place("address") + &why)?;
+        hosts.push(host);
     }
     for (number, entry) in file.endpoints.iter().enumerate() {
         let place = |field: &str| places.line(&format!("endpoint[{number}].{field}"));
@@ -127,6 +129,22 @@ fn build(file: file::File, folder: &Path, places: Places) -> Result<Inventory, S
         attach,
         places,
     })
+}
+
+/// Hosts are machines of their own: of one that is named twice a fault would hit both.
+fn apart(others: &[HostAddress], host: &HostAddress) -> Result<(), String> {
+    let same = |other: &&HostAddress| {
+        let place = (&other.address, other.port) == (&host.address, host.port);
+        let data = (other.data_address, other.port) == (host.data_address, host.port);
+        (place || data) && other.jump == host.jump
+    };
+    match others.iter().find(same) {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "host {} is the machine of host {} ({} port {}): each needs a machine of its own",
+            host.name, other.name, host.address, host.port
+        )),
+    }
 }
 
 fn unique(names: &mut Vec<String>, name: &str) -> Result<(), String> {

@@ -47,6 +47,10 @@ fn every_mistake_is_named_with_line_and_field() {
         ("[[host]]\nname = \"a\"\n".to_owned(), "line 2: host[0].name: missing field `address`"),
         (format!("{HOST}port = \"x\"\n"), "line 4: port: invalid type: string \"x\""),
         (format!("{HOST}{HOST}"), "line 5: host[1].name: host a is there twice"),
+        (
+            format!("{HOST}{}", HOST.replace("\"a\"", "\"b\"")),
+            "line 6: host[1].address: host b is the machine of host a (127.0.0.1 port 22)",
+        ),
         (format!("{HOST}become = \"doas\"\n"), "line 4: host[0].become: become = \"doas\""),
         (format!("{HOST}proxy_jump = \"-x\"\n"), "line 4: host[0].proxy_jump: proxy_jump is"),
         (format!("allow = [\"disc\"]\n{HOST}"), "line 1: allow: unknown family \"disc\""),

@@ -41,9 +41,9 @@ pub fn run_inside(spec: &LabSpec) -> Result<u8, LabError> {
         }
         (Some(status), _) => Ok(*status),
         (None, Ok(WaitStatus::Signaled(_, signal, _))) => {
-            Err(LabError::Setup(format!("the supervisor was ended by {}", signal.as_str())))
+            Err(LabError::Ended(format!("its supervisor by {}", signal.as_str())))
         }
-        (None, _) => Err(LabError::Setup("the harness inside the lab was killed".to_owned())),
+        (None, _) => Err(LabError::Ended("the harness inside it was killed".to_owned())),
     }
 }
 
@@ -102,7 +102,12 @@ fn forward_signals(supervisor: Pid) {
     SUPERVISOR.store(supervisor.as_raw(), Ordering::Relaxed);
     for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler only loads an atomic and calls kill(2).
-        let _ = unsafe { signal(number, SigHandler::Handler(forward)) };
+        let before = unsafe { signal(number, SigHandler::Handler(forward)) };
+        if number == Signal::SIGHUP && matches!(before, Ok(SigHandler::SigIgn)) {
+            // Started by nohup: it is to go on.
+            // SAFETY: no handler of ours is involved.
+            let _ = unsafe { signal(number, SigHandler::SigIgn) };
+        }
     }
 }
 

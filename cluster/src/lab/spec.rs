@@ -58,6 +58,12 @@ pub enum LabError {
     /// Something of the system did not do what it should.
     #[error("the lab could not be brought up: {0}")]
     Setup(String),
+    /// It came up, and ended before what ran in it.
+    #[error(
+        "the lab was ended from outside: {0}; what was recorded until then can be judged: \
+         splitbrain check latest"
+    )]
+    Ended(String),
     /// No such lab.
     #[error("there is no lab {0}: see splitbrain lab list")]
     NoSuchLab(String),

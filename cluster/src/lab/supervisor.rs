@@ -250,7 +250,12 @@ fn pass_signals_to(inner: Pid) {
     INNER.store(inner.as_raw(), Ordering::Relaxed);
     for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler only loads an atomic and calls kill(2).
-        let _ = unsafe { signal(number, SigHandler::Handler(pass)) };
+        let before = unsafe { signal(number, SigHandler::Handler(pass)) };
+        if number == Signal::SIGHUP && matches!(before, Ok(SigHandler::SigIgn)) {
+            // Started by nohup: it is to go on.
+            // SAFETY: no handler of ours is involved.
+            let _ = unsafe { signal(number, SigHandler::SigIgn) };
+        }
     }
 }
 

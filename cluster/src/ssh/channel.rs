@@ -241,11 +241,20 @@ pub(super) fn would_block(error: &ssh2::Error) -> bool {
 }
 
 /// Runs a command on a blocking session of its own.
-pub(super) fn run_blocking(session: &Session, command: &str, stdin: &[u8]) -> Result<i32, String> {
+/// `progress` is told of every part that got through.
+pub(super) fn run_blocking(
+    session: &Session,
+    command: &str,
+    stdin: &[u8],
+    progress: &dyn Fn(),
+) -> Result<i32, String> {
     let text = |error: ssh2::Error| error.to_string();
     let mut channel = session.channel_session().map_err(text)?;
     channel.exec(command).map_err(text)?;
-    channel.write_all(stdin).map_err(|error: io::Error| error.to_string())?;
+    for part in stdin.chunks(CHUNK) {
+        channel.write_all(part).map_err(|error: io::Error| error.to_string())?;
+        progress();
+    }
     channel.send_eof().map_err(text)?;
     let mut output = Vec::new();
     channel.read_to_end(&mut output).map_err(|error| error.to_string())?;

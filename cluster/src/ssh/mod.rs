@@ -7,6 +7,7 @@
 mod channel;
 mod connect;
 mod jump;
+mod limit;
 mod worker;
 
 use std::net::IpAddr;
@@ -20,10 +21,16 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::command_log::{Begun, CommandLog};
 use crate::host::{Exec, ExecResult, Host, HostAddress, HostError, upload_command};
+use limit::{Ended, Limit};
+pub use limit::{interrupted, interruptible};
 use worker::{Command, Worker};
 
 /// How long a connection may take to be made.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long an upload may stand still, and how long it may take whatever comes through.
+const UPLOAD_STALL: Duration = Duration::from_secs(15);
+const UPLOAD_LIMIT: Duration = Duration::from_secs(300);
 
 /// See the module's doc.
 pub struct SshHost {
@@ -86,11 +93,27 @@ impl SshHost {
             thread: Some(thread),
             log: OnceLock::new(),
         };
+        host.first_connection(&connected)
+    }
+
+    /// Waits for it. A thread that is held up, by ssh-agent say, is left behind, not waited for.
+    fn first_connection(
+        mut self,
+        connected: &Receiver<Result<(), HostError>>,
+    ) -> Result<SshHost, HostError> {
         let limit = CONNECT_LIMIT + Duration::from_millis(500);
-        match connected.recv_timeout(limit) {
-            Ok(Ok(())) => Ok(host),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(host.timeout("connecting", limit)),
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let why = match connected.recv_timeout(left.min(limit::LOOK)) {
+                Ok(Ok(())) => return Ok(self),
+                Ok(Err(error)) => return Err(error),
+                Err(_) if limit::interrupted() => connect::interrupted(&self.address, "connecting"),
+                Err(_) if until <= Instant::now() => self.timeout("connecting", limit),
+                Err(_) => continue,
+            };
+            self.thread = None;
+            return Err(why);
         }
     }
 
@@ -218,11 +241,18 @@ impl SshHost {
             doing: doing.clone(),
             why,
         };
-        let session = connect::connect(&self.address)?;
+        let (session, shut) = connect::connect(&self.address)?;
         session.set_blocking(true);
-        session.set_timeout(60_000);
+        session.set_timeout(UPLOAD_STALL.as_millis() as u32);
         let exec = self.address.line(&upload_command(path, mode));
-        let status = channel::run_blocking(&session, &exec, bytes).map_err(broken)?;
+        let limit = Limit::start(shut, UPLOAD_STALL, UPLOAD_LIMIT);
+        let progress = || limit.progress(UPLOAD_STALL);
+        let put = channel::run_blocking(&session, &exec, bytes, &progress);
+        let status = put.map_err(|why| match limit.ended() {
+            Some(Ended::Interrupted) => connect::interrupted(&self.address, &doing),
+            Some(Ended::Late) => self.timeout(&doing, UPLOAD_STALL),
+            None => broken(why),
+        })?;
         match status {
             0 => Ok(()),
             status => Err(broken(format!("the host's shell ended with status {status}"))),

@@ -57,7 +57,7 @@ impl Worker {
     }
 
     pub fn connect(&mut self) -> Result<(), HostError> {
-        let session = connect(&self.address)?;
+        let (session, _) = connect(&self.address)?;
         session.set_blocking(false);
         self.session = Some(session);
         Ok(())

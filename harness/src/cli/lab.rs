@@ -75,8 +75,14 @@ pub enum LabCommand {
     },
 }
 
-fn fail(error: lab::LabError) -> UserError {
-    UserError::environment(error.to_string())
+/// What was typed wrong is told apart from what could not be done.
+pub(super) fn fail(error: lab::LabError) -> UserError {
+    match error {
+        lab::LabError::Hosts(_) | lab::LabError::NoSuchLab(_) => {
+            UserError::usage(error.to_string())
+        }
+        _ => UserError::environment(error.to_string()),
+    }
 }
 
 /// Carries a lab command out.
@@ -146,6 +152,9 @@ fn up(hosts: usize, system: Option<&str>, ttl: &str, id: String) -> Result<(), U
         None => None,
         Some(name) => Some(SystemKind::by_name(name).ok_or_else(|| unknown_system(name))?),
     };
+    if !(3..=9).contains(&hosts) {
+        return Err(fail(lab::LabError::Hosts(hosts)));
+    }
     let ttl_s = duration("--ttl", ttl)?.div_ceil(1_000);
     let spec = lab::LabSpec { hosts, id: id.clone() };
     let kept = lab::up(&spec, ttl_s).map_err(fail)?;

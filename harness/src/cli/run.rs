@@ -39,6 +39,8 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
         let share = canary.share();
         say::errln!("CANARY: {share} of the writes are acknowledged and never sent, on purpose");
     }
+    crate::gate::check(&spec)?;
+    crate::gate::check_means_to_connect(&spec)?;
     let stop = StopFlag::install();
     let started = Instant::now();
     let (mut exit, mut runs, mut found) = (Exit::Valid, 0u64, 0u64);
@@ -57,6 +59,10 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
             say::outln!("{}", json_line(&done));
         }
         let spent = budget.is_some_and(|budget| budget <= started.elapsed());
+        if stop.stopped() && several {
+            // Seeds that were asked for were not run.
+            exit = exit.merge(Exit::Interrupted);
+        }
         if stop.stopped() || spent || (flags.until_found && invalid) {
             break;
         }
@@ -75,7 +81,7 @@ pub fn observed_invalid(judgement: &checkers::Judgement) -> bool {
 
 /// Runs this command inside a lab if it wants one and is in none; gives the status then.
 pub fn enter_lab(spec: &TestSpec) -> Result<Option<u8>, UserError> {
-    let fail = |error: lab::LabError| UserError::environment(error.to_string());
+    let fail = super::lab::fail;
     match &spec.lab {
         LabSpec::Local if lab::current().is_none() => {
             let id = format!("run-{}", std::process::id());

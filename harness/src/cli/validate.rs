@@ -130,8 +130,9 @@ pub fn validate(spec: &TestSpec) -> Result<(), UserError> {
     plan::check_needs(workload, &plan::capabilities(spec), spec.shards())?;
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     let named = (1..=NAME_MAX).contains(&spec.name.len()) && spec.name.chars().all(plain);
-    if !named || spec.name.starts_with('.') {
-        let what = "a name is one word of letters, digits, - and _";
+    if !named || spec.name.starts_with(['.', '-']) {
+        let what =
+            "a name is one word of letters, digits, - and _ that begins with none of - and .";
         let hint = format!("at most {NAME_MAX} of them: it names a folder");
         return Err(UserError::usage(what).at("--name").hint(hint));
     }

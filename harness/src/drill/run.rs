@@ -121,7 +121,8 @@ impl Drill<'_> {
         self.grounds += 1;
         let folder = self.folder.file("load").join(self.grounds.to_string());
         let run = format!("{}-{}", self.folder.id(), self.grounds);
-        let fresh = ground.insert(Ground::bring(spec, &run, &folder)?);
+        let bring = || Ground::bring(spec, &run, &folder);
+        let fresh = ground.insert(self.stop.while_bringing(bring)?);
         match fresh.serving(Instant::now(), SERVING) {
             Ok((_, view)) => Ok(view),
             Err(why) => Err(UserError::environment(format!("the system does not serve: {why}"))),

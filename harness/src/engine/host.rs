@@ -37,7 +37,7 @@ pub fn run(
     crate::gate::check(spec)?;
     // A schedule that cannot be is refused before anything is built.
     plan::plan_faults(spec, &crate::gate::names(spec)?)?;
-    let up = Up::bring_for(spec, folder)?;
+    let up = stop.while_bringing(|| Up::bring_for(spec, folder))?;
     let end = run_on(&up, spec, folder, stop, progress);
     up.system.take_down();
     // In a hurry nothing that is still there is waited for: agents undo when their link ends.

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Inventory, SshHost};
+use systems::{Nodes, mongodb, postgres};
 
-use crate::config::{LabSpec, TestSpec};
+use crate::config::{LabSpec, SystemKind, TestSpec};
 use crate::error::UserError;
 
 /// How long faults may be in force in all, unless the inventory or `--max-duration` says less or
@@ -80,6 +81,37 @@ pub fn check(spec: &TestSpec) -> Result<(), UserError> {
         return Err(UserError::usage(what).at(inventory.places.at("max_hurt")).hint(hint));
     }
     Ok(())
+}
+
+/// Refuses what this machine can tell is missing for connections: key files, passwords, what a URI
+/// may hold. It is a mistake in the inventory, said before a run has a folder.
+pub fn check_means_to_connect(spec: &TestSpec) -> Result<(), UserError> {
+    let Some(inventory) = inventory(spec)? else {
+        return Ok(());
+    };
+    for (number, host) in inventory.hosts.iter().enumerate().filter(|(_, host)| !host.ssh_agent) {
+        std::fs::File::open(&host.key).map_err(|error| {
+            let what = format!("the key {} cannot be read: {error}", host.key.display());
+            UserError::usage(what).at(inventory.places.at(&format!("host[{number}].key")))
+        })?;
+    }
+    let Some(attach) = &inventory.attach else {
+        return Ok(());
+    };
+    let names = inventory.names();
+    let nodes = Arc::new(Nodes { names, hosts: Vec::new(), agents: Vec::new() });
+    let places = &inventory.places;
+    let made = match attached::system(&inventory, attach)? {
+        SystemKind::Mongodb => {
+            let settings = spec.mongodb.clone();
+            mongodb::attached::Attached::new(nodes, attach, places, settings, "check").map(drop)
+        }
+        _ => {
+            let settings = spec.postgres.clone();
+            postgres::attached::Attached::new(nodes, attach, places, settings, "check").map(drop)
+        }
+    };
+    made.map_err(|error| UserError { hint: error.hint, ..UserError::usage(error.what) })
 }
 
 /// Refuses what only the cluster's own words show: a kill where nothing else has the data.

@@ -9,6 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use cluster::inventory::PasswordFrom;
 use cluster::{Exec, Host, Inventory, SshHost};
 
 use crate::config::TestSpec;
@@ -31,6 +32,8 @@ pub struct Watch {
 /// Runs the command once; an error says why the run must end.
 struct Abort {
     command: String,
+    /// The variable that holds the cluster's password: not for the command.
+    secret: Option<String>,
     host: Option<Arc<SshHost>>,
 }
 
@@ -97,7 +100,11 @@ impl Abort {
     fn of(inventory: &Inventory, hosts: &[Arc<SshHost>]) -> Option<Abort> {
         let command = inventory.abort_if.clone()?;
         let named = |host: &&Arc<SshHost>| Some(host.name()) == inventory.abort_if_host.as_deref();
-        Some(Abort { command, host: hosts.iter().find(named).cloned() })
+        let secret = match inventory.attach.as_ref().map(|attach| &attach.password) {
+            Some(PasswordFrom::Environment(name)) => Some(name.clone()),
+            _ => None,
+        };
+        Some(Abort { command, secret, host: hosts.iter().find(named).cloned() })
     }
 
     fn run(&self) -> Result<(), String> {
@@ -106,7 +113,7 @@ impl Abort {
                 let exec = Exec::shell(self.command.clone()).timeout(LIMIT);
                 host.exec(exec).map(|result| result.status).map_err(|error| error.to_string())
             }
-            None => local(&self.command),
+            None => local(&self.command, self.secret.as_deref()),
         };
         match status {
             Ok(0) => Ok(()),
@@ -117,8 +124,9 @@ impl Abort {
 }
 
 /// By this machine's shell, as whoever wrote the inventory would.
-fn local(command: &str) -> Result<i32, String> {
+fn local(command: &str, secret: Option<&str>) -> Result<i32, String> {
     let mut shell = Command::new("/bin/sh");
+    secret.map(|name| shell.env_remove(name));
     shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = shell.spawn().map_err(|error| error.to_string())?;
     let until = Instant::now() + LIMIT;
@@ -141,9 +149,20 @@ mod tests {
 
     #[test]
     fn a_command_says_by_its_status_whether_all_is_well() {
-        let run = |command: &str| Abort { command: command.to_owned(), host: None }.run();
+        let run =
+            |command: &str| Abort { command: command.to_owned(), secret: None, host: None }.run();
         assert_eq!(run("exit 0"), Ok(()));
         assert_eq!(run("exit 3").unwrap_err(), "abort_if ended with 3: exit 3");
         assert!(run("kill -9 $$").unwrap_err().contains("ended with 128"));
+    }
+
+    #[test]
+    fn a_command_has_all_of_the_environment_but_the_password() {
+        // A variable that is there in every test: the harness sets none of its own.
+        let run = |secret: Option<&str>| local("test -n \"$PATH\"", secret);
+        assert_eq!(run(None), Ok(0));
+        assert_eq!(run(Some("CARGO_MANIFEST_DIR")), Ok(0));
+        let there = |secret| local("test -n \"$CARGO_MANIFEST_DIR\"", secret);
+        assert_eq!((there(None), there(Some("CARGO_MANIFEST_DIR"))), (Ok(0), Ok(1)));
     }
 }

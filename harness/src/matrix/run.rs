@@ -127,7 +127,8 @@ impl MatrixRun<'_> {
         clusters: &mut Clusters,
         stop: &StopFlag,
     ) -> Result<Done, NoRun> {
-        let (up, reused) = clusters.ready(spec, &format!("matrix-{}", spec.name))?;
+        let name = format!("matrix-{}", spec.name);
+        let (up, reused) = stop.while_bringing(|| clusters.ready(spec, &name))?;
         row.reused = reused;
         let client = up.system.client(plan::model(spec)?);
         plan::check_needs(plan::workload_of(spec)?, &client.capabilities(), spec.shards())

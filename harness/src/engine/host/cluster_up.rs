@@ -81,6 +81,14 @@ impl From<SystemError> for UserError {
     }
 }
 
+/// Looked at between the parts of bringing a system up, which each have their limit of time.
+fn go_on() -> Result<(), SystemError> {
+    match cluster::ssh::interrupted() {
+        true => Err(SystemError::new("the system was being brought up")),
+        false => Ok(()),
+    }
+}
+
 /// Does something for every item at once; the first error counts.
 fn parallel<T: Sync, R: Send>(
     items: &[T],
@@ -195,7 +203,9 @@ impl Up {
         let system = system_of(spec, &nodes, run)?;
         clocks::prepare(spec, &nodes)?;
         let up = prepare(spec, &*system)
+            .and_then(|()| go_on())
             .and_then(|()| system.bring_up())
+            .and_then(|()| go_on())
             .and_then(|()| layers::cover(spec, &*system))
             .and_then(|()| settle(spec, &*system));
         if let Err(error) = up {
