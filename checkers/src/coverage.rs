@@ -44,6 +44,8 @@ pub struct FaultSpan {
     pub required: bool,
     /// Whether its probes saw an effect.
     pub effect: bool,
+    /// Why its effect could not be seen, where another fault in force is the reason.
+    pub unproven: Option<String>,
     /// Whether it was meant for a leader.
     pub leader: bool,
 }
@@ -149,11 +151,15 @@ fn final_reads(
 fn faults(coverage: &mut Coverage, input: &CoverageInput<'_>) {
     for fault in input.faults {
         if fault.required {
-            let what = format!("effect of the required fault {} ({})", fault.id, fault.label);
+            let why = fault.unproven.as_ref().map_or(String::new(), |why| format!(", {why}"));
+            let what = format!("effect of the required fault {} ({}){why}", fault.id, fault.label);
             coverage.need(what, u64::from(fault.effect), 1);
         }
-        if !fault.effect {
-            coverage.no_effect.push(fault.id.clone());
+        match &fault.unproven {
+            _ if fault.effect => {}
+            // It may have had one, and nobody could see it: that is no proof either way.
+            Some(why) => coverage.unproven.push(format!("{}: {why}", fault.id)),
+            None => coverage.no_effect.push(fault.id.clone()),
         }
     }
     // Beside another fault it is a matter of chance whether anybody is left to be elected.
@@ -191,6 +197,7 @@ mod tests {
             watched,
             required: false,
             effect,
+            unproven: None,
             leader,
         }
     }
@@ -201,6 +208,35 @@ mod tests {
         let input = CoverageInput { faults: spans, nodes: &[], leader_changes: 0, failover };
         faults(&mut coverage, &input);
         !coverage.missing.is_empty()
+    }
+
+    #[test]
+    fn a_required_fault_that_could_not_be_proven_is_missing_with_the_reason() {
+        let why = "not provable while f1 holds".to_owned();
+        let hidden = FaultSpan {
+            required: true,
+            unproven: Some(why.clone()),
+            ..span("f2", false, false, (5, 9))
+        };
+        let gate = |span: FaultSpan| {
+            let mut coverage = Coverage::default();
+            let faults_of = [span];
+            let input = CoverageInput {
+                faults: &faults_of,
+                nodes: &[],
+                leader_changes: 0,
+                failover: false,
+            };
+            faults(&mut coverage, &input);
+            coverage
+        };
+        let told = gate(hidden.clone());
+        let missing = "effect of the required fault f2 (f2), not provable while f1 holds: 0 of 1";
+        assert_eq!(told.missing, [missing]);
+        assert_eq!((told.no_effect, told.unproven), (vec![], vec![format!("f2: {why}")]));
+        // Not required it decides nothing, and is not said to have had no effect.
+        let told = gate(FaultSpan { required: false, ..hidden });
+        assert!(told.missing.is_empty() && told.no_effect.is_empty());
     }
 
     #[test]

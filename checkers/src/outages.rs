@@ -204,6 +204,7 @@ mod tests {
             watched: end * MS,
             required: true,
             effect: true,
+            unproven: None,
             leader: true,
         }
     }

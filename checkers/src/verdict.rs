@@ -219,6 +219,9 @@ pub struct Coverage {
     /// Faults that had no effect, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_effect: Vec<String>,
+    /// Faults whose effect could not be seen because of another, by id and with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<String>,
 }
 
 /// The object that `splitbrain check --json` prints.

@@ -155,6 +155,54 @@ fn a_command_that_changes_nothing_has_no_effect() {
     }
 }
 
+/// What a probe sees because of another fault proves nothing of this one, and does not disprove it.
+#[test]
+fn a_fault_that_another_hides_is_not_provable_and_unknown_where_it_is_required() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut flags = vec!["run", "--lab", "sim", "--name", "beside", "--rate", "150"];
+    flags.extend(["--replication", "sync", "--time-limit", "24s"]);
+    for fault in [
+        "isolate:n2@2s+5s",
+        "isolate:n2@3s+1s",
+        "clients-cut:n3@3s+2s",
+        "clients-cut:n3@3500ms+1s",
+        "pause:n3@8s+13s",
+        // The first of a family is required.
+        "promote:n3@9s+11s",
+    ] {
+        flags.extend(["--fault", fault]);
+    }
+    let output = run(&flags, folder.path());
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let folder = only_run(folder.path(), "beside");
+    let text = std::fs::read_to_string(folder.join("faults.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let results = |phase: &str| {
+        let result = |id: &str| {
+            let line = lines.iter().find(|line| line["id"] == id && line["phase"] == phase);
+            line.unwrap()["result"].as_str().unwrap().to_owned()
+        };
+        ["f1", "f2", "f3", "f4", "f5", "f6"].map(result)
+    };
+    let (seen, hidden) = ("installed", "indeterminate");
+    assert_eq!(results("evidenced"), [seen, hidden, seen, hidden, seen, hidden], "{text}");
+    // The older one is still there: the younger one's undoing was not seen either.
+    assert_eq!(results("healed")[..4], [seen, hidden, seen, hidden], "{text}");
+    assert_eq!(text.matches("\"while_in_force\":[\"f1\"]").count(), 8, "four links, twice: {text}");
+    for words in [
+        "fault f2 had no proven effect: not provable while f1 holds",
+        "fault f2 was undone, and not seen to be healed: not provable while f1 holds",
+        "effect of the required fault f6 (promote of n3), not provable while f5 holds: 0 of 1",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("effect not known: not provable while f1 holds"));
+    assert!(page.contains("Undone, and not seen to be healed: not provable while f1 holds."));
+}
+
 /// Finds of checkers over seeds 1 to 5.
 fn finds(flags: &[&str]) -> Vec<serde_json::Value> {
     finds_of(flags, 1..=5)

@@ -47,6 +47,36 @@ pub struct Evidence {
     pub holds: bool,
 }
 
+/// A probe that could not tell, because another fault was in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unprovable {
+    /// What was probed, or would have been.
+    pub probe: String,
+    /// What the fault should have made of it.
+    pub expected: String,
+    /// What was seen; empty if nothing was tried.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub observed: String,
+    /// The faults that keep it from telling, by id.
+    pub while_in_force: Vec<String>,
+}
+
+impl Unprovable {
+    /// `not provable while f1 and f2 hold`.
+    pub fn words(&self) -> String {
+        let verb = if self.while_in_force.len() == 1 { "holds" } else { "hold" };
+        format!("not provable while {} {verb}", self.while_in_force.join(" and "))
+    }
+}
+
+impl Evidence {
+    /// This probe, as one that could not tell while these faults were in force.
+    pub fn unprovable(self, ids: &[String]) -> Unprovable {
+        let Evidence { probe, expected, observed, .. } = self;
+        Unprovable { probe, expected, observed, while_in_force: ids.to_vec() }
+    }
+}
+
 /// What the probe of an approval that was withheld counts when it is given.
 pub const FAILOVERS_WAITED: &str = "failovers that waited for it";
 /// What the probe of a disk's trouble counts when it is over.
@@ -86,6 +116,9 @@ pub struct FaultEvent {
     /// The probes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
+    /// Probes that could not tell, because another fault was in force: no evidence either way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unprovable: Vec<Unprovable>,
     /// How long the act took, ns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took: Option<i64>,
@@ -102,6 +135,40 @@ pub struct FaultEvent {
 }
 
 impl FaultEvent {
+    /// Why it could not be told what came of it: another fault was in force.
+    pub fn not_provable(&self) -> Option<String> {
+        let mut ids: Vec<String> = Vec::new();
+        for id in self.unprovable.iter().flat_map(|probe| &probe.while_in_force) {
+            if !ids.contains(id) {
+                ids.push(id.clone());
+            }
+        }
+        let first = self.unprovable.first().filter(|_| self.is_undecided())?;
+        Some(Unprovable { while_in_force: ids, ..first.clone() }.words())
+    }
+
+    /// Of a healing: what was not as it was before, or could not be seen; nothing if all was well,
+    /// and where the healing itself failed (`error`).
+    pub fn not_seen_healed(&self) -> Option<String> {
+        let counted = |probe: &&Evidence| {
+            let counts = |text: &str| [FAILOVERS_WAITED, OPERATIONS_MET].contains(&text);
+            !counts(&probe.probe) && !counts(&probe.expected)
+        };
+        let failed = self.evidence.iter().filter(|probe| !probe.holds).filter(counted);
+        let failed = failed.map(|probe| {
+            format!("{}: expected {}, saw {}", probe.probe, probe.expected, probe.observed)
+        });
+        let failed: Vec<String> = failed.collect();
+        if self.phase != FaultPhase::Healed || self.error.is_some() {
+            return None;
+        }
+        if failed.is_empty() { self.not_provable() } else { Some(failed.join("; ")) }
+    }
+
+    fn is_undecided(&self) -> bool {
+        self.result == Some(FaultResult::Indeterminate)
+    }
+
     /// Whether anything met the fault, by what its healing counted; `None` if it counted nothing.
     /// One that was in force and that nobody met has shown nothing.
     pub fn was_met(&self) -> Option<bool> {

@@ -32,7 +32,7 @@ pub mod telemetry;
 pub use columns::{History, ListPlace, Mop, MopKind, Shown};
 pub use event::{Event, EventKind, Hop};
 pub use fault_event::{
-    Evidence, FAILOVERS_WAITED, FaultEvent, FaultPhase, FaultResult, OPERATIONS_MET,
+    Evidence, FAILOVERS_WAITED, FaultEvent, FaultPhase, FaultResult, OPERATIONS_MET, Unprovable,
 };
 pub use key::Key;
 pub use micro_op::{MicroOp, Observed};

@@ -1,6 +1,6 @@
 //! What a port carries out, and what it says of it.
 
-use history::{Evidence, FaultResult};
+use history::{Evidence, FaultResult, Unprovable};
 
 use crate::clock::ClockChange;
 use crate::disk::DiskAct;
@@ -171,7 +171,7 @@ impl Act {
     }
 }
 
-/// What came of an act, or of undoing it.
+/// What came of an act, or of undoing it. By default nothing is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActReport {
     /// How it was made: `nf_tables`, `iptables`, `signal`, `cgroup v1`,
@@ -181,10 +181,25 @@ pub struct ActReport {
     pub result: FaultResult,
     /// The probes.
     pub evidence: Vec<Evidence>,
+    /// Probes that could not tell, because another fault was in force.
+    pub unprovable: Vec<Unprovable>,
     /// How long the act took, ns.
     pub took: i64,
     /// What went wrong.
     pub error: Option<String>,
+}
+
+impl Default for ActReport {
+    fn default() -> ActReport {
+        ActReport {
+            mechanism: String::new(),
+            result: FaultResult::Indeterminate,
+            evidence: Vec::new(),
+            unprovable: Vec::new(),
+            took: 0,
+            error: None,
+        }
+    }
 }
 
 impl ActReport {

@@ -6,6 +6,7 @@
 //! is handed an [`Act`] and hands back an [`ActReport`].
 
 pub mod act;
+pub mod beside;
 pub mod clash;
 pub mod clock;
 pub mod cluster_view;
@@ -25,6 +26,7 @@ mod topology;
 mod unseats;
 
 pub use act::{Act, ActReport, Link};
+pub use beside::Beside;
 pub use clash::Clash;
 pub use cluster_view::ClusterView;
 pub use disk::{DiskAct, DiskOperation, FileClass};

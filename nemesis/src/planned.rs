@@ -273,6 +273,7 @@ impl PlannedFault {
             mechanism: None,
             result: None,
             evidence: Vec::new(),
+            unprovable: Vec::new(),
             took: None,
             asked: None,
             answered: None,
@@ -293,6 +294,7 @@ impl PlannedFault {
             mechanism: Some(report.mechanism),
             result: Some(report.result),
             evidence: report.evidence,
+            unprovable: report.unprovable,
             took: Some(report.took),
             error: report.error,
             ..self.event(time, phase)

@@ -52,6 +52,8 @@ fn fault(events: &[FaultEvent], id: &str) -> Markup {
         None if injected.is_some() => "no evidence recorded",
         None => "never injected",
     };
+    let hidden = seen.and_then(FaultEvent::not_provable);
+    let doubt = healed.and_then(FaultEvent::not_seen_healed);
     let targets = injected.map(|event| event.targets.join(", ")).unwrap_or_default();
     let unhealed = injected.is_some() && healed.is_none_or(|healed| healed.error.is_some());
     html! {
@@ -65,19 +67,26 @@ fn fault(events: &[FaultEvent], id: &str) -> Markup {
                     "Hit " strong { (targets) } " " (moment(seen, injected))
                 } @else { "Planned for " (seconds(first.time)) }
                 ", " (result)
+                @if let Some(why) = &hidden { ": " (why) }
                 @if let Some(mechanism) = seen.and_then(|seen| seen.mechanism.as_ref()) {
                     ", by " (mechanism)
                 }
                 @if let Some(took) = seen.and_then(|seen| seen.took) {
                     " in " (format!("{:.1} ms", took as f64 / 1e6))
                 }
-                @if let Some(healed) = healed { ", healed " (moment(Some(healed), healed)) }
+                @if let Some(healed) = healed {
+                    @if doubt.is_some() { ", undone " } @else { ", healed " }
+                    (moment(Some(healed), healed))
+                }
                 "."
+            }
+            @if let Some(doubt) = &doubt {
+                p.note { "Undone, and not seen to be healed: " (doubt) "." }
             }
             @if unhealed { p.note.bad { "It was not seen to be healed." } }
             @if let Some(error) = seen.and_then(|seen| seen.error.as_ref()) { p.note { (error) } }
             @for (what, event) in [("while in force", seen), ("after healing", healed)] {
-                @if let Some(event) = event.filter(|event| !event.evidence.is_empty()) {
+                @if let Some(event) = event.filter(|event| probed(event)) {
                     details {
                         summary { "Evidence " (what) }
                         ul { @for probe in &event.evidence {
@@ -85,12 +94,23 @@ fn fault(events: &[FaultEvent], id: &str) -> Markup {
                                 (probe.probe) ": expected " (probe.expected) ", saw "
                                 (probe.observed) @if !probe.holds { " ✗" } @else { " ✓" }
                             }
+                        }
+                        @for probe in &event.unprovable {
+                            li {
+                                (probe.probe) ": expected " (probe.expected)
+                                @if !probe.observed.is_empty() { ", saw " (probe.observed) }
+                                ", " (probe.words())
+                            }
                         } }
                     }
                 }
             }
         }
     }
+}
+
+fn probed(event: &FaultEvent) -> bool {
+    !event.evidence.is_empty() || !event.unprovable.is_empty()
 }
 
 /// Whether the run could have failed.

@@ -6,7 +6,7 @@ mod lives;
 use std::collections::{BTreeMap, BTreeSet};
 
 use history::{Evidence, TelemetryEvent};
-use nemesis::{Act, ActReport, Link};
+use nemesis::{Act, ActReport, Beside, beside, clash};
 use store::core::Command;
 use store::sim::World;
 use store::wire::TxnRequest;
@@ -16,7 +16,7 @@ use systems::bundled::translate;
 use super::canary::Canary;
 use super::core::{Core, Input, Output};
 use super::plan;
-use super::port::free;
+use super::port::{Probed, sorted};
 use super::recorder::{Line, Recorder};
 use super::{EngineEnd, Progress};
 use crate::config::TestSpec;
@@ -197,7 +197,7 @@ impl Simulation<'_> {
                         self.world.submit(node, id, txn);
                     }
                 }
-                Output::Inject { id, act, held } => {
+                Output::Inject { id, act, beside } => {
                     let report = match &act {
                         Act::Live { nodes, life, .. } => self.live(&id, nodes, *life),
                         Act::StepDown { nodes, seconds } => {
@@ -205,7 +205,7 @@ impl Simulation<'_> {
                             self.tell(&id, nodes, Command::StandDown(hold))
                         }
                         Act::Promote { nodes } => self.tell(&id, nodes, Command::Lead),
-                        _ => Some(self.act(&act, true, &held)),
+                        _ => Some(self.act(&act, true, &beside)),
                     };
                     if let Some(report) = report {
                         self.core.step(
@@ -215,10 +215,10 @@ impl Simulation<'_> {
                         );
                     }
                 }
-                Output::Undo { id, act, held } => {
+                Output::Undo { id, act, beside } => {
                     let report = match &act {
                         Act::Live { nodes, .. } => self.revive(&id, nodes),
-                        _ => self.act(&act, false, &held),
+                        _ => self.act(&act, false, &beside),
                     };
                     let undone = Input::Undone { id, when: None, report, by_hand: Vec::new() };
                     self.core.step(self.now, undone, &mut more);
@@ -229,7 +229,7 @@ impl Simulation<'_> {
         Ok(())
     }
 
-    fn act(&mut self, act: &Act, inject: bool, held: &[Link]) -> ActReport {
+    fn act(&mut self, act: &Act, inject: bool, beside: &[Beside]) -> ActReport {
         match act {
             Act::Kill { nodes } => nodes.iter().for_each(|node| match inject {
                 true => self.world.kill(*node),
@@ -267,18 +267,18 @@ impl Simulation<'_> {
             | Act::Disk { .. }
             | Act::Shape { .. } => {}
         }
-        let evidence = self.evidence(act, inject, held);
+        let (evidence, unprovable) = sorted(self.evidence(act, inject, beside));
         let result = ActReport::judge(&evidence);
         let mechanism = "simulated".to_owned();
-        ActReport { mechanism, result, evidence, took: 0, error: None }
+        ActReport { mechanism, result, evidence, unprovable, ..ActReport::default() }
     }
 
     fn is_cut_off(&self, node: usize) -> bool {
         self.clients_cut.get(&node).is_some_and(|faults| *faults != 0)
     }
 
-    /// Looks at the world, as probes do on hosts.
-    fn evidence(&self, act: &Act, inject: bool, held: &[Link]) -> Vec<Evidence> {
+    /// Looks at the world, as probes do on hosts; each with the faults that keep it from telling.
+    fn evidence(&self, act: &Act, inject: bool, others: &[Beside]) -> Vec<Probed> {
         let evidence = |probe: String, expected: &str, observed: &str| Evidence {
             probe,
             expected: expected.to_owned(),
@@ -291,20 +291,28 @@ impl Simulation<'_> {
                 let cut = self.world.is_cut(link.at, link.from);
                 let seen = if cut { "unreachable" } else { "reachable" };
                 let probe = format!("{} -> {}", self.names[link.from], self.names[link.at]);
-                evidence(probe, expected, seen)
+                let cutting = |other: &&Beside| clash::dropped(&other.act).contains(link);
+                let ids = others.iter().filter(cutting).map(|other| other.id.clone());
+                let seen = evidence(probe, expected, seen);
+                let ids = if beside::is_silence(&seen) { ids.collect() } else { Vec::new() };
+                (seen, ids)
             };
-            return free(links, held).iter().map(link).collect();
+            return links.iter().map(link).collect();
         }
         if let Act::CutClients { nodes } = act {
             let node = |node: &usize| {
                 let seen = if self.is_cut_off(*node) { "unreachable" } else { "reachable" };
                 let probe = format!("clients -> {}", self.names[*node]);
-                evidence(probe, if inject { "unreachable" } else { "reachable" }, seen)
+                let evidence =
+                    evidence(probe, if inject { "unreachable" } else { "reachable" }, seen);
+                let silent = beside::is_silence(&evidence);
+                let hiding = silent.then(|| beside::cutting_clients(others, *node));
+                (evidence, hiding.unwrap_or_default())
             };
             return nodes.iter().map(node).collect();
         }
         if let Act::StepDown { .. } | Act::Promote { .. } = act {
-            return self.led();
+            return self.led().into_iter().map(|probe| (probe, Vec::new())).collect();
         }
         if matches!(
             act,
@@ -328,7 +336,7 @@ impl Simulation<'_> {
         };
         let process = |node: &usize| {
             let probe = format!("{} process", self.names[*node]);
-            evidence(probe, expected, self.world.process(*node))
+            (evidence(probe, expected, self.world.process(*node)), Vec::new())
         };
         act.nodes().iter().map(process).collect()
     }

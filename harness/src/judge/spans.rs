@@ -29,6 +29,7 @@ pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
                 watched: planned_end,
                 required: event.required,
                 effect: false,
+                unproven: None,
                 leader: event.selector.contains("leader") && away,
             };
             (order, false, span)
@@ -46,6 +47,7 @@ pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
                 // In force from when it was asked for, not from when that was decided.
                 span.start = event.asked.unwrap_or(span.start);
                 *installed = event.result == Some(FaultResult::Installed);
+                span.unproven = event.not_provable();
                 span.effect = *installed && kind != Some(Fault::ApprovalWithheld);
             }
             FaultPhase::Healed => {
@@ -89,6 +91,7 @@ mod tests {
             mechanism: None,
             result: Some(nemesis::ActReport::judge(&evidence)),
             evidence,
+            unprovable: Vec::new(),
             took: None,
             asked: None,
             answered: None,

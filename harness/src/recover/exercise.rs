@@ -299,6 +299,7 @@ impl Outcome {
                 mechanism: Some("sql".to_owned()),
                 result: None,
                 evidence: Vec::new(),
+                unprovable: Vec::new(),
                 took: None,
                 asked: None,
                 answered: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use history::{Evidence, FaultEvent, FaultPhase, FaultResult};
-use nemesis::{Act, ActReport, Fault, Link, PlannedFault, Resolved, clash};
+use nemesis::{Act, ActReport, Beside, Fault, PlannedFault, Resolved, clash};
 
 use super::{Core, Output};
 
@@ -15,6 +15,8 @@ pub(super) struct FaultState {
     pub(super) planned: PlannedFault,
     targets: Vec<String>,
     act: Option<Act>,
+    /// The others that were in force when its probes began.
+    beside: Vec<Beside>,
     /// When it was injected, ns.
     since: u64,
     /// When the port was last asked to make or undo it.
@@ -39,7 +41,8 @@ pub(super) enum Life {
 impl FaultState {
     pub(super) fn new(planned: PlannedFault) -> FaultState {
         let life = Life::Due(planned.start);
-        FaultState { planned, targets: Vec::new(), act: None, since: 0, begun: 0, life }
+        let (targets, beside) = (Vec::new(), Vec::new());
+        FaultState { planned, targets, act: None, beside, since: 0, begun: 0, life }
     }
 
     pub(super) fn wake_at(&self) -> Option<u64> {
@@ -131,8 +134,9 @@ impl Core {
                     let report = self.quiet(place);
                     return self.on_acted(&id, None, report, out);
                 }
-                let held = self.held(place);
-                out.push(Output::Inject { id, act: resolved.act, held });
+                let beside = self.beside(place);
+                self.faults[place].beside = beside.clone();
+                out.push(Output::Inject { id, act: resolved.act, beside });
             }
             Err(_) if self.now + RETRY_NS < fault.planned.end() => {
                 fault.life = Life::Due(self.now + RETRY_NS);
@@ -177,10 +181,22 @@ impl Core {
         others.map(|(_, fault)| fault).filter(|fault| fault.active_label().is_some())
     }
 
-    /// The links that other faults in force cut.
-    fn held(&self, place: usize) -> Vec<Link> {
-        let acts = self.in_force(place).filter_map(|fault| fault.act.as_ref());
-        acts.flat_map(clash::dropped).copied().collect()
+    /// The other faults in force, with what was done for each.
+    fn beside(&self, place: usize) -> Vec<Beside> {
+        let of = |fault: &FaultState| {
+            Some(Beside { id: fault.planned.id.clone(), act: fault.act.clone()? })
+        };
+        self.in_force(place).filter_map(of).collect()
+    }
+
+    /// A report as it is to be told beside the faults that were in force at any time of its act.
+    fn told(&self, place: usize, report: ActReport) -> ActReport {
+        let fault = &self.faults[place];
+        let Some(act) = &fault.act else { return report };
+        let mut beside = fault.beside.clone();
+        let since = self.beside(place).into_iter();
+        beside.extend(since.filter(|other| !fault.beside.contains(other)));
+        report.beside(act, &beside)
     }
 
     /// What there is to say of nothing: that nothing else is in force.
@@ -195,7 +211,7 @@ impl Core {
             holds: others.is_empty(),
         }];
         let (mechanism, result) = ("none".to_owned(), ActReport::judge(&evidence));
-        ActReport { mechanism, result, evidence, took: 0, error: None }
+        ActReport { mechanism, result, evidence, ..ActReport::default() }
     }
 
     fn skip(&mut self, place: usize, why: &str, out: &mut Vec<Output>) {
@@ -218,8 +234,9 @@ impl Core {
             let report = self.quiet(place);
             return self.on_undone(&id, None, report, out);
         }
-        let held = self.held(place);
-        out.push(Output::Undo { id, act, held });
+        let beside = self.beside(place);
+        self.faults[place].beside = beside.clone();
+        out.push(Output::Undo { id, act, beside });
     }
 
     pub(super) fn on_acted(
@@ -229,22 +246,26 @@ impl Core {
         report: ActReport,
         out: &mut Vec<Output>,
     ) {
-        let Some(fault) = self.faults.iter_mut().find(|fault| fault.planned.id == id) else {
+        let Some(place) = self.faults.iter().position(|fault| fault.planned.id == id) else {
             return;
         };
-        if fault.life != Life::Injecting {
+        if self.faults[place].life != Life::Injecting {
             return;
         }
+        let report = self.told(place, report);
+        let fault = &mut self.faults[place];
         let over = fault.planned.fault.over_at_once();
         let until = if over { self.now } else { fault.since + fault.planned.duration };
         fault.life = Life::Active(until);
-        if report.result != FaultResult::Installed {
-            let why = report.error.clone().unwrap_or_else(|| "its probes saw no effect".into());
-            self.notes.push(format!("fault {id} had no proven effect: {why}"));
-        }
         let targets = &fault.targets;
         let mut event = fault.planned.report(self.now, FaultPhase::Evidenced, targets, report);
         fault.acted(&mut event, when, self.now);
+        if event.result != Some(FaultResult::Installed) {
+            let hidden = event.not_provable();
+            let why = event.error.clone().or(hidden);
+            let why = why.unwrap_or_else(|| "its probes saw no effect".into());
+            self.notes.push(format!("fault {id} had no proven effect: {why}"));
+        }
         out.push(Output::RecordFault(event));
     }
 
@@ -267,12 +288,14 @@ impl Core {
         report: ActReport,
         out: &mut Vec<Output>,
     ) {
-        let Some(fault) = self.faults.iter_mut().find(|fault| fault.planned.id == id) else {
+        let Some(place) = self.faults.iter().position(|fault| fault.planned.id == id) else {
             return;
         };
-        if fault.life != Life::Healing {
+        if self.faults[place].life != Life::Healing {
             return;
         }
+        let report = self.told(place, report);
+        let fault = &mut self.faults[place];
         fault.life = Life::Over;
         // What a fault does that is over at once shows after it: for as long as it was planned.
         let brief = fault.planned.fault.over_at_once();
@@ -286,6 +309,9 @@ impl Core {
         let targets = &fault.targets;
         let mut event = fault.planned.report(self.now, FaultPhase::Healed, targets, report);
         fault.acted(&mut event, when, self.now);
+        if let Some(what) = event.not_seen_healed() {
+            self.notes.push(format!("fault {id} was undone, and not seen to be healed: {what}"));
+        }
         if event.was_met() == Some(false) {
             self.notes.push(format!("fault {id} had no proven effect: nothing met it"));
         }

@@ -14,7 +14,7 @@ mod phases;
 use std::collections::BTreeSet;
 
 use history::{Event, FaultEvent, Key, TelemetryEvent};
-use nemesis::{Act, ActReport, ClusterView, Link, PlannedFault, Regions};
+use nemesis::{Act, ActReport, Beside, ClusterView, PlannedFault, Regions};
 use rand_chacha::ChaCha8Rng;
 use systems::{StepReply, StepRequest};
 use workloads::rng::{Stream, stream};
@@ -126,8 +126,8 @@ pub enum Output {
         id: String,
         /// What.
         act: Act,
-        /// Links that another fault in force has cut already: they prove nothing.
-        held: Vec<Link>,
+        /// The other faults in force: what they do proves nothing of this one.
+        beside: Vec<Beside>,
     },
     /// Undo a fault.
     Undo {
@@ -135,8 +135,8 @@ pub enum Output {
         id: String,
         /// What was done.
         act: Act,
-        /// Links that another fault in force still cuts: they stay cut.
-        held: Vec<Link>,
+        /// The other faults in force: what they do stays done.
+        beside: Vec<Beside>,
     },
 }
 

@@ -269,12 +269,12 @@ impl Loop<'_> {
                     // A session's task lives as long as the runtime, which outlives this loop.
                     let _ = self.sessions[session].send(Order { op, node, request, limit });
                 }
-                Output::Inject { id, act, held } => self.act(move |port, when| {
-                    let report = port.inject(&id, &act, &held);
+                Output::Inject { id, act, beside } => self.act(move |port, when| {
+                    let report = port.inject(&id, &act, &beside);
                     Input::Acted { id, when: when(port), report }
                 }),
-                Output::Undo { id, act, held } => self.act(move |port, when| {
-                    let (report, by_hand) = port.undo(&id, &act, &held);
+                Output::Undo { id, act, beside } => self.act(move |port, when| {
+                    let (report, by_hand) = port.undo(&id, &act, &beside);
                     Input::Undone { id, when: when(port), report, by_hand }
                 }),
             }

@@ -183,7 +183,14 @@ fn report(done: Vec<(usize, Done)>, mechanism: &str) -> ActReport {
         None => ActReport::judge(&evidence),
     };
     let mechanism = mechanism.to_owned();
-    ActReport { mechanism, result, evidence, took: took.as_nanos() as i64, error }
+    ActReport {
+        mechanism,
+        result,
+        evidence,
+        took: took.as_nanos() as i64,
+        error,
+        ..ActReport::default()
+    }
 }
 
 #[cfg(test)]

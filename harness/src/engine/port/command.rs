@@ -33,7 +33,14 @@ impl Seen {
         };
         let took = started.elapsed().as_nanos() as i64;
         let mechanism = mechanism.to_owned();
-        ActReport { mechanism, result, evidence: self.evidence, took, error }
+        ActReport {
+            mechanism,
+            result,
+            evidence: self.evidence,
+            took,
+            error,
+            ..ActReport::default()
+        }
     }
 }
 

@@ -232,7 +232,14 @@ fn report(evidence: Vec<Evidence>, errors: Vec<String>, took: i64) -> ActReport 
         Some(_) => FaultResult::Indeterminate,
         None => ActReport::judge(&evidence),
     };
-    ActReport { mechanism: "fuse".to_owned(), result, evidence, took, error }
+    ActReport {
+        mechanism: "fuse".to_owned(),
+        result,
+        evidence,
+        took,
+        error,
+        ..ActReport::default()
+    }
 }
 
 fn none(started: Instant, why: &str) -> ActReport {

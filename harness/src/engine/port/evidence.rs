@@ -6,22 +6,29 @@ use std::time::Duration;
 
 use agent::proto::{Answer, Ask, ProcessState};
 use history::Evidence;
-use nemesis::Act;
+use nemesis::{Act, Beside, beside};
 
-use super::HostPort;
 use super::peers::is_answer;
+use super::{HostPort, Probed};
 
 /// How long a probe waits for an answer that should not come, ms.
 const PROBE_MS: u64 = 150;
 
 impl HostPort {
-    /// Tries every link, all nodes at once.
-    pub(super) fn reachability(&self, links: &[nemesis::Link], expected: &str) -> Vec<Evidence> {
+    /// Tries every link, all nodes at once; each with the faults that keep it from telling.
+    pub(super) fn reachability(
+        &self,
+        links: &[nemesis::Link],
+        expected: &str,
+        others: &[Beside],
+    ) -> Vec<Probed> {
         let mut by_node: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for link in links {
             by_node.entry(link.at).or_default().push(link.from);
         }
-        let timeout_ms = PROBE_MS + self.peers.patience_ms();
+        // A packet that is only late is not lost.
+        let later = links.iter().map(|link| beside::later_ms(others, link.at, link.from)).max();
+        let timeout_ms = PROBE_MS + self.peers.patience_ms() + later.unwrap_or(0);
         let targets = |node: usize, to: usize| self.peers.probed(node, to, self.system.address(to));
         let asks = by_node.iter().map(|(node, to)| {
             let targets = to.iter().flat_map(|to| targets(*node, *to)).collect();
@@ -42,30 +49,44 @@ impl HostPort {
                     Err(error) => vec![error.clone(); tried.len()],
                 };
                 let probe = format!("{} -> {}", self.name(node), self.name(*to));
-                evidence.push(of_addresses(probe, expected, &tried, &outcomes));
+                let seen = of_addresses(probe, expected, &tried, &outcomes);
+                let mut hiding = Vec::new();
+                if beside::is_silence(&seen) {
+                    hiding = beside::cutting(others, node, *to);
+                    hiding.extend(beside::losing(others, node, *to));
+                }
+                evidence.push((seen, hiding));
             }
         }
         evidence
     }
 
     /// Tries to connect as clients do, from here.
-    pub(super) fn clients_reach(&self, nodes: &[usize], expected: &str) -> Vec<Evidence> {
+    pub(super) fn clients_reach(
+        &self,
+        nodes: &[usize],
+        expected: &str,
+        others: &[Beside],
+    ) -> Vec<Probed> {
         let tried: Vec<_> = nodes.iter().map(|node| self.system.address(*node)).collect();
         let outcomes = agent::probe::reach(&tried, Duration::from_millis(PROBE_MS));
         let each = nodes.iter().zip(tried.iter().zip(outcomes));
         let each = each.map(|(node, (address, outcome))| {
             let probe = format!("clients -> {}", self.name(*node));
-            of_addresses(probe, expected, &[*address], &[outcome])
+            let seen = of_addresses(probe, expected, &[*address], &[outcome]);
+            let silent = beside::is_silence(&seen);
+            let hiding = silent.then(|| beside::cutting_clients(others, *node));
+            (seen, hiding.unwrap_or_default())
         });
         each.collect()
     }
 
     /// Whether the others still reach these nodes.
-    pub(super) fn peers_reach(&self, nodes: &[usize]) -> Vec<Evidence> {
+    pub(super) fn peers_reach(&self, nodes: &[usize], others: &[Beside]) -> Vec<Probed> {
         let all = 0..self.system.nodes().agents.len();
         let link = |at: usize| nodes.iter().map(move |from| nemesis::Link { at, from: *from });
         let links: Vec<_> = all.flat_map(link).filter(|link| link.at != link.from).collect();
-        self.reachability(&links, "reachable")
+        self.reachability(&links, "reachable", others)
     }
 
     pub(super) fn running(&self, nodes: &[usize]) -> Vec<Evidence> {

@@ -140,7 +140,7 @@ pub(super) fn report(
         None => ActReport::judge(&evidence),
     };
     let took = started.elapsed().as_nanos() as i64;
-    ActReport { mechanism, result, evidence, took, error }
+    ActReport { mechanism, result, evidence, took, error, ..ActReport::default() }
 }
 
 fn gone(state: ProcessState) -> bool {

@@ -31,8 +31,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask};
-use history::FaultResult;
-use nemesis::{Act, ActReport, Link};
+use history::{Evidence, FaultResult, Unprovable};
+use nemesis::{Act, ActReport, Beside};
 use systems::{Model, System, leadership};
 
 use super::clocks::ClockWatch;
@@ -42,9 +42,15 @@ pub use acts::Acts;
 /// How long an agent may take: longer than it waits for a server's own start command.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Links without those that another fault cuts.
-pub(crate) fn free(links: &[Link], held: &[Link]) -> Vec<Link> {
-    links.iter().filter(|link| !held.contains(link)).copied().collect()
+/// A probe, with the faults in force that keep it from telling.
+pub(crate) type Probed = (Evidence, Vec<String>);
+
+/// Those that can tell, and those that cannot.
+pub(crate) fn sorted(probes: Vec<Probed>) -> (Vec<Evidence>, Vec<Unprovable>) {
+    let (told, hidden): (Vec<Probed>, Vec<Probed>) =
+        probes.into_iter().partition(|(_, hiding)| hiding.is_empty());
+    let hidden = hidden.into_iter().map(|(probe, hiding)| probe.unprovable(&hiding));
+    (told.into_iter().map(|(probe, _)| probe).collect(), hidden.collect())
 }
 
 /// See the module's doc.
@@ -69,9 +75,9 @@ pub struct HostPort {
 }
 
 impl HostPort {
-    /// Carries an act out on all its nodes at once, then probes; links that are `held` by another
-    /// fault prove nothing of this one.
-    pub fn inject(&self, id: &str, act: &Act, held: &[Link]) -> ActReport {
+    /// Carries an act out on all its nodes at once, then probes; what the faults `beside` it do
+    /// proves nothing of this one.
+    pub fn inject(&self, id: &str, act: &Act, beside: &[Beside]) -> ActReport {
         if let Act::Remove { nodes } = act {
             return self.by_command(nodes, &|node| self.system.remove_member(node));
         }
@@ -94,7 +100,7 @@ impl HostPort {
             return self.move_clocks(id, nodes, *change);
         }
         if let Act::Shape { links, shape, seed } = act {
-            return self.shape(id, links, *shape, *seed);
+            return self.shape(id, links, (*shape, *seed), beside);
         }
         if let Act::Disk { nodes, what } = act {
             return self.inject_disk(id, nodes, what);
@@ -127,30 +133,32 @@ impl HostPort {
                 Err(error) => errors.push(error),
             }
         }
+        let mut unprovable = Vec::new();
         if let Act::Drop { links } = act {
-            evidence = self.reachability(&free(links, held), "unreachable");
+            (evidence, unprovable) = sorted(self.reachability(links, "unreachable", beside));
         }
         if let Act::CutClients { nodes } = act {
-            evidence = self.clients_reach(nodes, "unreachable");
-            evidence.extend(self.peers_reach(nodes));
+            let mut probes = self.clients_reach(nodes, "unreachable", beside);
+            probes.extend(self.peers_reach(nodes, beside));
+            (evidence, unprovable) = sorted(probes);
         }
         let error = (!errors.is_empty()).then(|| errors.join("; "));
         let result = match error {
             Some(_) => FaultResult::Indeterminate,
             None => ActReport::judge(&evidence),
         };
-        ActReport { mechanism, result, evidence, took, error }
+        ActReport { mechanism, result, evidence, unprovable, took, error }
     }
 
     /// Undoes an act on all its nodes at once, then probes. What cannot be undone by the agents is
     /// undone over SSH; what neither can is told as what a person would type, a line each.
-    pub fn undo(&self, id: &str, act: &Act, held: &[Link]) -> (ActReport, Vec<String>) {
-        let mut report = self.undo_by_agents(id, act, held);
+    pub fn undo(&self, id: &str, act: &Act, beside: &[Beside]) -> (ActReport, Vec<String>) {
+        let mut report = self.undo_by_agents(id, act, beside);
         let typed = self.heal_otherwise(id, act, &mut report);
         (report, typed)
     }
 
-    fn undo_by_agents(&self, id: &str, act: &Act, held: &[Link]) -> ActReport {
+    fn undo_by_agents(&self, id: &str, act: &Act, beside: &[Beside]) -> ActReport {
         if let Act::Remove { nodes } = act {
             return self.by_command(nodes, &|node| self.system.add_member(node));
         }
@@ -176,7 +184,7 @@ impl HostPort {
             return self.right_clocks(id, nodes, *change);
         }
         if let Act::Shape { links, shape, .. } = act {
-            return self.unshape(id, links, *shape);
+            return self.unshape(id, links, *shape, beside);
         }
         if let Act::Disk { nodes, what } = act {
             return self.undo_disk(id, nodes, what);
@@ -189,14 +197,16 @@ impl HostPort {
         let answers = self.ask_all(act.nodes().into_iter().map(heal).collect());
         let took = started.elapsed().as_nanos() as i64;
         let errors: Vec<String> = answers.into_iter().filter_map(|(_, a)| a.err()).collect();
-        let evidence = match act {
-            Act::Drop { links } => self.reachability(&free(links, held), "reachable"),
-            Act::CutClients { nodes } => self.clients_reach(nodes, "reachable"),
-            _ => self.running(&act.nodes()),
+        let probes = match act {
+            Act::Drop { links } => self.reachability(links, "reachable", beside),
+            Act::CutClients { nodes } => self.clients_reach(nodes, "reachable", beside),
+            _ => self.running(&act.nodes()).into_iter().map(|e| (e, Vec::new())).collect(),
         };
+        let (evidence, unprovable) = sorted(probes);
         let mechanism = "agent".to_owned();
         let error = (!errors.is_empty()).then(|| errors.join("; "));
-        ActReport { mechanism, result: ActReport::judge(&evidence), evidence, took, error }
+        let result = ActReport::judge(&evidence);
+        ActReport { mechanism, result, evidence, unprovable, took, error }
     }
 
     fn name(&self, node: usize) -> &str {

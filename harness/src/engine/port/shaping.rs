@@ -9,9 +9,9 @@ use agent::ping::{PingPlan, Pings};
 use agent::proto::{Answer, Ask};
 use agent::shape::{Distribution, Flap, PeerShape, Shape as AgentShape};
 use history::{Evidence, FaultResult};
-use nemesis::{ActReport, Link, Shape};
+use nemesis::{ActReport, Beside, Link, Shape, beside};
 
-use super::{HostPort, measured};
+use super::{HostPort, Probed, measured, sorted};
 
 /// Two nodes with a shaped link between them, the lower number first.
 type Pair = (usize, usize);
@@ -23,7 +23,13 @@ pub(super) type Measured = BTreeMap<Pair, Result<Pings, String>>;
 
 impl HostPort {
     /// Shapes links at all their nodes at once, then measures them.
-    pub(super) fn shape(&self, id: &str, links: &[Link], shape: Shape, seed: u64) -> ActReport {
+    pub(super) fn shape(
+        &self,
+        id: &str,
+        links: &[Link],
+        (shape, seed): (Shape, u64),
+        others: &[Beside],
+    ) -> ActReport {
         // A rate is compared with what passed before, of the same packets.
         let calm = match shape {
             Shape::Rate(_) => measured::plan(shape),
@@ -46,30 +52,38 @@ impl HostPort {
                 Err(error) => errors.push(error),
             }
         }
-        let mut evidence = Vec::new();
+        let mut probes: Vec<Probed> = Vec::new();
         if errors.is_empty() {
             for (pair, seen) in self.measure(links, measured::plan(shape)) {
                 let ways = links.iter().filter(|link| pair_of(link) == pair).count() as u32;
-                evidence.push(match seen {
+                let probe = match seen {
                     Ok(seen) => {
                         let probe = format!("{}, there and back", self.between(pair));
                         measured::during(probe, shape, ways, &before[&pair], &seen)
                     }
                     Err(error) => self.unmeasured(pair, error),
-                });
+                };
+                probes.push((probe, hiding(others, pair)));
             }
         }
+        let (evidence, unprovable) = sorted(probes);
         let error = (!errors.is_empty()).then(|| errors.join("; "));
         let result = match error {
             Some(_) => FaultResult::Indeterminate,
             None => ActReport::judge(&evidence),
         };
-        ActReport { mechanism, result, evidence, took, error }
+        ActReport { mechanism, result, evidence, unprovable, took, error }
     }
 
     /// Lets packets pass again; says whether they were shaped until then, and measures.
-    pub(super) fn unshape(&self, id: &str, links: &[Link], shape: Shape) -> ActReport {
-        let mut evidence = match shape {
+    pub(super) fn unshape(
+        &self,
+        id: &str,
+        links: &[Link],
+        shape: Shape,
+        others: &[Beside],
+    ) -> ActReport {
+        let shapers = match shape {
             // By the kernel alone: there is no process that could have ended.
             Shape::Duplicate(_) => Vec::new(),
             _ => self.shapers(id, links),
@@ -81,18 +95,23 @@ impl HostPort {
         let took = started.elapsed().as_nanos() as i64;
         let errors: Vec<String> = answers.into_iter().filter_map(|(_, a)| a.err()).collect();
         let before = self.baselines().remove(id).unwrap_or_default();
+        let mut probes: Vec<Probed> = shapers.into_iter().map(|e| (e, Vec::new())).collect();
         for (pair, seen) in self.measure(links, measured::CALM) {
-            evidence.push(match seen {
+            let probe = match seen {
                 Ok(seen) => {
                     let before = before.get(&pair).copied().unwrap_or_default();
                     measured::after(self.between(pair), &before, &seen)
                 }
                 Err(error) => self.unmeasured(pair, error),
-            });
+            };
+            let hiding = if probe.holds { Vec::new() } else { hiding(others, pair) };
+            probes.push((probe, hiding));
         }
+        let (evidence, unprovable) = sorted(probes);
         let mechanism = "agent".to_owned();
         let error = (!errors.is_empty()).then(|| errors.join("; "));
-        ActReport { mechanism, result: ActReport::judge(&evidence), evidence, took, error }
+        let result = ActReport::judge(&evidence);
+        ActReport { mechanism, result, evidence, unprovable, took, error }
     }
 
     fn baselines(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, BTreeMap<Pair, Pings>>> {
@@ -183,6 +202,12 @@ impl HostPort {
         let (probe, expected) = (self.between(pair), "echoes".to_owned());
         Evidence { probe, expected, observed: error, holds: false }
     }
+}
+
+/// The faults that do more to a link than echoes can tell apart.
+fn hiding(others: &[Beside], (one, other): Pair) -> Vec<String> {
+    let cutting = beside::cutting(others, one, other);
+    cutting.into_iter().chain(beside::losing(others, one, other)).collect()
 }
 
 fn pair_of(link: &Link) -> Pair {

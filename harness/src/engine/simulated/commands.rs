@@ -92,7 +92,7 @@ impl Simulation<'_> {
             turn.nodes.remove(0);
         }
         let (result, mechanism) = (ActReport::judge(&turn.evidence), "simulated".to_owned());
-        Some(ActReport { mechanism, result, evidence: turn.evidence, took: 0, error: None })
+        Some(ActReport { mechanism, result, evidence: turn.evidence, ..ActReport::default() })
     }
 
     /// Commands a node, if there is anything that it could change.

@@ -158,7 +158,7 @@ impl Simulation<'_> {
         let evidence: Vec<Evidence> = nodes.iter().map(process).chain(more).collect();
         let result = ActReport::judge(&evidence);
         let mechanism = "simulated".to_owned();
-        ActReport { mechanism, result, evidence, took: 0, error: None }
+        ActReport { mechanism, result, evidence, ..ActReport::default() }
     }
 }
 
