@@ -159,6 +159,44 @@ impl ActReport {
     }
 }
 
+/// The faults that a probe of a link may have seen instead of its own, by what it is called: `n1 ->
+/// n2`, `n1 <-> n2, there and back`, `clients -> n1`.
+fn behind(probe: &Evidence, beside: &[Beside], names: &[String]) -> Vec<String> {
+    let link = probe.probe.split(", ").next().unwrap_or_default();
+    let number = |name: &str| names.iter().position(|known| known == name);
+    let ends = link.split_once(" <-> ").or_else(|| link.split_once(" -> "));
+    let Some((from, at)) = ends.and_then(|(from, to)| Some((from, number(to)?))) else {
+        return Vec::new();
+    };
+    match number(from) {
+        Some(from) => {
+            let cutting = cutting(beside, from, at);
+            cutting.into_iter().chain(losing(beside, from, at)).collect()
+        }
+        None => cutting_clients(beside, at),
+    }
+}
+
+impl ActReport {
+    /// Likewise, of faults that came while links were probed: whoever probed knew nothing of them.
+    #[must_use]
+    pub fn beside_late(mut self, late: &[Beside], names: &[String]) -> ActReport {
+        let evidence = std::mem::take(&mut self.evidence);
+        let before = self.unprovable.len();
+        for probe in evidence {
+            let silent = is_silence(&probe);
+            match silent.then(|| behind(&probe, late, names)).filter(|ids| !ids.is_empty()) {
+                Some(ids) => self.unprovable.push(probe.unprovable(&ids)),
+                None => self.evidence.push(probe),
+            }
+        }
+        if before < self.unprovable.len() && self.error.is_none() {
+            self.result = ActReport::judge(&self.evidence);
+        }
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +253,35 @@ mod tests {
             let probe = report(&[(expected, holds)]).evidence.remove(0);
             assert_eq!(is_silence(&probe), silent, "{expected} {holds}");
         }
+    }
+
+    #[test]
+    fn what_came_while_links_were_probed_is_reckoned_with() {
+        let names = ["n1", "n2", "n10"].map(str::to_owned);
+        let late = [beside("f3", Act::drop_between(&[0], &[1, 2]))];
+        let told = |probes: &[(&str, &str, bool)]| {
+            let mut seen = report(&[]);
+            let probe = |(probe, expected, holds): &(&str, &str, bool)| Evidence {
+                probe: (*probe).to_owned(),
+                expected: (*expected).to_owned(),
+                observed: "timeout".to_owned(),
+                holds: *holds,
+            };
+            seen.evidence = probes.iter().map(probe).collect();
+            seen.result = ActReport::judge(&seen.evidence);
+            let seen = seen.beside_late(&late, &names);
+            (seen.result, seen.evidence.len(), seen.unprovable.len())
+        };
+        let clients = ("clients -> n1", UNREACHABLE, true);
+        let peers = [("n2 -> n1", "reachable", false), ("n10 -> n1", "reachable", false)];
+        let cut = told(&[clients, peers[0], peers[1]]);
+        assert_eq!(cut, (FaultResult::Installed, 1, 2), "clients are cut, peers by the other");
+        let twice = told(&[("n1 -> n10", UNREACHABLE, true)]);
+        assert_eq!(twice, (FaultResult::Indeterminate, 0, 1), "whose doing it is, nobody knows");
+        let echoes = told(&[("n1 <-> n2, there and back", "+400 ms", false)]);
+        assert_eq!(echoes, (FaultResult::Indeterminate, 0, 1));
+        let elsewhere = told(&[("n10 -> n2", UNREACHABLE, false)]);
+        assert_eq!(elsewhere, (FaultResult::NoEffect, 1, 0));
     }
 
     #[test]

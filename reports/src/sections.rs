@@ -86,31 +86,34 @@ fn fault(events: &[FaultEvent], id: &str) -> Markup {
             @if unhealed { p.note.bad { "It was not seen to be healed." } }
             @if let Some(error) = seen.and_then(|seen| seen.error.as_ref()) { p.note { (error) } }
             @for (what, event) in [("while in force", seen), ("after healing", healed)] {
-                @if let Some(event) = event.filter(|event| probed(event)) {
-                    details {
-                        summary { "Evidence " (what) }
-                        ul { @for probe in &event.evidence {
-                            li {
-                                (probe.probe) ": expected " (probe.expected) ", saw "
-                                (probe.observed) @if !probe.holds { " ✗" } @else { " ✓" }
-                            }
-                        }
-                        @for probe in &event.unprovable {
-                            li {
-                                (probe.probe) ": expected " (probe.expected)
-                                @if !probe.observed.is_empty() { ", saw " (probe.observed) }
-                                ", " (probe.words())
-                            }
-                        } }
-                    }
-                }
+                @if let Some(event) = event { (evidence(what, event)) }
             }
         }
     }
 }
 
-fn probed(event: &FaultEvent) -> bool {
-    !event.evidence.is_empty() || !event.unprovable.is_empty()
+fn evidence(what: &str, event: &FaultEvent) -> Markup {
+    if event.evidence.is_empty() && event.unprovable.is_empty() {
+        return html! {};
+    }
+    html! {
+        details {
+            summary { "Evidence " (what) }
+            ul { @for probe in &event.evidence {
+                li {
+                    (probe.probe) ": expected " (probe.expected) ", saw "
+                    (probe.observed) @if !probe.holds { " ✗" } @else { " ✓" }
+                }
+            }
+            @for probe in &event.unprovable {
+                li {
+                    (probe.probe) ": expected " (probe.expected)
+                    @if !probe.observed.is_empty() { ", saw " (probe.observed) }
+                    ", " (probe.words())
+                }
+            } }
+        }
+    }
 }
 
 /// Whether the run could have failed.

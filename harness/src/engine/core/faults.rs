@@ -193,10 +193,10 @@ impl Core {
     fn told(&self, place: usize, report: ActReport) -> ActReport {
         let fault = &self.faults[place];
         let Some(act) = &fault.act else { return report };
-        let mut beside = fault.beside.clone();
         let since = self.beside(place).into_iter();
-        beside.extend(since.filter(|other| !fault.beside.contains(other)));
-        report.beside(act, &beside)
+        let late: Vec<Beside> = since.filter(|other| !fault.beside.contains(other)).collect();
+        let all = [&fault.beside[..], &late].concat();
+        report.beside_late(&late, self.cluster.names()).beside(act, &all)
     }
 
     /// What there is to say of nothing: that nothing else is in force.

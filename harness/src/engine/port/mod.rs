@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use agent::proto::{Answer, Ask};
 use history::{Evidence, FaultResult, Unprovable};
+use nemesis::beside::UNREACHABLE;
 use nemesis::{Act, ActReport, Beside};
 use systems::{Model, System, leadership};
 
@@ -133,15 +134,8 @@ impl HostPort {
                 Err(error) => errors.push(error),
             }
         }
-        let mut unprovable = Vec::new();
-        if let Act::Drop { links } = act {
-            (evidence, unprovable) = sorted(self.reachability(links, "unreachable", beside));
-        }
-        if let Act::CutClients { nodes } = act {
-            let mut probes = self.clients_reach(nodes, "unreachable", beside);
-            probes.extend(self.peers_reach(nodes, beside));
-            (evidence, unprovable) = sorted(probes);
-        }
+        let (mut probed, unprovable) = sorted(self.cut_off(act, beside));
+        evidence.append(&mut probed);
         let error = (!errors.is_empty()).then(|| errors.join("; "));
         let result = match error {
             Some(_) => FaultResult::Indeterminate,
@@ -207,6 +201,19 @@ impl HostPort {
         let error = (!errors.is_empty()).then(|| errors.join("; "));
         let result = ActReport::judge(&evidence);
         ActReport { mechanism, result, evidence, unprovable, took, error }
+    }
+
+    /// What can be reached after an act that drops packets; nothing after others.
+    fn cut_off(&self, act: &Act, beside: &[Beside]) -> Vec<Probed> {
+        match act {
+            Act::Drop { links } => self.reachability(links, UNREACHABLE, beside),
+            Act::CutClients { nodes } => {
+                let mut probes = self.clients_reach(nodes, UNREACHABLE, beside);
+                probes.extend(self.peers_reach(nodes, beside));
+                probes
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn name(&self, node: usize) -> &str {
