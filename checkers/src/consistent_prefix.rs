@@ -50,11 +50,9 @@ impl Checker for ConsistentPrefix {
             if 0 < graph.left_out {
                 outcome.verdict = Verdict::Unknown;
                 outcome.reason = Some(uncertain_registers(graph.left_out, "reads"));
-            } else if context.nodes.is_some() && graph.judged == 0 {
-                outcome.verdict = Verdict::Unknown;
-                outcome.reason = Some(
-                    "not applicable: no transaction read two lists or registers, or a list of two"
-                        .to_owned(),
+            } else if graph.judged == 0 {
+                return Outcome::not_applicable(
+                    "no transaction read two lists or registers, or a list of two",
                 );
             }
             return outcome;

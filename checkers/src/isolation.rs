@@ -2,7 +2,7 @@
 
 use elle_rs::draw::Drawing;
 use elle_rs::{Anomaly, Case, CycleFound, Model, Options, Undecided, Validity, Workload, explain};
-use history::{History, MopKind, Op};
+use history::{EventKind, History, MopKind, Op};
 use serde_json::{Value, json};
 
 use crate::registry::Checker;
@@ -74,7 +74,7 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
         Workload::RwRegister => (MopKind::Write, "writes a register"),
     };
     if !history.mops.iter().any(|mop| mop.kind == own) {
-        return Outcome::unknown(format!("not applicable: no operation {word}"));
+        return Outcome::not_applicable(format!("no operation {word}"));
     }
     let level = context.levels.get(name).map_or(DEFAULT_LEVEL, String::as_str);
     let Some(model) = Model::named(level).filter(|model| model.is_judged()) else {
@@ -93,16 +93,17 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
         Ok(verdict) => verdict,
         Err(refusal) => return Outcome::unknown(format!("not judged: {refusal}")),
     };
+    if verdict.validity != Validity::Invalid && !anybody_read(history) {
+        return Outcome::not_applicable("no successful operation reads");
+    }
     let mut outcome = Outcome::valid();
-    outcome.verdict = match verdict.validity {
-        Validity::Valid => Verdict::Valid,
-        Validity::Invalid => Verdict::Invalid,
-        Validity::Unknown => Verdict::Unknown,
-    };
+    outcome.verdict = in_three_values(verdict.validity);
     let beyond = beyond(&verdict);
     tell(&mut outcome, workload, history, model, &verdict, &beyond);
     outcome.reason = match (verdict.validity, verdict.undecided) {
-        (Validity::Unknown, None) => Some(nothing(history, &verdict).to_owned()),
+        (Validity::Unknown, None) => {
+            return Outcome { facts: outcome.facts, ..nothing(history, &verdict) };
+        }
         (_, undecided) => {
             let not_refuted = undecided.map(|undecided| {
                 outcome.facts.insert("decided".to_owned(), json!(false));
@@ -130,6 +131,20 @@ fn judge(name: &str, workload: Workload, history: &History, context: &Context) -
     outcome.count = outcome.count.max(1);
     outcome.findings.truncate(context.findings_max.unwrap_or(50));
     outcome
+}
+
+fn in_three_values(validity: Validity) -> Verdict {
+    match validity {
+        Validity::Valid => Verdict::Valid,
+        Validity::Invalid => Verdict::Invalid,
+        Validity::Unknown => Verdict::Unknown,
+    }
+}
+
+/// Whether a successful operation reads: what nobody read could be anything.
+fn anybody_read(history: &History) -> bool {
+    let reads = |op: &Op| history.mops_of(op).iter().any(|mop| mop.kind == MopKind::Read);
+    history.ops.iter().any(|op| op.kind == EventKind::Ok && reads(op))
 }
 
 /// Pairs of versions in no known order (`null`: too many to count), of all pairs, and the share.
@@ -194,13 +209,13 @@ fn drawn(workload: Workload, history: &History, cycle: &CycleFound) -> Value {
 }
 
 /// Why nothing could be judged.
-fn nothing(history: &History, verdict: &elle_rs::Verdict) -> &'static str {
+fn nothing(history: &History, verdict: &elle_rs::Verdict) -> Outcome {
     match history.is_untimed() && verdict.anomaly_types.is_empty() {
-        true => {
+        true => Outcome::unknown(
             "no order of real time is known, as there are no invocations: name a level without \
-             it, such as serializable"
-        }
-        false => "not applicable: no transaction depends on another",
+             it, such as serializable",
+        ),
+        false => Outcome::not_applicable("no transaction depends on another"),
     }
 }
 

@@ -3,7 +3,9 @@
 //! Final reads are those marked `final`, taken after heal and convergence. An acknowledged element
 //! that no such read invoked after its acknowledgement shows, although there is one, is *lost*. In
 //! a run every live node must have answered; shown by some only it has *diverged*; with a node
-//! missing, or replicas that did not converge, it is *unresolved* and the verdict unknown.
+//! missing, or replicas that did not converge, it is *unresolved* and the verdict unknown. In a
+//! bare file the final reads present count as complete, each node's latest (each session's, where
+//! nodes have no names).
 //! *Duplicated*: twice in one list of an ok read. *Phantom*: shown, though its write failed or was
 //! never invoked.
 
@@ -42,6 +44,8 @@ enum Fate {
     Lost,
     Diverged,
     Unresolved,
+    /// No final read of its key was made after it.
+    Unread,
 }
 
 struct Check<'a> {
@@ -55,8 +59,10 @@ struct Check<'a> {
     unresolved: Pairs,
     duplicated: Pairs,
     phantom: Pairs,
-    /// Acknowledged writes whose fate was looked at.
+    /// Acknowledged writes that a final read was to show.
     judged: u64,
+    /// Acknowledged writes of whose key there is no later final read.
+    unread: u64,
 }
 
 impl Checker for LostWrites {
@@ -77,6 +83,7 @@ impl Checker for LostWrites {
             duplicated: Pairs::new(),
             phantom: Pairs::new(),
             judged: 0,
+            unread: 0,
         };
         check.judge_elements();
         check.judge_registers(history);
@@ -104,8 +111,18 @@ impl<'a> Check<'a> {
         let after = || finals.iter().filter(|read| acknowledged < read.op.index());
         let any = after().any(&shows);
         let Some(nodes) = &self.context.nodes else {
-            // A bare file: the final reads present count as complete.
-            return if after().next().is_some() && !any { Fate::Lost } else { Fate::Kept };
+            // A bare file: the final reads present count as complete, each node's latest.
+            let mut latest: BTreeMap<(Option<u32>, i64), bool> = BTreeMap::new();
+            for read in after() {
+                let session = read.op.node().map_or(read.op.session(), |_| 0);
+                latest.insert((read.op.node(), session), shows(read));
+            }
+            return match (any, latest.values().any(|shows| !shows)) {
+                _ if latest.is_empty() => Fate::Unread,
+                (false, _) => Fate::Lost,
+                (true, true) => Fate::Diverged,
+                (true, false) => Fate::Kept,
+            };
         };
         // Each node's latest answer counts.
         let answer = |node: &String| {
@@ -175,10 +192,13 @@ impl<'a> Check<'a> {
     }
 
     fn note(&mut self, fate: Fate, key: u32, value: i64, writer: &'a Op) {
-        self.judged += 1;
+        match fate {
+            Fate::Unread => self.unread += 1,
+            _ => self.judged += 1,
+        }
         let pair = (self.elements.history.keys[key as usize].clone(), value);
         match fate {
-            Fate::Kept => {}
+            Fate::Kept | Fate::Unread => {}
             Fate::Unresolved => drop(self.unresolved.insert(pair)),
             Fate::Lost => {
                 self.lost.insert(pair);
@@ -242,7 +262,7 @@ impl<'a> Check<'a> {
             on_node(history, writer),
             match fate {
                 "lost" => "no final read shows it",
-                _ => "after healing some nodes show it and some do not",
+                _ => "after healing some final reads show it and some do not",
             }
         );
         let wrote = |m: &&Mop| m.kind != MopKind::Read && m.key == key && m.value == value;
@@ -251,17 +271,19 @@ impl<'a> Check<'a> {
         let mut proof =
             vec![witness(history, writer, &mops, format!("wrote {value}, acknowledged"))];
         // One final read a node: the latest.
-        let mut by_node: BTreeMap<Option<u32>, &Final<'_>> = BTreeMap::new();
+        let mut by_node: BTreeMap<(Option<u32>, i64), &Final<'_>> = BTreeMap::new();
         for read in self.finals.get(&key).map_or(&[][..], Vec::as_slice) {
             if writer.completed_index().is_some_and(|acknowledged| acknowledged < read.op.index()) {
-                by_node.insert(read.op.node(), read);
+                let session = read.op.node().map_or(read.op.session(), |_| 0);
+                by_node.insert((read.op.node(), session), read);
             }
         }
         for read in by_node.values() {
             ops.push(read.op);
             let has = read.shown.contains(&value);
             let note = if has { "shows" } else { "does not show" };
-            let node = history.node_name(read.op).unwrap_or("?");
+            let session = format!("session {}", read.op.session());
+            let node = history.node_name(read.op).unwrap_or(&session);
             let note = format!("final read: {node} {note} {value}");
             proof.push(witness(history, read.op, &[read.mop], note));
         }
@@ -323,14 +345,26 @@ impl<'a> Check<'a> {
         } else if self.context.nodes.is_some() && self.finals.is_empty() {
             outcome.verdict = Verdict::Unknown;
             outcome.reason = Some("there are no final reads".to_owned());
-        } else if let Some(keys) = uncertain {
+        } else if let Some(keys) = uncertain.filter(|_| !self.finals.is_empty()) {
             outcome.verdict = Verdict::Unknown;
             outcome.reason = Some(uncertain_registers(keys, "keys"));
-        } else if self.context.nodes.is_some() && self.judged == 0 {
-            outcome.verdict = Verdict::Unknown;
-            outcome.reason = Some(
-                "not applicable: no acknowledged write of a list, a set or a register".to_owned(),
-            );
+        } else if self.judged == 0 {
+            let why = match self.unread {
+                0 => "no acknowledged write of a list, a set or a register".to_owned(),
+                // One line, so that nobody takes the rest for an answer about loss.
+                writes => format!(
+                    "loss was not looked for: {writes} acknowledged writes, and no final read of \
+                     their keys after them"
+                ),
+            };
+            let nothing = Outcome::not_applicable(why);
+            (outcome.verdict, outcome.reason) = (nothing.verdict, nothing.reason);
+        } else if 0 < self.unread {
+            outcome.reason = Some(format!(
+                "of {} more acknowledged writes there is no final read of their key after them: \
+                 not looked for",
+                self.unread
+            ));
         }
         if 0 < count {
             outcome.verdict = Verdict::Invalid;

@@ -53,11 +53,9 @@ impl Checker for MonotonicReads {
             return Outcome::unknown(uncertain_registers(left_out, "reads"));
         }
         if found.is_empty() {
-            return match context.nodes.is_some() && judged == 0 {
-                true => Outcome::unknown(
-                    "not applicable: no session read a list, set or register twice",
-                ),
-                false => outcome,
+            return match judged {
+                0 => Outcome::not_applicable("no session read a list, set or register twice"),
+                _ => outcome,
             };
         }
         outcome.verdict = Verdict::Invalid;

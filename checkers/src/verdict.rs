@@ -143,6 +143,9 @@ pub struct Finding {
     pub windows: Vec<String>,
 }
 
+/// How the reason of a checker begins that had nothing to judge.
+const NOT_APPLICABLE: &str = "not applicable";
+
 /// What one checker says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -178,6 +181,17 @@ impl Outcome {
             findings: Vec::new(),
             facts: BTreeMap::new(),
         }
+    }
+
+    /// There was nothing to judge, and what would have been.
+    pub fn not_applicable(what: impl std::fmt::Display) -> Outcome {
+        Outcome::unknown(format!("{NOT_APPLICABLE}: {what}"))
+    }
+
+    /// Whether there was something to judge.
+    pub fn applies(&self) -> bool {
+        let nothing = |why: &String| why.starts_with(NOT_APPLICABLE);
+        self.verdict != Verdict::Unknown || !self.reason.as_ref().is_some_and(nothing)
     }
 
     /// Whether it looked, and neither found a violation nor proved that there is none.

@@ -50,7 +50,8 @@ pub fn decide(
     let scope = Scope { final_reads_only_order: options.final_reads_only_order };
     let look = Look { history, options, scope, extra, cases };
     let mut verdict = verdict;
-    if let Some(implied) = implied(options, extra) {
+    let timed = extra != REALTIME || !history.is_untimed();
+    if let Some(implied) = implied(options, extra).filter(|_| timed) {
         registers.imply(extra == PROCESS);
         verdict.implied = Some(implied);
         verdict = look.by_implied_order(&registers, verdict)?;

@@ -89,7 +89,7 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
         {
             role = Role::Observation;
         }
-        if role != Role::Observation {
+        if decides(name, outcome, role, selection) {
             decided = true;
             verdict = verdict.max(outcome.verdict);
         }
@@ -104,23 +104,33 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
         .damage
         .as_ref()
         .map(|damage| format!("the history is read up to line {}: {}", damage.line, damage.why));
-    let doubts = doubts::doubts(records);
-    if !doubts.is_empty()
-        || gate_missed
-        || partial.is_some()
-        || (!decided && records.info.is_some())
-    {
+    let doubts = doubts::doubts(records, selection, decided);
+    if !doubts.is_empty() || gate_missed || partial.is_some() || !decided {
         verdict = verdict.max(Verdict::Unknown);
     }
     // A configuration that promises nothing is told what was seen, and may not pass for valid.
     if !decided {
         verdict = verdict.max(observed(&outcomes));
-        if let Some(coverage) = coverage.as_mut().filter(|_| verdict == Verdict::Unknown) {
+        let asked = !selection.checkers.is_empty() || selection.model.is_some();
+        let unknown = verdict == Verdict::Unknown;
+        if let Some(coverage) = coverage.as_mut().filter(|_| unknown && !asked) {
             coverage.missing.push("a promise: this configuration makes none to hold it to".into());
         }
     }
     let read = records.told();
     Ok(Judgement { verdict, checkers: outcomes, coverage, partial, doubts, read })
+}
+
+/// Whether a checker's verdict counts towards the whole. What has nothing to judge decides nothing,
+/// except where a run's configuration promises it, or somebody asks by name whether writes were
+/// lost.
+fn decides(name: &str, outcome: &Outcome, role: Role, selection: &Selection) -> bool {
+    let asked = || selection.checkers.iter().any(|asked| asked == name || asked == "all");
+    match role {
+        Role::Observation => false,
+        Role::Promised => true,
+        Role::Named => outcome.applies() || (name == "lost-writes" && asked()),
+    }
 }
 
 /// Takes out isolation where nobody asked for it and it says nothing: histories of the other
@@ -141,9 +151,7 @@ fn leave_out(outcomes: &mut BTreeMap<String, Outcome>, records: &Records, select
     };
     // A run whose workload was made for it has to be judged, and is unknown if it cannot be.
     let silent = |name: &str, outcome: &Outcome| {
-        let nothing = |why: &String| why.starts_with("not applicable");
-        outcome.reason.as_ref().is_some_and(nothing)
-            && (records.info.is_none() || !meant_for(name, records))
+        !outcome.applies() && (records.info.is_none() || !meant_for(name, records))
     };
     for name in checkers::ISOLATION {
         let others = outcomes.len() > 1;

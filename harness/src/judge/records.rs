@@ -4,6 +4,7 @@ use std::path::Path;
 
 use checkers::FileRead;
 use history::{Damage, FaultEvent, History, Reading, RunInfo, TelemetryEvent, reader};
+use serde::de::DeserializeOwned;
 
 use crate::error::UserError;
 use crate::run_folder::RunFolder;
@@ -18,6 +19,9 @@ pub struct Records {
     pub damage: Option<Damage>,
     /// How it was read.
     pub read: FileRead,
+    /// What is wrong with the other records, a sentence for each file with its line: of what was
+    /// not read nobody can say that it was well.
+    pub damaged: Vec<String>,
     /// `faults.jsonl`.
     pub faults: Vec<FaultEvent>,
     /// `telemetry.jsonl`.
@@ -34,14 +38,39 @@ impl Records {
     pub fn of_run_read(folder: &RunFolder, reading: &Reading) -> Result<Records, UserError> {
         let path = folder.file("history.jsonl");
         let mut records = Records::read(&path, &Reading { inside: true, ..*reading })?;
-        // A folder that never had its facts is a history and no more; one whose facts are broken is
-        // not judged as if it had promised nothing.
-        if folder.has("run.json") {
-            records.info = Some(folder.info()?);
+        // What is broken is said, and nothing is valid by what could not be read.
+        match folder.info() {
+            Ok(info) => records.info = Some(info),
+            Err(error) if folder.has("run.json") => {
+                records.damaged.push(format!("run.json: {}", error.what));
+            }
+            Err(_) if ["faults.jsonl", "telemetry.jsonl"].iter().any(|f| folder.has(f)) => {
+                let what = "run.json is missing, and the records of a run are there";
+                records.damaged.push(format!(
+                    "{what}: what was promised, and which faults were asked for, is not known"
+                ));
+            }
+            // A folder that never had its facts is a history and no more.
+            Err(_) => return Ok(records),
         }
-        records.faults = reader::read_lines(&folder.file("faults.jsonl")).0;
-        records.telemetry = reader::read_lines(&folder.file("telemetry.jsonl")).0;
+        records.faults = records.stream(folder, "faults.jsonl");
+        records.telemetry = records.stream(folder, "telemetry.jsonl");
         Ok(records)
+    }
+
+    /// Reads one of the other streams; what is wrong with it is kept.
+    fn stream<T: DeserializeOwned>(&mut self, folder: &RunFolder, name: &str) -> Vec<T> {
+        let path = folder.file(name);
+        if !folder.has(name) {
+            self.damaged.push(format!("{name} is missing"));
+            return Vec::new();
+        }
+        let (lines, damage) = reader::read_lines(&path);
+        if let Some(damage) = damage {
+            let Damage { line, why } = damage;
+            self.damaged.push(format!("{name} is read up to line {line}: {why}"));
+        }
+        lines
     }
 
     /// Reads a bare history file.
@@ -66,6 +95,7 @@ impl Records {
                 notes: read.notes,
             },
             history: read.history,
+            damaged: Vec::new(),
             faults: Vec::new(),
             telemetry: Vec::new(),
         })
