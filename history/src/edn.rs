@@ -146,7 +146,13 @@ impl Reader<'_> {
         }
         // A tag says of what type the form after it is: maps of all types are alike here.
         self.token();
-        self.form()
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return self.fault("nested too deeply");
+        }
+        let form = self.form();
+        self.depth -= 1;
+        form
     }
 
     fn token(&mut self) -> &str {
@@ -221,7 +227,10 @@ mod tests {
         ] {
             assert!(read_all(broken).unwrap_err().1.contains(why), "{broken}");
         }
-        assert!(read_all(&"[".repeat(10_000)).unwrap_err().1.contains("deeply"));
+        for deep in ["[", "{", "(", "#{", "#_", "#x "] {
+            let why = read_all(&deep.repeat(300_000)).unwrap_err().1;
+            assert!(why.contains("deeply"), "{deep}: {why}");
+        }
         let numbers = read_all("1 -2 +3 4N 1.5 2M 1e3 9223372036854775808 0.5").unwrap();
         let numbers: Vec<Value> = numbers.into_iter().map(|(_, number)| number).collect();
         let expected =

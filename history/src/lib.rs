@@ -23,6 +23,8 @@ pub mod micro_op;
 pub mod names;
 pub mod op;
 pub mod reader;
+#[cfg(test)]
+mod reader_tests;
 pub mod run_info;
 pub mod sockets;
 pub mod source;

@@ -5,6 +5,7 @@
 //!
 //! Read next: [`page`], [`findings`], [`plots`]; [`matrix`] and [`suite`] for many runs at once.
 
+mod bare;
 mod clocks;
 mod findings;
 mod lag;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use checkers::Judgement;
 use history::{EventKind, FaultEvent, History, MopKind, RunInfo, TelemetryEvent};
 
+pub use bare::html_of_file;
 pub use page::html;
 pub use terminal::{judgement_text, terminal_summary};
 

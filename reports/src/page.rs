@@ -20,7 +20,29 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 /// The whole report.
 pub fn html(input: &ReportInput<'_>) -> String {
     let run = input.run;
-    let title = format!("{}: {}", run.id, input.judgement.verdict.as_str());
+    let body = html! {
+        a.skip href="#findings" { "Skip to the findings" }
+        (bar(input))
+        main {
+            (reproduce(input))
+            section #findings {
+                h2 { (headline(input)) }
+                (findings(input))
+            }
+            (timeline(input))
+            (faults(input))
+            (coverage(input))
+            (checkers(input))
+            (nodes(input))
+            (configuration(input))
+        }
+        footer { "splitbrain " (run.version) " · format " (run.format) }
+    };
+    framed(&format!("{}: {}", run.id, input.judgement.verdict.as_str()), &body)
+}
+
+/// A whole page around its body.
+pub(crate) fn framed(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -32,22 +54,7 @@ pub fn html(input: &ReportInput<'_>) -> String {
                 style { (PreEscaped(CSS)) }
             }
             body {
-                a.skip href="#findings" { "Skip to the findings" }
-                (bar(input))
-                main {
-                    (reproduce(input))
-                    section #findings {
-                        h2 { (headline(input)) }
-                        (findings(input))
-                    }
-                    (timeline(input))
-                    (faults(input))
-                    (coverage(input))
-                    (checkers(input))
-                    (nodes(input))
-                    (configuration(input))
-                }
-                footer { "splitbrain " (run.version) " · format " (run.format) }
+                (body)
                 script { (PreEscaped(JS)) }
             }
         }
@@ -122,7 +129,7 @@ fn reproduce(input: &ReportInput<'_>) -> Markup {
     }
 }
 
-fn headline(input: &ReportInput<'_>) -> String {
+pub(crate) fn headline(input: &ReportInput<'_>) -> String {
     let found = |outcome: &&Outcome| outcome.verdict == Verdict::Invalid;
     match input.judgement.checkers.values().filter(found).count() {
         0 => "What was proved, and what was not".to_owned(),
@@ -154,7 +161,7 @@ fn timeline(input: &ReportInput<'_>) -> Markup {
     }
 }
 
-fn legend(legend: &Legend) -> Markup {
+pub(crate) fn legend(legend: &Legend) -> Markup {
     html! {
         span.legend {
             @for (name, colour) in legend {

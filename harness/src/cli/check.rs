@@ -98,21 +98,37 @@ impl From<&Assume> for Assumption {
 /// Flags of `report`.
 #[derive(Clone, Debug, Args)]
 pub struct ReportFlags {
-    /// A run's folder, latest, or part of a run's id
+    /// A run's folder, latest, part of a run's id, or a history file
     #[arg(default_value = "latest")]
     run: String,
+    /// Of a history file: only this checker, several times
+    #[arg(long = "checker", value_name = "NAME")]
+    checkers: Vec<String>,
+    /// Of a history file: level that transactions are judged against
+    #[arg(long, value_name = "LEVEL")]
+    model: Option<String>,
+    /// Of a history file: where the page is written, if not beside it as FILE.report.html
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitFlags,
     #[command(flatten)]
     runs: RunsDir,
 }
 
+/// Refuses a level that nothing decides.
+fn known_level(model: Option<&str>) -> Result<(), UserError> {
+    let refused = model.and_then(|model| Some((model, checkers::refused_level(model)?)));
+    match refused {
+        None => Ok(()),
+        Some((model, why)) => Err(UserError::usage(format!("--model {model}: {why}"))
+            .hint(format!("levels that are judged: {}", checkers::judged_levels().join(", ")))),
+    }
+}
+
 /// Judges a run or a bare file.
 pub fn check(flags: &CheckFlags) -> Result<Exit, UserError> {
-    if let Some(model) = &flags.model
-        && let Some(why) = checkers::refused_level(model)
-    {
-        return Err(UserError::usage(format!("--model {model}: {why}"))
-            .hint(format!("levels that are judged: {}", checkers::judged_levels().join(", "))));
-    }
+    known_level(flags.model.as_deref())?;
     let selection = Selection {
         checkers: flags.checkers.clone(),
         model: flags.model.clone(),
@@ -158,14 +174,55 @@ fn records(
     Ok((Records::of_run_read(&folder, &limits.reading())?, Some(folder)))
 }
 
-/// Rebuilds a report.
+/// Rebuilds a run's report, or writes one of a history file.
 pub fn report(flags: &ReportFlags) -> Result<Exit, UserError> {
-    let folder = RunFolder::find(&flags.runs.runs_dir, &flags.run)?;
-    let records = Records::of_run(&folder)?;
-    let judgement = judge(&records, &Selection::default())?;
-    write_report(&folder, &records, &judgement, &[])?;
-    say::outln!("{}", folder.file("report.html").display());
+    known_level(flags.model.as_deref())?;
+    let selection = Selection {
+        checkers: flags.checkers.clone(),
+        model: flags.model.clone(),
+        ..Selection::default()
+    };
+    let (records, folder) = records(&flags.run, &flags.runs, &flags.limits)?;
+    let own = flags.out.is_some() || flags.model.is_some() || !flags.checkers.is_empty();
+    let judgement = judge(&records, &selection)?;
+    let page = match folder {
+        Some(_) if own => {
+            return Err(UserError::usage(
+                "--checker, --model and --out are for a history file: a run's page shows it as it \
+                 was judged",
+            ));
+        }
+        Some(folder) => {
+            write_report(&folder, &records, &judgement, &[])?;
+            folder.file("report.html")
+        }
+        None => super::bare_report::write(flags, &records, &judgement)?,
+    };
+    say::outln!("{}", page.display());
     Ok(Exit::Valid)
+}
+
+impl ReportFlags {
+    /// The file, where the page goes, and the command that judges the file again.
+    pub fn of_file(&self) -> (&str, PathBuf, String) {
+        let beside = || PathBuf::from(format!("{}.report.html", self.run));
+        let mut words = vec!["splitbrain".to_owned(), "check".to_owned(), self.run.clone()];
+        words.extend(self.model.iter().flat_map(|model| ["--model".to_owned(), model.clone()]));
+        for checker in &self.checkers {
+            words.extend(["--checker".to_owned(), checker.clone()]);
+        }
+        let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        (&self.run, self.out.clone().unwrap_or_else(beside), quoted.join(" "))
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// Writes `report.html`; gives the summary for the terminal.

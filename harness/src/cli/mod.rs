@@ -1,5 +1,6 @@
 //! The command line: what was typed, and which command carries it out.
 
+mod bare_report;
 mod check;
 mod demo;
 mod drill;
@@ -59,7 +60,7 @@ enum Command {
     /// Judges a run or a history file
     #[command(after_help = exit::HELP)]
     Check(check::CheckFlags),
-    /// Rebuilds a run's report from its folder
+    /// Rebuilds a run's report from its folder, or writes one of a history file
     Report(check::ReportFlags),
     /// Makes every fault on a cluster that serves; says what proved it and what it took
     #[command(after_help = drill::HELP)]
