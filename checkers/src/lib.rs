@@ -17,12 +17,14 @@ mod prefix_graph;
 mod read_your_writes;
 mod registry;
 mod sentences;
+mod two_leaders;
 pub mod verdict;
 
 pub use coverage::{CoverageRules, FaultSpan, coverage};
 pub use isolation::{is_anomaly, is_judged_level, is_level, judged_levels, refused_level};
 pub use outages::{Charged, OUTAGE_MIN, Outage, Writes};
 pub use registry::{ALL_NAMES, Checker, ISOLATION, SESSION, built, by_name, judge};
+pub use two_leaders::{TwoLeaders, two_leaders};
 pub use verdict::{
     Assumption, Context, Coverage, CoverageItem, FileRead, Finding, Judgement, Outcome, ReadsMode,
     Role, Verdict, Window, WitnessOp,
