@@ -28,8 +28,11 @@ struct Reign<'a> {
     node: &'a str,
     term: Option<u64>,
     /// Invocation and completion of each write, in order of invocation.
-    writes: Vec<(i64, i64)>,
+    writes: Spans,
 }
+
+/// Invocation and completion of writes.
+type Spans = Vec<(i64, i64)>;
 
 /// What a node said of one shard: asked, answered, and its term if it led.
 type Said = (i64, i64, Option<u64>);
@@ -99,7 +102,7 @@ fn reigns<'a>(
             said.entry(place).or_default().push((sample.sent, sample.received, led));
         }
     }
-    let mut reigns: BTreeMap<(u32, &str, Option<u64>), Vec<(i64, i64)>> = BTreeMap::new();
+    let mut reigns: BTreeMap<(u32, &str, Option<u64>), Spans> = BTreeMap::new();
     let acknowledged = history.ops.iter().filter(|op| op.kind == EventKind::Ok && !op.final_read);
     for op in acknowledged {
         let mops = history.mops_of(op);

@@ -258,7 +258,7 @@ pub struct Judgement {
 }
 
 /// How a history's file was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRead {
     /// JSON lines, JSON array or EDN.
     pub form: String,

@@ -20,8 +20,10 @@ const OPEN: &str = "cluster_id = \"staging\"\nallow = [\"process\", \"failover\"
 
 /// A run in the background, once it records.
 fn started(site: &Site, inventory: &str, name: &str, flags: &[&str]) -> (Child, PathBuf) {
-    let base = ["run", "--hosts-file", inventory, "--name", name, "--time-limit", "60s"];
-    let mut command = site.command(&[&base[..], flags].concat());
+    let base = ["run", "--hosts-file", inventory, "--name", name];
+    let limit: &[&str] =
+        if flags.contains(&"--time-limit") { &[] } else { &["--time-limit", "60s"] };
+    let mut command = site.command(&[&base[..], limit, flags].concat());
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
     let runs = site.folder.path().join("runs").join(name);
     wait_until("the run records", LONG, || {
@@ -396,6 +398,38 @@ fn an_operator_promotes_where_all_of_it_is_allowed() {
     let hold = "test -e /run/splitbrain/held-by-operator && echo held || true";
     assert_eq!(site.on("n1", hold), "", "nothing of ours is left");
     assert!(!said.contains("is left: "), "the schema went with the new leader: {said}");
+}
+
+/// A failover of the owner's own that promotes a standby and fences nobody.
+#[test]
+fn a_split_brain_of_a_cluster_that_exists_is_never_valid() {
+    if !lab_works() || !postgres_here() {
+        return;
+    }
+    let site = Site::up("split");
+    site.inventory("unknown.toml", "", &SECURE.replace("failover = \"none\"\n", ""));
+    let flags = ["--workload", "append", "--time-limit", "8s", "--recovery", "2s"];
+    let (child, run) = started(&site, "unknown.toml", "split", &flags);
+    let psql = "PGPASSFILE=/var/lib/splitbrain-postgres/passfile psql -h 127.0.0.1 -U postgres";
+    site.on("n2", &format!("{psql} -Atc 'SELECT pg_promote()'"));
+    let output = child.wait_with_output().unwrap();
+    let said = errors(&output);
+    assert_ne!(output.status.code(), Some(0), "{said}");
+    let verdict = std::fs::read_to_string(run.join("verdict.json")).unwrap();
+    let verdict: serde_json::Value = serde_json::from_str(&verdict).unwrap();
+    assert_ne!(verdict["verdict"], "valid", "{said}");
+    let history = std::fs::read_to_string(run.join("history.jsonl")).unwrap();
+    assert!(history.contains("\"target\":\"stayed\""), "some sessions stay, and are marked");
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    for doubt in [
+        "split brain: a (term 1) and b (term 2) both acknowledged writes from",
+        "the replicas did not converge before the final reads",
+        "acknowledged writes unresolved",
+    ] {
+        assert!(said.contains(doubt) && page.contains(doubt), "{doubt}: {said}");
+    }
+    assert!(!page.contains("failover = &quot;none&quot; under [attach]"), "a lie about it");
+    assert!(page.contains("replaces its leaders"), "{page}");
 }
 
 #[test]

@@ -301,3 +301,54 @@ fn the_printed_command_gives_the_same_bytes() {
         }
     }
 }
+
+/// Two leaders that acknowledge at once, replicas that agree again afterwards.
+#[test]
+fn a_split_brain_is_never_valid_and_is_told() {
+    let base = ["--failover", "timeout", "--fault", "leader-alone@3s+3s"];
+    for stay in ["25%", "1"] {
+        let set = format!("policy.stay={stay}");
+        for verdict in finds(&[&base[..], &["--set", &set]].concat()) {
+            assert_ne!(verdict["verdict"], "valid", "{verdict}");
+            let doubts = verdict["doubts"].as_array().unwrap();
+            let told = |doubt: &serde_json::Value| {
+                let doubt = doubt.as_str().unwrap_or_default();
+                doubt.starts_with("split brain: n1 (term 1) and ")
+            };
+            assert!(doubts.iter().any(told), "{doubts:?}");
+            assert_eq!(verdict["checkers"]["lost-writes"]["verdict"], "invalid");
+        }
+    }
+    // An orderly succession has nothing of it.
+    for verdict in finds(&["--failover", "vote", "--fault", "step-down:leader@3s+2s"]) {
+        let text = verdict.to_string();
+        assert!(!text.contains("split brain"), "{text}");
+    }
+}
+
+/// Of 20 sessions 5 stay where they are until they are refused; the others go where the leader is.
+#[test]
+fn some_sessions_stay_with_a_deposed_leader_and_are_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["run", "--lab", "sim", "--name", "stay", "--failover", "timeout"];
+    let output = run(&[&flags[..], &["--fault", "leader-alone@3s+3s"]].concat(), folder.path());
+    assert!(output.status.code().is_some_and(|code| code <= 2), "{}", errors(&output));
+    let text = std::fs::read_to_string(only_run(folder.path(), "stay").join("history.jsonl"));
+    let text = text.unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ok = |line: &&serde_json::Value| line["type"] == "ok" && line["final"].is_null();
+    let during = |line: &&serde_json::Value| {
+        let time = line["time"].as_i64().unwrap();
+        (4_000_000_000..5_900_000_000).contains(&time)
+    };
+    let mut stayed = 0;
+    for line in lines.iter().filter(ok).filter(during) {
+        let (session, node) = (line["session"].as_i64().unwrap(), &line["node"]);
+        assert_eq!(session < 5, node == "n1", "{line}");
+        let target = if session < 5 { "stayed" } else { "leader" };
+        assert_eq!(line["target"], target, "{line}");
+        stayed += i64::from(session < 5);
+    }
+    assert!(50 < stayed, "{stayed} operations of those that stayed");
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::chains::Chains;
-use crate::event::{Event, EventKind};
+use crate::event::{Event, EventKind, STAYED};
 use crate::key::Key;
 use crate::line::{KeyRef, Line, LineBuffer, LineMop, Seen};
 use crate::micro_op::{MicroOp, Observed};
@@ -118,6 +118,7 @@ impl History {
             node: event.node.as_deref(),
             time: event.time,
             final_read: event.final_read,
+            stayed: event.target.as_deref() == Some(STAYED),
         };
         // Strings of keys are the event's, so they are looked up from there.
         let keys = event.value.iter().map(|mop| KeyRef::from(mop.key()));

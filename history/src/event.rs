@@ -40,6 +40,10 @@ impl EventKind {
     }
 }
 
+/// The target of an operation of a session that stayed with a leader which the run knew to be
+/// deposed: no request that a policy which knows the leader would make.
+pub const STAYED: &str = "stayed";
+
 /// One request of an operation: a redirect makes a second hop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
@@ -83,7 +87,7 @@ pub struct Event {
     /// Where the system said the operation stands (log index, LSN, optime), as it said it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<serde_json::Value>,
-    /// What the policy aimed at (`leader`, `any-follower`).
+    /// What the policy aimed at (`leader`, `any-follower`), or [`STAYED`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Cow<'static, str>>,
     /// The requests made, when there was more than one.

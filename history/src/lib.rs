@@ -32,7 +32,7 @@ mod taking;
 pub mod telemetry;
 
 pub use columns::{History, ListPlace, Mop, MopKind, Shown};
-pub use event::{Event, EventKind, Hop};
+pub use event::{Event, EventKind, Hop, STAYED};
 pub use fault_event::{
     Evidence, FAILOVERS_WAITED, FaultEvent, FaultPhase, FaultResult, OPERATIONS_MET, Unprovable,
 };
@@ -43,7 +43,7 @@ pub use op::Op;
 pub use reader::{
     Damage, Form, ReadError, ReadHistory, Reading, read_events, read_file, read_history,
 };
-pub use run_info::{RunInfo, SystemInfo};
+pub use run_info::{NEVER_REPLACED, RunInfo, SystemInfo};
 pub use sockets::{SocketsEvent, WaitingSocket};
 pub use source::Limits;
 pub use telemetry::{Role, ShardTelemetry, TelemetryEvent};

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::columns::MopKind;
-use crate::event::EventKind;
+use crate::event::{EventKind, STAYED};
 use crate::key::Key;
 use crate::micro_op::{MicroOp, Observed};
 
@@ -67,6 +67,8 @@ pub struct Line<'a> {
     pub time: i64,
     /// Whether it is a final read.
     pub final_read: bool,
+    /// Whether its target is [`STAYED`].
+    pub stayed: bool,
 }
 
 /// The transactions of lines, one at a time: kept, so that its memory is used again.
@@ -151,12 +153,10 @@ pub fn scan<'a>(
     if at.is(b",\"position\":") {
         at.position()?;
     }
-    if at.is(b",\"target\":\"") {
-        at.plain()?;
-    }
+    let stayed = at.is(b",\"target\":\"") && at.plain()? == STAYED;
     at.word(b"}")?;
     let done = matches!(at.rest, b"" | b"\n" | b"\r\n");
-    done.then_some(Line { index, kind, process, session, node, time, final_read })
+    done.then_some(Line { index, kind, process, session, node, time, final_read, stayed })
 }
 
 struct Scan<'a> {

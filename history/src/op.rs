@@ -26,6 +26,8 @@ pub struct Op {
     pub kind: EventKind,
     /// A read after heal and convergence.
     pub final_read: bool,
+    /// By a session that stayed with a leader which the run knew to be deposed.
+    pub stayed: bool,
 }
 
 impl Op {
@@ -43,6 +45,7 @@ impl Op {
             mops_end: mops.end,
             kind: EventKind::Info,
             final_read: line.final_read,
+            stayed: line.stayed,
         }
     }
 
@@ -53,6 +56,7 @@ impl Op {
         self.node = node.unwrap_or(self.node);
         self.kind = line.kind;
         self.final_read |= line.final_read;
+        self.stayed &= line.stayed;
     }
 
     /// Of a completion that stands for the whole operation: whatever came before or after it is

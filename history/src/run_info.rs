@@ -20,6 +20,9 @@ pub struct SystemInfo {
     pub not_promised: BTreeMap<String, String>,
 }
 
+/// How a setting begins that would promise more of a cluster that exists, if it were true of it.
+pub const NEVER_REPLACED: &str = "failover = \"none\" under [attach]";
+
 /// `run.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {

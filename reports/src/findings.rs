@@ -1,15 +1,17 @@
 //! Findings: a sentence, a drawn witness, and the same as a table.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use checkers::{Finding, Outcome, Role, Verdict, WitnessOp};
 use elle_rs::draw::{Drawing, Drawn};
+use history::NEVER_REPLACED;
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
 use crate::page::badge;
-use crate::{ReportInput, lanes, seconds};
+use crate::{ReportInput, lanes, leadership, seconds};
 
 /// Findings of one kind that are drawn; the rest is a list.
 const DRAWN: usize = 3;
@@ -49,13 +51,33 @@ fn meaning(input: &ReportInput<'_>, name: &str, outcome: &Outcome) -> Markup {
                 Verdict::Invalid => { (outcome.count) " found. " }
             }
             @if let Some(reason) = &outcome.reason { (sentence(reason)) ". " }
-            @if let Some(why) = system.promises.get(name) {
+            @if let Some(why) = system.promises.get(name)
+                && outcome.role == Some(Role::Observation)
+                && outcome.verdict == Verdict::Invalid
+            {
+                "No promise is broken by it. The configuration's words: " (why) "."
+            } @else if let Some(why) = system.promises.get(name) {
                 "This configuration promises it: " (why) "."
             } @else if let Some(what) = system.not_promised.get(name) {
-                "This configuration never promised it; what would: " (what) "."
+                "This configuration never promised it; what would: " (cure(input, what)) "."
             }
             @if outcome.verdict == Verdict::Invalid && name != "lost-writes" { (cause(input)) }
         }
+    }
+}
+
+/// What would promise it; never what this run has shown to be untrue of the cluster.
+fn cure<'a>(input: &ReportInput<'_>, what: &'a str) -> Cow<'a, str> {
+    let leaders = leadership::leaders(input);
+    match what.starts_with(NEVER_REPLACED) && 1 < leaders.len() {
+        true => Cow::Owned(format!(
+            "a failover that keeps acknowledged writes: this cluster replaces its leaders ({} led \
+             in this run), by a rule that is not known here; synchronous_standby_names with a \
+             promoted standby that is among the confirmed ones, and an old leader that is fenced \
+             before, keep them",
+            leaders.join(", then ")
+        )),
+        false => Cow::Borrowed(what),
     }
 }
 

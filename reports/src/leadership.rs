@@ -24,6 +24,18 @@ pub fn remarks(input: &ReportInput<'_>) -> Vec<String> {
     remarks
 }
 
+/// Who was seen to lead, in order of their first sample that said so, each once.
+pub fn leaders(input: &ReportInput<'_>) -> Vec<String> {
+    let mut leaders: Vec<String> = Vec::new();
+    for sample in input.telemetry {
+        let leads = sample.shards.iter().any(|replica| replica.role == Role::Leader);
+        if leads && !leaders.contains(&sample.node) {
+            leaders.push(sample.node.clone());
+        }
+    }
+    leaders
+}
+
 /// By shard, every node's stretches as leader, in order of their start. A reign is from the first
 /// sample that shows it to the last: never longer than was seen.
 fn reigns(input: &ReportInput<'_>) -> BTreeMap<u32, Vec<Reign>> {

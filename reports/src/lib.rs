@@ -142,6 +142,6 @@ fn plain(text: &str) -> String {
 }
 
 /// ns as seconds, for people.
-fn seconds(ns: i64) -> String {
+pub fn seconds(ns: i64) -> String {
     format!("{:.2} s", ns as f64 / 1e9)
 }

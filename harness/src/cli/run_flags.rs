@@ -8,7 +8,7 @@ use clap::Args;
 use super::RunsDir;
 use super::validate::{Sources, in_file, validate, validate_plans};
 use crate::config::{
-    LabSpec, RegionsSpec, SystemKind, TestFile, TestSpec, join_parameters, parse_fault,
+    LabSpec, PolicyFile, RegionsSpec, SystemKind, TestFile, TestSpec, join_parameters, parse_fault,
     unknown_system,
 };
 use crate::error::UserError;
@@ -208,7 +208,7 @@ impl RunFlags {
             hosts: self.hosts,
             system: self.system.clone(),
             workload: self.workload.clone(),
-            policy: self.policy.clone(),
+            policy: self.policy.clone().map(PolicyFile::Name),
             sessions: self.sessions,
             rate: self.rate,
             op_timeout: self.op_timeout.clone(),

@@ -3,7 +3,7 @@
 use workloads::{policy, workload};
 
 use super::RunFlags;
-use crate::config::{FaultSpec, LabSpec, Lines, SystemKind, TestSpec, duration_text};
+use crate::config::{FaultSpec, LabSpec, Lines, StaySpec, SystemKind, TestSpec, duration_text};
 use crate::engine::{captures, changes, plan, regions};
 use crate::error::UserError;
 use crate::names::nearest;
@@ -173,6 +173,10 @@ fn check_policy(spec: &TestSpec, attached: bool) -> Result<(), UserError> {
         let what = "the policy driver is for a MongoDB that splitbrain builds";
         let hint = "no other client chooses nodes by itself";
         return Err(UserError::usage(what).at("--policy").hint(hint));
+    }
+    if spec.workload.policy != "leader" && spec.workload.stay != StaySpec::default() {
+        let what = format!("policy.stay means nothing with --policy {}", spec.workload.policy);
+        return Err(UserError::usage(what).at("policy.stay").hint("it is of --policy leader"));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::fault_text::{duration_text, fault_text};
 use super::spec::{FailoverSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind, TestSpec};
+use super::stay::StaySpec;
 use super::toml_file::{file_of, setting};
 use crate::engine::captures::size_text;
 
@@ -98,6 +99,9 @@ pub fn command(spec: &TestSpec) -> String {
     }
     words.flag("workload", &spec.workload.name);
     words.flag("policy", &spec.workload.policy);
+    if spec.workload.stay != StaySpec::default() {
+        words.flag("set", format!("policy.stay={}", spec.workload.stay));
+    }
     words.flag("sessions", spec.workload.sessions.to_string());
     words.flag("rate", spec.workload.rate.to_string());
     words.flag("time-limit", duration_text(spec.duration_ms));

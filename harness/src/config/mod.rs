@@ -8,6 +8,7 @@ mod lines;
 mod package;
 mod regions;
 pub mod spec;
+mod stay;
 mod toml_file;
 
 pub use canary::{CanaryFile, CanarySpec, parse_canary};
@@ -21,6 +22,7 @@ pub use spec::{
     CoverageSpec, FailoverSpec, FaultSpec, LabSpec, ReplicationSpec, StoreSpec, SystemKind,
     TestSpec, WorkloadSpec,
 };
+pub use stay::{PolicyFile, PolicyTable, StaySpec};
 pub use toml_file::{
     CoverageFile, StoreFile, TestFile, apply_setting, duration, setting, to_toml, unknown_system,
 };

@@ -12,6 +12,7 @@ use systems::postgres::PostgresSpec;
 use super::canary::CanarySpec;
 use super::package::PackageSpec;
 use super::regions::RegionsSpec;
+use super::stay::StaySpec;
 
 /// Where hosts come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +125,9 @@ pub struct WorkloadSpec {
     pub rate: u64,
     /// The client policy's name.
     pub policy: String,
+    /// How many sessions of the policy `leader` stay with a deposed leader.
+    #[serde(default)]
+    pub stay: StaySpec,
     /// Deadline of one operation, ms.
     pub op_timeout_ms: u64,
 }
@@ -256,6 +260,7 @@ impl Default for TestSpec {
                 sessions: 20,
                 rate: 400,
                 policy: "leader".to_owned(),
+                stay: StaySpec::default(),
                 op_timeout_ms: 1_000,
             },
             faults: Vec::new(),

@@ -13,6 +13,7 @@ use super::package::{PackageFile, PackageSpec};
 use super::spec::{
     CoverageSpec, FailoverSpec, ReplicationSpec, StoreSpec, SystemKind, TestSpec, WorkloadSpec,
 };
+use super::stay::PolicyFile;
 use crate::engine::captures;
 use crate::error::UserError;
 
@@ -30,8 +31,8 @@ pub struct TestFile {
     pub system: Option<String>,
     /// What is done.
     pub workload: Option<String>,
-    /// Which node is asked.
-    pub policy: Option<String>,
+    /// Which node is asked, and how many sessions stay with a deposed leader.
+    pub policy: Option<PolicyFile>,
     /// Logical users.
     pub sessions: Option<usize>,
     /// Operations a second; 0 is no limit.
@@ -122,7 +123,9 @@ impl TestFile {
         };
         set(&mut spec.name, &self.name);
         set(&mut spec.workload.name, &self.workload);
-        set(&mut spec.workload.policy, &self.policy);
+        if let Some(policy) = &self.policy {
+            policy.apply(&mut spec.workload.policy, &mut spec.workload.stay)?;
+        }
         spec.seed = self.seed.unwrap_or(spec.seed);
         spec.hosts = self.hosts.unwrap_or(spec.hosts);
         spec.workload.sessions = self.sessions.unwrap_or(spec.workload.sessions);
@@ -373,7 +376,7 @@ pub(super) fn file_of(spec: &TestSpec, whole: bool) -> TestFile {
         pcap_bytes,
         regions,
     } = spec;
-    let WorkloadSpec { name: workload, sessions, rate, policy, op_timeout_ms } = workload;
+    let WorkloadSpec { name: workload, sessions, rate, policy, stay, op_timeout_ms } = workload;
     let CoverageSpec { ok_outside_min, attempts_during_min } = coverage;
     let default = TestSpec::default();
     let told = |kind: SystemKind, changed: bool| whole || *system == kind || changed;
@@ -387,7 +390,7 @@ pub(super) fn file_of(spec: &TestSpec, whole: bool) -> TestFile {
         mongodb: told(SystemKind::Mongodb, *mongodb != default.mongodb)
             .then(|| toml::Table::try_from(mongodb).unwrap_or_default()),
         workload: Some(workload.clone()),
-        policy: Some(policy.clone()),
+        policy: Some(PolicyFile::of(policy, *stay)),
         sessions: Some(*sessions),
         rate: Some(*rate),
         op_timeout: Some(duration_text(*op_timeout_ms)),

@@ -64,7 +64,7 @@ pub fn run(runs_dir: &Path, sessions: usize, ops: u64) -> Result<String, UserErr
     let settings = Settings { sessions, shards: 1, seed: 1 };
     let mixed = workload::by_name("mixed")
         .ok_or_else(|| UserError::environment("the workload mixed is gone"))?;
-    let policy = policy::by_name("any-follower", sessions, 1)
+    let policy = policy::by_name("any-follower", sessions, 1, 1)
         .ok_or_else(|| UserError::environment("the policy any-follower is gone"))?;
     let nodes = node_names(3);
     let core = CoreConfig {

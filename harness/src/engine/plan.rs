@@ -283,7 +283,8 @@ pub fn core_config(
     let generator = (workload.generator)(&settings);
     let pace = stream(spec.seed, Stream::Pace);
     let generator = Stagger::new(generator, spec.workload.rate, pace);
-    let policy = policy::by_name(&spec.workload.policy, settings.sessions, spec.seed)
+    let stay = spec.workload.stay.sessions(settings.sessions);
+    let policy = policy::by_name(&spec.workload.policy, settings.sessions, stay, spec.seed)
         .ok_or_else(|| UserError::usage(format!("unknown policy {}", spec.workload.policy)))?;
     Ok(CoreConfig {
         nodes: names.to_vec(),

@@ -42,7 +42,7 @@ pub(super) fn context(records: &Records, selection: &Selection, spans: &[FaultSp
         reads,
         session_scope: selection.session_scope,
         nodes: info.map(|info| replicas(records, info)),
-        converged: info.and_then(|info| converged(records, info)),
+        converged: info.and_then(|info| Some(converged(records, info)?.is_ok())),
         windows,
         levels: levels(info, selection),
         assume: selection.assume.clone(),
@@ -58,8 +58,9 @@ fn replicas(records: &Records, info: &RunInfo) -> Vec<String> {
     info.nodes.iter().filter(|node| view.holds_data(node)).cloned().collect()
 }
 
-/// Whether the telemetry before the first final read shows that all replicas agreed.
-fn converged(records: &Records, info: &RunInfo) -> Option<bool> {
+/// Whether the telemetry before the first final read shows that all replicas agreed, or what it
+/// shows instead.
+pub(super) fn converged(records: &Records, info: &RunInfo) -> Option<Result<(), String>> {
     let first = records.history.ops.iter().find(|op| op.final_read)?.invoked();
     if records.telemetry.is_empty() {
         return None;
@@ -68,8 +69,13 @@ fn converged(records: &Records, info: &RunInfo) -> Option<bool> {
     for sample in records.telemetry.iter().filter(|sample| sample.received <= first) {
         view.learn(sample);
     }
-    let shards = info.system.settings.get("shards").and_then(|s| s.as_u64()).unwrap_or(1);
-    Some(view.converged(shards as u32).is_ok())
+    Some(view.converged(shards(info)))
+}
+
+/// How many independent logs the system has.
+pub(super) fn shards(info: &RunInfo) -> u32 {
+    let shards = info.system.settings.get("shards").and_then(|shards| shards.as_u64());
+    shards.unwrap_or(1).max(1) as u32
 }
 
 pub(super) fn gate(records: &Records, info: &RunInfo, spans: &[FaultSpan]) -> Coverage {

@@ -2,19 +2,25 @@
 //!
 //! [`records`] reads what there is, [`context`] says what checkers may know beside the history and
 //! what the coverage gate asks, [`spans`] what the faults were, and [`doubts`] what keeps a verdict
-//! from being valid whatever the checkers say.
+//! from being valid whatever the checkers say, [`cluster`] what the cluster itself did to that.
 
 use std::collections::BTreeMap;
 
-use checkers::{Assumption, Checker, Judgement, Outcome, ReadsMode, Role, Verdict, built};
+use checkers::{Assumption, Checker, Context, Judgement, Outcome, ReadsMode, Role, Verdict, built};
 use workloads::workload;
 
 use crate::error::UserError;
 
+mod cluster;
 mod context;
 mod doubts;
+mod promised;
+#[cfg(test)]
+mod promised_tests;
 mod records;
 mod spans;
+
+use promised::{Narrowed, Reach};
 
 pub use context::spec_of;
 pub use records::Records;
@@ -79,8 +85,19 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
     leave_out(&mut outcomes, records, selection);
     let mut verdict = Verdict::Valid;
     let mut decided = false;
+    let mut beyond = Vec::new();
+    let kept = cluster::declared_wrongly(records).is_none();
     for (name, outcome) in &mut outcomes {
         let mut role = role(name, records, selection);
+        if role == Role::Promised && !kept {
+            role = Role::Observation;
+        }
+        if let Some(narrowed) = narrowed(name, outcome, role, records, &context) {
+            (role, decided) = (Role::Observation, true);
+            verdict = verdict.max(narrowed.verdict);
+            beyond.push(format!("{name}: {}", narrowed.why));
+            outcome.reason = Some(narrowed.why);
+        }
         // A workload of sets says nothing of prefixes: what it was not made to judge does not make
         // its run unknown. What is found all the same still counts.
         if role == Role::Promised
@@ -104,7 +121,9 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
         .damage
         .as_ref()
         .map(|damage| format!("the history is read up to line {}: {}", damage.line, damage.why));
-    let doubts = doubts::doubts(records, selection, decided);
+    let mut doubts = doubts::doubts(records, selection, decided);
+    doubts.extend(cluster::doubts(records, selection, &outcomes));
+    doubts.extend(beyond);
     if !doubts.is_empty() || gate_missed || partial.is_some() || !decided {
         verdict = verdict.max(Verdict::Unknown);
     }
@@ -131,6 +150,21 @@ fn decides(name: &str, outcome: &Outcome, role: Role, selection: &Selection) -> 
         Role::Promised => true,
         Role::Named => outcome.applies() || (name == "lost-writes" && asked()),
     }
+}
+
+/// What is left of a violation of a promise once only what the promise reaches is looked at.
+fn narrowed(
+    name: &str,
+    outcome: &Outcome,
+    role: Role,
+    records: &Records,
+    context: &Context,
+) -> Option<Narrowed> {
+    let info = records.info.as_ref()?;
+    if role != Role::Promised || outcome.verdict != Verdict::Invalid || name == "lost-writes" {
+        return None;
+    }
+    Reach::of(records, info)?.narrowed(checkers::by_name(name)?, context)
 }
 
 /// Takes out isolation where nobody asked for it and it says nothing: histories of the other

@@ -10,6 +10,7 @@ use crate::error::UserError;
 use crate::run_folder::RunFolder;
 
 /// A run's records, read back.
+#[derive(Default)]
 pub struct Records {
     /// `run.json`, if there is one.
     pub info: Option<RunInfo>,

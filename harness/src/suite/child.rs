@@ -194,6 +194,7 @@ mod tests {
                     "anomaly-types": [], "beyond": ["G2-item"]},
             },
             "coverage": {"missing": ["reads: 3 of 50", "a promise: none"]},
+            "doubts": ["split brain"],
         });
         let seed = facts(&verdict).unwrap();
         assert_eq!(seed.found.len(), 2);
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(seed.shown, ["G2-item"]);
         assert_eq!(seed.findings["lost-writes"], "lost 4");
         assert_eq!(seed.untold["read-your-writes"], "no reads");
-        assert_eq!(seed.missing, ["reads: 3 of 50"]);
+        assert_eq!(seed.missing, ["reads: 3 of 50", "split brain"]);
     }
 
     #[test]

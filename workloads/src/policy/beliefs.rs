@@ -3,7 +3,7 @@
 use super::{News, Step, View};
 
 /// Starts from the system's documented first leaders (shard `s` on node `s mod n`) and changes
-/// only by what nodes tell the session.
+/// by what nodes tell the session, and by what whoever keeps the beliefs sets.
 pub struct Beliefs {
     /// By session, then by shard; grown when first asked.
     leaders: Vec<Vec<usize>>,
@@ -26,6 +26,11 @@ impl Beliefs {
     /// The leader of `shard` as `session` believes.
     pub fn leader(&mut self, session: usize, shard: u32, view: &View) -> usize {
         self.of(session, view)[shard as usize]
+    }
+
+    /// Makes `session` believe that a node leads `shard`.
+    pub fn set(&mut self, session: usize, shard: u32, node: usize, view: &View) {
+        self.of(session, view)[shard as usize] = node;
     }
 
     /// Takes in what a leader request taught. News of a node that is no longer believed in

@@ -1,8 +1,8 @@
 //! Client policies: which node a session asks.
 //!
-//! Pure: they know what this session was told by nodes, never the harness's telemetry. A client
-//! that talks to a deposed leader goes on doing so until somebody refuses it, or split brain would
-//! never be seen.
+//! Pure: a session knows what nodes told it. The policy `leader` alone is told besides whom the run
+//! sees lead in a later term ([`Policy::led`]), and moves most sessions there; the others go on
+//! talking to a deposed leader until somebody refuses them, or split brain would never be seen.
 
 mod any_follower;
 mod beliefs;
@@ -53,6 +53,9 @@ pub struct Step {
     pub token: Option<u64>,
 }
 
+/// The target of a request to a leader that the run knows to be deposed, by a session that stays.
+pub const STAYED: &str = history::STAYED;
+
 /// What a policy decides for a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -91,6 +94,9 @@ pub trait Policy: Send {
     /// Told what came of a step.
     fn learn(&mut self, session: usize, step: &Step, news: News, view: &View);
 
+    /// Told that a node was seen to lead a shard, in a later term than anybody before.
+    fn led(&mut self, _shard: u32, _node: usize, _view: &View) {}
+
     /// Whether answers shall carry positions.
     fn wants_tokens(&self) -> bool {
         false
@@ -107,7 +113,11 @@ pub trait Policy: Send {
 
 /// Names of all policies, with a sentence for lists.
 pub const NAMES: [(&str, &str); 7] = [
-    ("leader", "reads and writes go to the leader"),
+    (
+        "leader",
+        "reads and writes go to the leader; of the sessions policy.stay (25%) stay with a deposed \
+         one until it refuses them",
+    ),
     ("any-follower", "reads go to any follower, drawn anew each time"),
     ("sticky-follower", "reads of a session go to one follower, chosen by the session"),
     (
@@ -126,10 +136,10 @@ pub const NAMES: [(&str, &str); 7] = [
     ),
 ];
 
-/// The policy called `name` for `sessions` sessions.
-pub fn by_name(name: &str, sessions: usize, seed: u64) -> Option<Box<dyn Policy>> {
+/// The policy called `name` for `sessions` sessions, of which `stay` stay with a deposed leader.
+pub fn by_name(name: &str, sessions: usize, stay: usize, seed: u64) -> Option<Box<dyn Policy>> {
     Some(match name {
-        "leader" => Box::new(Leader::new(sessions)),
+        "leader" => Box::new(Leader::moving(sessions, stay)),
         "any-follower" => Box::new(AnyFollower::new(sessions, seed)),
         "sticky-follower" => Box::new(StickyFollower::new(sessions)),
         "own-from-leader" => Box::new(OwnFromLeader::new(sessions, seed)),
@@ -178,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_leader_policy_splits_by_shard_and_follows_refusals() {
-        let mut policy = by_name("leader", 1, 1).unwrap();
+        let mut policy = by_name("leader", 1, 1, 1).unwrap();
         let txn = [MicroOp::read(1), MicroOp::read(2), MicroOp::read(4)];
         let plan = policy.decide(0, &txn, &VIEW);
         let parts: Vec<_> = plan.steps.iter().map(|s| (s.shard, s.node, s.mops.clone())).collect();
@@ -194,7 +204,7 @@ mod tests {
     #[test]
     fn followers_are_asked_for_reads_and_the_leader_for_writes() {
         for name in ["any-follower", "sticky-follower"] {
-            let mut policy = by_name(name, 4, 9).unwrap();
+            let mut policy = by_name(name, 4, 1, 9).unwrap();
             for session in 0..4 {
                 for _ in 0..20 {
                     let plan = policy.decide(session, &[MicroOp::read(0)], &VIEW);
@@ -209,7 +219,7 @@ mod tests {
 
     #[test]
     fn own_keys_are_read_from_the_leader_once_written() {
-        let mut policy = by_name("own-from-leader", 2, 3).unwrap();
+        let mut policy = by_name("own-from-leader", 2, 1, 3).unwrap();
         policy.decide(1, &[MicroOp::write(6, 1)], &VIEW);
         assert!(policy.decide(1, &[MicroOp::read(6)], &VIEW).steps[0].leader);
         assert!(!policy.decide(0, &[MicroOp::read(6)], &VIEW).steps[0].leader);

@@ -8,7 +8,7 @@ use systems::mongodb::MongoSpec;
 use systems::postgres::PostgresSpec;
 
 use crate::cli::Cli;
-use crate::config::{CanaryFile, CoverageFile, PackageFile, StoreFile, TestFile};
+use crate::config::{CanaryFile, CoverageFile, PackageFile, PolicyTable, StoreFile, TestFile};
 
 /// Keeps the names of the fields that a struct asks for.
 struct Asked<'a>(&'a mut Option<&'static [&'static str]>);
@@ -45,13 +45,14 @@ fn fields<T: DeserializeOwned>() -> &'static [&'static str] {
 
 /// Every setting of a test file: `seed`, `store.fsync`.
 pub fn settings() -> Vec<String> {
-    let tables: [(&str, &[&str]); 6] = [
+    let tables: [(&str, &[&str]); 7] = [
         ("store", fields::<StoreFile>()),
         ("postgres", fields::<PostgresSpec>()),
         ("mongodb", fields::<MongoSpec>()),
         ("coverage", fields::<CoverageFile>()),
         ("package", fields::<PackageFile>()),
         ("canary", fields::<CanaryFile>()),
+        ("policy", fields::<PolicyTable>()),
     ];
     let mut all = Vec::new();
     for name in fields::<TestFile>() {

@@ -11,9 +11,9 @@ mod faults;
 mod ops;
 mod phases;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use history::{Event, FaultEvent, Key, TelemetryEvent};
+use history::{Event, FaultEvent, Key, Role, TelemetryEvent};
 use nemesis::{Act, ActReport, Beside, ClusterView, PlannedFault, Regions};
 use rand_chacha::ChaCha8Rng;
 use systems::{StepReply, StepRequest};
@@ -168,6 +168,8 @@ pub struct Core {
     max_hurt: Option<usize>,
     max_faults: Option<usize>,
     cluster: ClusterView,
+    /// By shard, the latest term that anybody was seen to lead in.
+    terms: BTreeMap<u32, u64>,
     /// Per node, when its latest sample was asked for.
     sampled: Vec<i64>,
     phase: Phase,
@@ -193,6 +195,7 @@ impl Core {
         let nodes = config.nodes.len();
         Core {
             cluster: ClusterView::new(&config.nodes).with_regions(config.regions),
+            terms: BTreeMap::new(),
             sampled: vec![i64::MIN; nodes],
             nodes: config.nodes,
             max_hurt: config.max_hurt,
@@ -289,9 +292,22 @@ impl Core {
     fn on_telemetry(&mut self, event: TelemetryEvent, out: &mut Vec<Output>) {
         if let Some(node) = self.nodes.iter().position(|name| *name == event.node) {
             self.sampled[node] = self.sampled[node].max(event.sent);
+            self.tell_policy(node, &event);
         }
         self.cluster.learn(&event);
         out.push(Output::RecordTelemetry(event));
+    }
+
+    /// Tells the policy of a leader in a later term than anybody before, if clients can ask it.
+    fn tell_policy(&mut self, node: usize, event: &TelemetryEvent) {
+        let leads = |shard: &&history::ShardTelemetry| shard.role == Role::Leader;
+        for replica in event.shards.iter().filter(leads).filter(|_| event.alive) {
+            let known = self.terms.get(&replica.shard);
+            if node < self.view.nodes && known.is_none_or(|term| *term < replica.term) {
+                self.terms.insert(replica.shard, replica.term);
+                self.policy.led(replica.shard, node, &self.view);
+            }
+        }
     }
 
     fn in_flight(&self) -> usize {

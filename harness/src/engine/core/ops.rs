@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use history::{Event, EventKind, Hop, MicroOp};
+use history::{Event, EventKind, Hop, MicroOp, STAYED};
 use systems::{Asked, StepReply, StepRequest};
 use workloads::{Completion, GenContext, GenOp, News, Next, Plan, Step};
 
@@ -250,6 +250,10 @@ impl Core {
         let next = self.policy.redirect(session, step, &self.view).filter(|_| may_redirect);
         if let Some(node) = next {
             op.plan.steps[op.step].node = node;
+            if op.plan.target == STAYED {
+                // It stayed until it was refused.
+                op.plan.target = "leader";
+            }
             self.sessions[session].op = Some(op);
             return self.send_step(session, out);
         }

@@ -1,6 +1,8 @@
 //! What a cluster that exists promises: what its servers say, and what its owner declares. What
 //! is not known is not promised.
 
+use history::NEVER_REPLACED;
+
 use super::facts::{Facts, replication};
 use crate::postgres::promises::promises;
 use crate::postgres::spec::{Failover, Isolation, PostgresSpec, SynchronousCommit};
@@ -42,17 +44,17 @@ impl Asked<'_> {
             let by_name = checker == "read-your-writes" && why.contains("remote_apply");
             let missing = match () {
                 () if ISOLATION.contains(&checker.as_str()) => None,
-                () if !self.never_replaced => Some(
-                    "failover = \"none\" under [attach] in the inventory, if nobody replaces a \
-                     dead leader: who does, and by which rule, is not known",
-                ),
+                () if !self.never_replaced => Some(format!(
+                    "{NEVER_REPLACED} in the inventory, if nobody replaces a dead leader: who \
+                     does, and by which rule, is not known"
+                )),
                 // Which standbys the names mean, and whether only those are read.
-                () if by_name => Some("--policy leader or --policy position-token"),
+                () if by_name => Some("--policy leader or --policy position-token".to_owned()),
                 () => None,
             };
             match missing {
                 None => promises.made.insert(checker, why),
-                Some(missing) => promises.not_made.insert(checker, missing.to_owned()),
+                Some(missing) => promises.not_made.insert(checker, missing),
             };
         }
         promises
