@@ -193,7 +193,7 @@ fn replicas_that_do_not_converge_and_writes_of_open_fate_are_never_valid() {
     assert_eq!((valid.verdict, valid.doubts.len()), (Verdict::Valid, 0), "{valid:?}");
 
     let behind = |sample: &mut TelemetryEvent| {
-        sample.shards[0].lag = u64::from(sample.node == "b");
+        sample.shards[0].lag = Some(u64::from(sample.node == "b"));
     };
     let one = || vec![append(0, "a", 1), last("a", &[1])];
     let two = || vec![append(0, "a", 1), last("a", &[1]), last("b", &[])];
