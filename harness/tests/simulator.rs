@@ -259,7 +259,7 @@ fn an_answer_before_its_question_shows_on_a_slow_shard() {
 /// The command that a run prints, in another folder, by a shell.
 #[test]
 fn the_printed_command_gives_the_same_bytes() {
-    let lossy = "--name=-x --replication async --fault kill:leader@3s+2s --set store.ship_ms=900 \
+    let lossy = "--name lost --replication async --fault kill:leader@3s+2s --set store.ship_ms=900 \
                  --set store.heartbeat_ms=1000 --set store.election_timeout_ms=2500 \
                  --set coverage.ok_outside_min=7 --set coverage.attempts_during_min=0";
     let drawn = "--name drawn --seed 9 --shards 2 --read committed --set store.fsync=false \
@@ -285,7 +285,7 @@ fn the_printed_command_gives_the_same_bytes() {
         assert!(said.contains("byte for byte"), "{said}");
         let again = shell(&printed(&said), other.path());
         assert_eq!(printed(&again), printed(&said));
-        let name = if given == lossy { "-x" } else { "drawn" };
+        let name = if given == lossy { "lost" } else { "drawn" };
         let (first, second) = (only_run(one.path(), name), only_run(other.path(), name));
         for stream in STREAMS {
             let read = |run: &Path| std::fs::read(run.join(stream)).unwrap();

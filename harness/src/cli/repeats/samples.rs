@@ -84,7 +84,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
 /// A flag of `run`, and arguments that use it.
 pub const FLAGS: &[(&str, &str)] = &[
     ("config", "--config test.toml"),
-    ("name", "--name=-x"),
+    ("name", "--name other_x"),
     ("name", "--name plain.name_1"),
     ("seed", "--seed 18446744073709551615"),
     ("lab", "--lab sim"),
