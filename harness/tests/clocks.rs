@@ -101,8 +101,12 @@ fn databases_see_their_clocks_jump() {
     if !clocks_move() {
         return;
     }
-    let fault = ["--time-limit", "5s", "--fault", "clock-bump:n1@1s+2s"];
-    for system in ["postgres", "mongodb"] {
+    // A replica set would keep the time of a clock that was ahead: see below.
+    for (system, bump, jump) in [
+        ("postgres", "clock-bump:n1@1s+2s", 30.0),
+        ("mongodb", "clock-bump:n1@1s+2s,offset=-30s", -30.0),
+    ] {
+        let fault = ["--time-limit", "5s", "--fault", bump];
         let folder = tempfile::tempdir().unwrap();
         let there = match system {
             "postgres" => Path::new("/usr/lib/postgresql").exists(),
@@ -115,11 +119,39 @@ fn databases_see_their_clocks_jump() {
         }
         let (faults, telemetry) = faulted(system, &[&["--system", system], &fault[..]].concat());
         let [fault] = &faults[..] else { panic!("one fault was asked for") };
-        assert!(near(seen(fault)[1], 30.0), "{fault}");
+        assert!(near(seen(fault)[1], jump), "{fault}");
         let offsets = offsets(&telemetry, "n1");
-        assert!(offsets.iter().any(|seen| near(*seen, 30.0)), "{offsets:?}");
+        assert!(offsets.iter().any(|seen| near(*seen, jump)), "{offsets:?}");
         assert!(near(*offsets.last().unwrap(), 0.0), "{offsets:?}");
     }
+}
+
+#[test]
+fn a_replica_set_s_cluster_time_is_not_healed_with_the_clock_that_took_it_along() {
+    if !clocks_move() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    if !run(&["lab", "install", "mongodb"], folder.path()).status.success() {
+        assert!(std::env::var_os("CI").is_none(), "CI must have mongodb");
+        eprintln!("skipped: there is no mongodb");
+        return;
+    }
+    let fault = ["--fault", "clock-bump:leader@1s+3s,offset=24h", "--time-limit", "6s"];
+    let flags = [&["run", "--name", "day", "--system", "mongodb"], &fault[..]].concat();
+    let output = run(&flags, folder.path());
+    let said = errors(&output);
+    assert!(said.contains("f1 was not healed: the clocks are right again, but"), "{said}");
+    let faults = lines(&support::only_run(folder.path(), "day"), "faults.jsonl");
+    let healed = faults.iter().find(|line| line["phase"] == "healed").unwrap();
+    let probes = healed["evidence"].as_array().unwrap();
+    let of = |what: &str| {
+        let found = probes.iter().filter(|probe| probe["probe"].as_str().unwrap().contains(what));
+        found.map(|probe| probe["holds"].as_bool().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("cluster's time"), [false, false, false], "all members took it: {healed}");
+    assert_eq!(of("server's clock"), [true], "{healed}");
+    assert_eq!(healed["result"], "no-effect", "{healed}");
 }
 
 #[test]

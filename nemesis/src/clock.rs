@@ -103,6 +103,17 @@ impl ClockChange {
         })
     }
 
+    /// Whether a clock is ever ahead of the true time by it.
+    pub fn ahead(self) -> bool {
+        match self {
+            ClockChange::Jump { offset_ms } | ClockChange::Strobe { offset_ms, .. } => {
+                0 < offset_ms
+            }
+            ClockChange::Drift { rate } => 1_000 < rate,
+            ClockChange::Back { leap_ms, offset_ms } => 0 < leap_ms.max(offset_ms),
+        }
+    }
+
     /// Why it could not be proved to have happened, if it could not.
     pub fn unseen(self) -> Option<String> {
         let near = |what: &str| Some(format!("{what} cannot be told from the true time"));
@@ -128,6 +139,23 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn a_clock_is_ahead_of_time_whichever_way_it_came_there() {
+        let back = |leap_ms, offset_ms| ClockChange::Back { leap_ms, offset_ms };
+        for (change, ahead) in [
+            (ClockChange::Jump { offset_ms: 1 }, true),
+            (ClockChange::Jump { offset_ms: -1 }, false),
+            (ClockChange::Strobe { offset_ms: 1, period_ms: 9 }, true),
+            (ClockChange::Strobe { offset_ms: -1, period_ms: 9 }, false),
+            (ClockChange::Drift { rate: 1_001 }, true),
+            (ClockChange::Drift { rate: 999 }, false),
+            (back(1, -9), true),
+            (back(-1, -9), false),
+        ] {
+            assert_eq!(change.ahead(), ahead, "{change:?}");
+        }
+    }
 
     #[test]
     fn what_could_not_be_seen_is_refused_and_defaults_can() {

@@ -153,6 +153,12 @@ pub trait System: Send + Sync {
         Err(SystemError::new("this system does not say what time it is"))
     }
 
+    /// The time that the cluster itself keeps and never takes back, as a node knows it, µs since
+    /// 1970; `None` where there is none. Never takes long.
+    fn cluster_time(&self, _node: usize) -> Result<Option<i64>, SystemError> {
+        Ok(None)
+    }
+
     /// A client of all nodes, for keys that hold this.
     fn client(&self, model: Model) -> Arc<dyn Client>;
 

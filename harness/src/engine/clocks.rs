@@ -140,6 +140,7 @@ pub struct ClockWatch {
     started: Instant,
     started_us: i64,
     before: Mutex<BTreeMap<usize, i64>>,
+    cluster_before: Mutex<BTreeMap<usize, i64>>,
     hosts: Option<Mutex<BTreeMap<(usize, When), HostClock>>>,
 }
 
@@ -150,7 +151,8 @@ impl ClockWatch {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started_us = since.as_micros() as i64;
         let hosts = hosts.then(Mutex::default);
-        ClockWatch { started: Instant::now(), started_us, before: Mutex::default(), hosts }
+        let (before, cluster_before) = (Mutex::default(), Mutex::default());
+        ClockWatch { started: Instant::now(), started_us, before, cluster_before, hosts }
     }
 
     /// Whether it is the clocks of hosts that are moved.
@@ -190,6 +192,28 @@ impl ClockWatch {
     /// What was remembered; ours, if nothing was.
     pub fn before(&self, node: usize) -> i64 {
         self.before.lock().unwrap_or_else(|p| p.into_inner()).get(&node).copied().unwrap_or(0)
+    }
+
+    /// How far ahead of ours the time is that the cluster keeps, by a node, µs.
+    pub fn cluster_ahead_us(
+        &self,
+        system: &dyn System,
+        node: usize,
+    ) -> Result<Option<i64>, String> {
+        let told = system.cluster_time(node).map_err(|error| error.what)?;
+        Ok(told.map(|at| at - self.now_us()))
+    }
+
+    /// Remembers how far ahead that was before the first fault that moved it.
+    pub fn remember_cluster(&self, node: usize, ahead_us: i64) {
+        let mut before = self.cluster_before.lock().unwrap_or_else(|p| p.into_inner());
+        before.entry(node).or_insert(ahead_us);
+    }
+
+    /// What was remembered; not ahead, if nothing was.
+    pub fn cluster_before(&self, node: usize) -> i64 {
+        let before = self.cluster_before.lock().unwrap_or_else(|p| p.into_inner());
+        before.get(&node).copied().unwrap_or(0)
     }
 
     /// Adds to a sample how far ahead the server's clock is, if the node says it.

@@ -6,16 +6,18 @@
 //! | what ends a process | process | unless an acknowledged write is on another node too |
 //! | partitions, packet loss | network | likewise: what a cut-off leader took may be lost |
 //! | clocks | clock | no |
+//! | clocks ahead of time, of a MongoDB set that exists | clock | yes: its time stays ahead |
 //! | disks | disk | yes |
 //! | removing, adding, replacing members; `pg_rewind` | membership | yes |
 //! | promoting: an operator, a wrong candidate | failover | yes |
 
 use cluster::Inventory;
-use nemesis::Fault;
+use nemesis::clock::ClockChange;
+use nemesis::{Fault, Parameters};
 use systems::mongodb::spec::WriteConcern;
 use systems::postgres::spec::{Candidate, Failover, Replication, SynchronousCommit};
 
-use crate::config::{ReplicationSpec, SystemKind, TestSpec};
+use crate::config::{FaultSpec, ReplicationSpec, SystemKind, TestSpec};
 
 /// What an act may do to data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Loss {
     UnlessSynchronous,
     /// It may lose anything.
     Always,
+    /// It loses nothing, but what it leaves there nobody can undo.
+    Lasting,
 }
 
 /// Something that a test wants to do.
@@ -82,13 +86,32 @@ fn loss(family: &str, fault: &str) -> Loss {
     }
 }
 
+/// Whether a fault leaves behind what no healing undoes: a replica set never takes its cluster time
+/// back. One that a test builds ends with the test.
+fn lasts(spec: &TestSpec, kind: Fault, given: &FaultSpec, attached: bool) -> bool {
+    let ahead =
+        |parameters: &Parameters| ClockChange::of(kind, parameters).is_some_and(ClockChange::ahead);
+    // What cannot be read is refused elsewhere.
+    let parameters = Parameters::of(kind, &given.parameters);
+    attached && spec.system == SystemKind::Mongodb && parameters.as_ref().is_ok_and(ahead)
+}
+
 /// All that a test wants to do to hosts.
 pub fn needs(spec: &TestSpec) -> Vec<Need> {
+    needs_of(spec, false)
+}
+
+/// The same, of a cluster that exists or of one that the test builds.
+pub fn needs_of(spec: &TestSpec, attached: bool) -> Vec<Need> {
     let faults = spec.all_faults().into_iter().filter_map(|fault| {
         let kind = Fault::by_name(&fault.fault).filter(|kind| *kind != Fault::Nothing)?;
         let family = kind.family().as_str();
         let what = kind.name().to_owned();
-        Some(Need { loss: loss(family, &what), what, family })
+        let loss = match lasts(spec, kind, &fault, attached) {
+            true => Loss::Lasting,
+            false => loss(family, &what),
+        };
+        Some(Need { loss, what, family })
     });
     let mut needs: Vec<Need> = faults.collect();
     if spec.system == SystemKind::Postgres && spec.postgres.failover == Failover::Operator {
@@ -147,11 +170,15 @@ pub fn refusal(needs: &[Need], rules: &Rules, synchronous: Option<bool>) -> Opti
         let loses = match loss {
             Loss::Never => false,
             Loss::UnlessSynchronous => synchronous != Some(true),
-            Loss::Always => true,
+            Loss::Always | Loss::Lasting => true,
         };
         if loses && !rules.data_is_disposable {
             let why = match loss {
                 Loss::UnlessSynchronous => "without synchronous replication may lose data",
+                Loss::Lasting => {
+                    "puts the cluster time of the set ahead, which no healing, step-down or \
+                     restart takes back"
+                }
                 _ => "may lose data of every database there",
             };
             return Some(Refusal {
@@ -214,12 +241,33 @@ mod tests {
                 let loses = match lossy {
                     Loss::Never => false,
                     Loss::UnlessSynchronous => sync != Some(true),
-                    Loss::Always => true,
+                    Loss::Always | Loss::Lasting => true,
                 };
                 let expected = if loses { "data_is_disposable" } else { "" };
                 assert_eq!(missing(&need, &[family], false, sync), expected, "{what} {sync:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_clock_ahead_of_time_lasts_in_a_mongodb_set_that_exists() {
+        let loss = |system, fault: &str, attached| {
+            let fault = crate::config::parse_fault(fault).unwrap();
+            let spec = TestSpec { system, faults: vec![fault], ..TestSpec::default() };
+            needs_of(&spec, attached)[0].loss
+        };
+        let (mongodb, ahead) = (SystemKind::Mongodb, "clock-bump:n1,offset=1s");
+        assert_eq!(loss(mongodb, ahead, true), Loss::Lasting);
+        assert_eq!(loss(mongodb, "clock-bump:n1", true), Loss::Lasting, "by default it is ahead");
+        assert_eq!(loss(mongodb, "clock-jump-back:n1", true), Loss::Lasting);
+        assert_eq!(loss(mongodb, "clock-bump:n1,offset=-30s", true), Loss::Never);
+        assert_eq!(loss(mongodb, ahead, false), Loss::Never, "it ends with the test");
+        assert_eq!(loss(SystemKind::Postgres, ahead, true), Loss::Never);
+        let need = Need { what: "clock-bump".into(), family: "clock", loss: Loss::Lasting };
+        let rules = Rules { allow: vec!["clock".into()], data_is_disposable: false };
+        let refused = refusal(&[need], &rules, Some(true)).unwrap();
+        assert_eq!(refused.field, "data_is_disposable");
+        assert!(refused.what.contains("cluster time"), "{}", refused.what);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn check(spec: &TestSpec) -> Result<(), UserError> {
         return Err(UserError::usage(what).at(inventory.places.at("max_duration")));
     }
     attached::check(spec, &inventory)?;
-    let needs = decide::needs(spec);
+    let needs = decide::needs_of(spec, inventory.attach.is_some());
     if needs.is_empty() {
         return Ok(());
     }
@@ -119,7 +119,7 @@ pub fn check_replication(spec: &TestSpec, synchronous: Option<bool>) -> Result<(
     match inventory(spec)? {
         Some(inventory) if inventory.attach.is_some() => {
             let rules = decide::Rules::of(&inventory);
-            refuse(&inventory, decide::refusal(&decide::needs(spec), &rules, synchronous))
+            refuse(&inventory, decide::refusal(&decide::needs_of(spec, true), &rules, synchronous))
         }
         _ => Ok(()),
     }

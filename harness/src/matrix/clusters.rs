@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use history::FaultPhase;
+use history::{FaultEvent, FaultPhase};
 use nemesis::ClusterView;
 use systems::Nodes;
 
@@ -119,21 +119,43 @@ fn emptied(spec: &TestSpec, up: &Up) -> bool {
 /// emptied.
 pub fn left_as_it_was(records: &Records) -> bool {
     let Some(info) = &records.info else { return false };
-    let healed = |id: &str| {
-        let heal = records.faults.iter().find(|e| e.phase == FaultPhase::Healed && e.id == id);
-        heal.is_some_and(|heal| heal.error.is_none())
-    };
-    let injected = records.faults.iter().filter(|event| event.phase == FaultPhase::Injected);
     let mut view = ClusterView::new(&info.nodes);
     records.telemetry.iter().for_each(|sample| view.learn(sample));
-    injected.map(|event| event.id.as_str()).all(healed)
+    all_healed(&records.faults)
         && view.leader_changes() == 0
         && info.nodes.iter().all(|node| view.alive(node))
+}
+
+/// Whether every fault that was made was undone, and nothing of it stays.
+fn all_healed(faults: &[FaultEvent]) -> bool {
+    let healed = |id: &str| {
+        let heal = faults.iter().find(|e| e.phase == FaultPhase::Healed && e.id == id);
+        heal.is_some_and(|heal| heal.error.is_none())
+    };
+    let injected = faults.iter().filter(|event| event.phase == FaultPhase::Injected);
+    injected.map(|event| event.id.as_str()).all(healed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_whose_time_stays_ahead_is_not_used_again() {
+        let flags = |error: Option<&str>| {
+            let healed = serde_json::json!({
+                "time": 5, "id": "f1", "phase": "healed", "family": "clock", "fault": "clock-bump",
+                "selector": "n1", "duration": 1, "required": true, "error": error
+            });
+            let mut injected = healed.clone();
+            injected["phase"] = "injected".into();
+            [injected, healed].map(|event| serde_json::from_value(event).unwrap()).to_vec()
+        };
+        assert!(all_healed(&flags(None)));
+        assert!(!all_healed(&flags(Some(
+            "the clocks are right again, but the cluster's time is not"
+        ))));
+    }
 
     #[test]
     fn only_what_clients_do_may_differ() {

@@ -254,6 +254,11 @@ impl System for MongoSystem {
         told.map_err(SystemError::new)
     }
 
+    fn cluster_time(&self, node: usize) -> Result<Option<i64>, SystemError> {
+        let told = self.runtime.block_on(sample::cluster_time(self.control(node)?));
+        told.map_err(SystemError::new)
+    }
+
     fn client(&self, model: Model) -> Arc<dyn Client> {
         let login = Login::sessions(&self.password);
         let members = self.addresses().into_iter().map(Into::into).collect();

@@ -56,6 +56,21 @@ pub async fn wall_clock(driver: &Driver) -> Result<i64, String> {
     Ok(now.timestamp_millis() * 1_000)
 }
 
+/// The set's `$clusterTime` as the member knows it, µs since 1970. An arbiter knows none.
+pub async fn cluster_time(driver: &Driver) -> Result<Option<i64>, String> {
+    let admin = driver.database("admin");
+    let asked = admin.run_command(doc! { "hello": 1 });
+    let said = tokio::time::timeout(LIMIT, asked.into_future()).await;
+    let said = said.map_err(|_| "no answer in time".to_owned())?;
+    Ok(cluster_time_of(&said.map_err(|error| describe(&error))?))
+}
+
+fn cluster_time_of(said: &Document) -> Option<i64> {
+    let gossip = said.get_document("$clusterTime").ok()?;
+    let Some(Bson::Timestamp(time)) = gossip.get("clusterTime") else { return None };
+    (time.time != 0).then(|| i64::from(time.time) * 1_000_000)
+}
+
 /// An operation's time in a status, and its term.
 fn optime(at: Option<&Bson>) -> Option<(Timestamp, i64)> {
     let at = at?.as_document()?;
@@ -220,6 +235,15 @@ mod tests {
         assert_eq!((level.position, level.committed), (7 << 32 | 5, 7 << 32 | 5));
         assert_eq!(level.leader.as_deref(), Some("n1"));
         assert_eq!(replica(&status(2, 5, 65)).lag, Some(60));
+    }
+
+    #[test]
+    fn the_cluster_s_time_is_read_where_a_member_knows_it() {
+        let time =
+            |time| doc! { "$clusterTime": { "clusterTime": Timestamp { time, increment: 3 } } };
+        assert_eq!(cluster_time_of(&time(86_400)), Some(86_400_000_000));
+        assert_eq!(cluster_time_of(&time(0)), None);
+        assert_eq!(cluster_time_of(&doc! { "ok": 1 }), None);
     }
 
     #[test]

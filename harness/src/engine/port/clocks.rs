@@ -23,6 +23,9 @@ type Done = Result<(Duration, Vec<Evidence>), String>;
 impl HostPort {
     /// Moves the clocks of these nodes, and waits until their servers show it.
     pub(super) fn move_clocks(&self, id: &str, nodes: &[usize], change: ClockChange) -> ActReport {
+        if change.ahead() {
+            self.remember_cluster_time();
+        }
         let done = self.at_once(nodes, &|node| self.move_clock(id, node, change));
         report(done, self.moved_by(change))
     }

@@ -11,6 +11,7 @@ mod asks;
 mod by_hand;
 mod changed;
 mod clocks;
+mod cluster_time;
 mod command;
 mod disk;
 mod evidence;
@@ -149,6 +150,7 @@ impl HostPort {
     pub fn undo(&self, id: &str, act: &Act, beside: &[Beside]) -> (ActReport, Vec<String>) {
         let mut report = self.undo_by_agents(id, act, beside);
         let typed = self.heal_otherwise(id, act, &mut report);
+        self.see_cluster_time(act, &mut report);
         (report, typed)
     }
 

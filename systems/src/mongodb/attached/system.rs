@@ -105,6 +105,11 @@ impl System for Attached {
         told.map_err(SystemError::new)
     }
 
+    fn cluster_time(&self, node: usize) -> Result<Option<i64>, SystemError> {
+        let told = self.runtime.block_on(sample::cluster_time(self.driver(node)?));
+        told.map_err(SystemError::new)
+    }
+
     fn client(&self, model: Model) -> Arc<dyn Client> {
         let peers = match self.up.get() {
             Some(up) => self.known_peers(up),
