@@ -13,6 +13,7 @@ pub mod install;
 pub mod judge;
 pub mod matrix;
 pub mod names;
+pub mod rates;
 pub mod recover;
 pub mod recovery_time;
 pub mod run_folder;

@@ -201,3 +201,31 @@ fn a_matrix_says_what_each_setting_gives_and_goes_on() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(json(&kept.join("matrix.json")), matrix, "nothing was run again");
 }
+
+#[test]
+fn seeds_are_told_one_by_one_and_as_rates_of_each_checker() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["run", "--lab", "sim", "--fault", "kill:leader", "--rate", "20", "--json"];
+    let thin = ["--set", "store.ship_ms=60", "--set", "coverage.ok_outside_min=1"];
+    let output = run(&[&flags[..], &thin, &["--seeds", "1..10"]].concat(), folder.path());
+    let said = errors(&output);
+    assert!(!said.contains("found a violation"), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 11, "a line a seed, and the rates: {text}");
+    let found = |line: &Value| line["checkers"]["lost-writes"]["count"].as_u64().unwrap() != 0;
+    for (seed, line) in (1..=10).zip(&lines) {
+        assert_eq!(line["seed"], seed);
+        assert!(line["operations"]["ok"].as_u64().unwrap() > 0, "{line}");
+        assert!(line["verdict"].is_string() && line["checkers"]["lost-writes"]["role"].is_string());
+    }
+    let count = lines[..10].iter().filter(|line| found(line)).count();
+    assert!((1..10).contains(&count), "by chance: {text}");
+    let rate = &lines[10]["rates"]["lost-writes"];
+    assert_eq!(rate["found"], count);
+    assert_eq!(rate["of"], 10);
+    let (low, high) = (rate["low"].as_f64().unwrap(), rate["high"].as_f64().unwrap());
+    assert!(low < count as f64 / 10.0 && count as f64 / 10.0 < high, "{rate}");
+    let line = format!("not promised  violated in {count} of 10 runs: {count}0 % (");
+    assert!(said.lines().any(|l| l.contains("lost-writes") && l.contains(&line)), "{said}");
+}

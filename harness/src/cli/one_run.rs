@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use history::{EventKind, History};
+use serde::Serialize;
+
 use super::check::write_report;
 use super::output::ProgressLine;
 use crate::config::TestSpec;
@@ -17,12 +20,39 @@ pub struct Done {
     pub folder: RunFolder,
     /// What was found.
     pub judgement: checkers::Judgement,
+    /// What became of its operations.
+    pub operations: Operations,
     /// How it ends.
     pub exit: Exit,
     /// What cut it short, if it was not the user.
     pub error: Option<UserError>,
     /// Whether the user ended it.
     pub interrupted: bool,
+}
+
+/// How many operations ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Operations {
+    /// Happened.
+    pub ok: u64,
+    /// Certainly did not.
+    pub fail: u64,
+    /// Unknown.
+    pub info: u64,
+}
+
+impl Operations {
+    fn of(history: &History) -> Operations {
+        let mut counts = Operations::default();
+        for op in &history.ops {
+            match op.kind {
+                EventKind::Ok => counts.ok += 1,
+                EventKind::Fail => counts.fail += 1,
+                EventKind::Info | EventKind::Invoke => counts.info += 1,
+            }
+        }
+        counts
+    }
 }
 
 /// Runs, judges and reports one test.
@@ -66,7 +96,7 @@ pub fn one_by(
     if end.interrupted {
         notes.push("interrupted: what was recorded until then is judged".to_owned());
     }
-    let judgement = finish(&folder, notes, speak)?;
+    let (judgement, operations) = finish(&folder, notes, speak)?;
     let mut exit = Exit::from(judgement.verdict);
     if let Some(error) = &error {
         say::errln!("{error}");
@@ -75,7 +105,8 @@ pub fn one_by(
     if end.interrupted {
         exit = exit.merge(Exit::Interrupted);
     }
-    Ok(Done { folder, judgement, exit, error, interrupted: end.interrupted })
+    let interrupted = end.interrupted;
+    Ok(Done { folder, judgement, operations, exit, error, interrupted })
 }
 
 /// Judges and reports what a folder holds.
@@ -83,7 +114,7 @@ pub fn finish(
     folder: &RunFolder,
     notes: Vec<String>,
     speak: bool,
-) -> Result<checkers::Judgement, UserError> {
+) -> Result<(checkers::Judgement, Operations), UserError> {
     let records = Records::of_run(folder)?;
     let judgement = judge(&records, &Selection::default())?;
     let text = serde_json::to_vec_pretty(&verdict_json(&judgement, &records));
@@ -94,5 +125,5 @@ pub fn finish(
         say::err!("{summary}");
         say::errln!("report {}", folder.file("report.html").display());
     }
-    Ok(judgement)
+    Ok((judgement, Operations::of(&records.history)))
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use checkers::Verdict;
+use checkers::{Role, Verdict};
 use cluster::lab;
 use serde_json::json;
 
@@ -12,6 +12,7 @@ use crate::config::{LabSpec, TestSpec, to_toml};
 use crate::engine::{StopFlag, package, plan};
 use crate::error::UserError;
 use crate::exit::Exit;
+use crate::rates::Rates;
 
 /// Runs one test or several seeds of it; enters a lab first if it needs one.
 pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
@@ -41,37 +42,57 @@ pub fn run(flags: &RunFlags) -> Result<u8, UserError> {
     }
     crate::gate::check(&spec)?;
     crate::gate::check_means_to_connect(&spec)?;
+    Ok(run_all(flags, &spec, &seeds, budget).code())
+}
+
+/// Runs every seed, one after another. What ends a run without anything to judge ends them all;
+/// what was found before is told all the same.
+fn run_all(flags: &RunFlags, spec: &TestSpec, seeds: &[u64], budget: Option<Duration>) -> Exit {
     let stop = StopFlag::install();
     let started = Instant::now();
-    let (mut exit, mut runs, mut found) = (Exit::Valid, 0u64, 0u64);
+    let (mut exit, mut rates, mut ended_by_a_finding) = (Exit::Valid, Rates::default(), false);
     let several = 1 < seeds.len();
     for seed in seeds {
-        let spec = TestSpec { seed, ..spec.clone() };
-        let done = one(&spec, &flags.runs.runs_dir, &stop, !several)?;
-        runs += 1;
-        let invalid = observed_invalid(&done.judgement);
-        found += u64::from(invalid);
+        let spec = TestSpec { seed: *seed, ..spec.clone() };
+        let done = match one(&spec, &flags.runs.runs_dir, &stop, !several) {
+            Ok(done) => done,
+            Err(error) => {
+                say::errln!("{error}");
+                if flags.json {
+                    say::outln!("{}", error.json());
+                }
+                exit = exit.merge(error.exit);
+                break;
+            }
+        };
+        rates.add(&done.judgement);
         exit = exit.merge(done.exit);
         if several {
-            say::errln!("{}", seed_line(seed, &done));
+            say::errln!("{}", seed_line(*seed, &done));
         }
         if flags.json {
-            say::outln!("{}", json_line(&done));
+            say::outln!("{}", json_line(*seed, &done));
         }
+        ended_by_a_finding = flags.until_found && observed_invalid(&done.judgement);
         let spent = budget.is_some_and(|budget| budget <= started.elapsed());
         if stop.stopped() && several {
             // Seeds that were asked for were not run.
             exit = exit.merge(Exit::Interrupted);
         }
-        if stop.stopped() || spent || (flags.until_found && invalid) {
+        if stop.stopped() || spent || ended_by_a_finding {
             break;
         }
     }
     if several {
-        let rate = runs as f64 / started.elapsed().as_secs_f64() * 60.0;
-        say::errln!("{found} of {runs} runs found a violation, {rate:.1} runs a minute");
+        for line in rates.lines(ended_by_a_finding) {
+            say::errln!("{line}");
+        }
+        say::errln!("  {:.1} runs a minute", rates.a_minute(started.elapsed()));
+        if flags.json {
+            say::outln!("{}", rates.json(ended_by_a_finding));
+        }
     }
-    Ok(exit.code())
+    exit
 }
 
 /// Whether any checker found something, promised or not.
@@ -102,7 +123,10 @@ fn seed_line(seed: u64, done: &Done) -> String {
         .checkers
         .iter()
         .filter(|(_, outcome)| outcome.verdict == Verdict::Invalid)
-        .map(|(name, outcome)| format!("{name} {}", outcome.count))
+        .map(|(name, outcome)| {
+            let promised = outcome.role == Some(Role::Promised);
+            format!("{name} {}{}", outcome.count, if promised { " (promised)" } else { "" })
+        })
         .collect();
     let found = if found.is_empty() { "nothing found".to_owned() } else { found.join(", ") };
     let missing = match &done.judgement.coverage {
@@ -115,10 +139,19 @@ fn seed_line(seed: u64, done: &Done) -> String {
     format!("seed {seed:>4}  {verdict:<7}  {found}{missing}  {}", done.folder.path.display())
 }
 
-fn json_line(done: &Done) -> serde_json::Value {
+/// A run for programs: which seed it had, what became of its operations, what each checker found.
+fn json_line(seed: u64, done: &Done) -> serde_json::Value {
+    let checker = |(name, outcome): (&String, &checkers::Outcome)| {
+        let (verdict, role, count) = (outcome.verdict, outcome.role, outcome.count);
+        (name.clone(), json!({ "verdict": verdict, "role": role, "count": count }))
+    };
+    let checkers = done.judgement.checkers.iter().map(checker);
     json!({
         "run": done.folder.path.display().to_string(),
+        "seed": seed,
         "verdict": done.judgement.verdict,
+        "operations": done.operations,
+        "checkers": checkers.collect::<serde_json::Map<_, _>>(),
         "report": done.folder.file("report.html").display().to_string(),
         "exit": done.exit.code(),
     })

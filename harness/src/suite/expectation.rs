@@ -3,6 +3,8 @@
 
 use reports::suite::{CaseStatus, SeedResult};
 
+use super::AtLeast;
+
 /// See the module's doc.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectation {
@@ -15,7 +17,7 @@ pub struct Expectation {
     /// Anomalies of isolation that transactions show, whatever is promised.
     pub shows: Vec<String>,
     /// In how many runs each of `finds` and `shows` is found; absent: in all.
-    pub at_least: Option<usize>,
+    pub at_least: Option<AtLeast>,
     /// Whether what was not refuted, and could not be decided, is taken for valid.
     pub undecided_ok: bool,
 }
@@ -43,7 +45,7 @@ impl Expectation {
         let often = match self.at_least {
             None if seeds == 1 => String::new(),
             None => format!(" in each of {seeds} seeds"),
-            Some(least) => format!(" in at least {least} of {seeds} seeds"),
+            Some(least) => format!(" in at least {}", least.words(seeds)),
         };
         if !self.finds.is_empty() {
             parts.push(format!("finds {}{often}", self.finds.join(", ")));
@@ -145,7 +147,7 @@ impl Expectation {
         has: &dyn Fn(&SeedResult, &str) -> bool,
         tally: &mut Tally,
     ) {
-        let need = self.at_least.unwrap_or(wanted);
+        let need = self.at_least.map_or(wanted, |least| least.runs(wanted));
         let found = seeds.iter().filter(|seed| has(seed, name)).count();
         if need <= found {
             return;
@@ -205,6 +207,10 @@ fn surroundings(
         End::Killed(signal) => (CaseStatus::Internal, format!("ended by {signal}")),
         End::Exited(0..=2, _) if of_seeds(75) => {
             (CaseStatus::Environment, "the environment of a run failed".to_owned())
+        }
+        // Something was found before, and tells more than what ended the runs.
+        End::Exited(0..=2, Some(error)) if seeds.len() < wanted => {
+            (CaseStatus::Environment, error.clone())
         }
         End::Exited(0..=2, _) if seeds.len() < wanted => {
             (CaseStatus::Internal, format!("{} of {wanted} runs were made", seeds.len()))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Expectation;
+use super::{AtLeast, Expectation};
 use crate::cli::RunFlags;
 use crate::config::{Lines, Words, duration, fault_text, read_table};
 use crate::error::UserError;
@@ -89,8 +89,9 @@ pub struct Case {
     pub shows: Vec<String>,
     /// `ok`: a level that could not be decided, and was not refuted, is as good as valid.
     pub undecided: Option<String>,
-    /// In how many of the seeds each of `finds` and `shows` is found; absent: in all.
-    pub at_least: Option<usize>,
+    /// In how many of the seeds each of `finds` and `shows` is found, `8` or `"8 of 10"`; absent:
+    /// in all.
+    pub at_least: Option<AtLeast>,
 }
 
 impl SuiteFile {
@@ -205,7 +206,7 @@ impl Case {
                 .at("expect")
                 .hint("expect = \"valid\", finds = [\"...\"] or holds = [\"...\"]"));
         }
-        if self.at_least.is_some_and(|least| !(1..=seeds).contains(&least)) {
+        if self.at_least.is_some_and(|least| !(1..=seeds).contains(&least.runs(seeds))) {
             return Err(UserError::usage(format!("there are {seeds} seeds")).at("at_least"));
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! Read next: [`file`] (the format), [`expectation`] (what passes and what does not), [`shard`],
 //! [`child`] (a case's process), [`run`], [`merge`].
 
+mod at_least;
 pub mod child;
 pub mod expectation;
 pub mod file;
@@ -10,6 +11,7 @@ pub mod merge;
 pub mod run;
 pub mod shard;
 
+pub use at_least::AtLeast;
 pub use expectation::Expectation;
 pub use file::{Case, SuiteFile};
 pub use shard::Shard;

@@ -20,7 +20,7 @@ fn valid() -> Expectation {
     Expectation { valid: true, ..Expectation::default() }
 }
 
-fn finds(at_least: Option<usize>) -> Expectation {
+fn finds(at_least: Option<AtLeast>) -> Expectation {
     Expectation { finds: vec!["lost-writes".to_owned()], at_least, ..Expectation::default() }
 }
 
@@ -85,9 +85,12 @@ fn several_runs() {
     for (at_least, runs, expected) in [
         (None, vec![lost(), lost(), lost()], AsExpected),
         (None, vec![lost(), clean(), lost()], Unexpected),
-        (Some(2), vec![lost(), clean(), lost()], AsExpected),
-        (Some(2), vec![lost(), clean(), clean()], Unexpected),
-        (Some(2), vec![lost(), thin(), clean()], Unknown),
+        (Some(AtLeast::Runs(2)), vec![lost(), clean(), lost()], AsExpected),
+        (Some(AtLeast::Runs(2)), vec![lost(), clean(), clean()], Unexpected),
+        (Some(AtLeast::Runs(2)), vec![lost(), thin(), clean()], Unknown),
+        (Some(AtLeast::Share { found: 6, of: 10 }), vec![lost(), clean(), lost()], AsExpected),
+        (Some(AtLeast::Share { found: 6, of: 10 }), vec![lost(), clean(), clean()], Unexpected),
+        (Some(AtLeast::Share { found: 1, of: 10 }), vec![lost(), clean(), clean()], AsExpected),
         (None, vec![lost(), thin(), clean()], Unexpected),
     ] {
         let (status, why) = finds(at_least).judge(3, &runs, &OK);
@@ -110,6 +113,7 @@ fn surroundings_are_told_apart_from_findings() {
         (&clean[..], End::Interrupted, Interrupted),
         (&clean[..], End::Exited(130, None), Interrupted),
         (&[][..], End::Exited(0, None), Internal),
+        (&clean[..], End::Exited(1, error()), Environment),
         // A violation found before a crash still is one.
         (&broken[..], End::Exited(75, error()), Unexpected),
     ] {
@@ -127,7 +131,10 @@ fn surroundings_are_told_apart_from_findings() {
 #[test]
 fn in_words() {
     assert_eq!(valid().words(3), "valid");
-    assert_eq!(finds(Some(2)).words(3), "finds lost-writes in at least 2 of 3 seeds");
+    assert_eq!(
+        finds(Some(AtLeast::Runs(2))).words(3),
+        "finds lost-writes in at least 2 of 3 seeds"
+    );
     assert_eq!(finds(None).words(1), "finds lost-writes");
     let both = Expectation { valid: true, ..holds() };
     assert_eq!(both.words(1), "valid; monotonic-reads held");

@@ -47,6 +47,7 @@ fn mistakes_are_told_with_their_case_and_what_to_try() {
         ("expect = \"valid\"\n[case.store]\nk = 9", "suite.toml:5: case a", "9 followers"),
         ("expect = \"valid\"\nfaults = [\"kil\"]", "case a: faults", "unknown fault"),
         ("finds = [\"lost-writes\"]\nat_least = 2", "case a: at_least", "there are 1 seeds"),
+        ("finds = [\"lost-writes\"]\nat_least = \"9/10\"", "suite.toml:5", "nor \"8 of 10\""),
         ("expekt = \"valid\"", "suite.toml:4", "unknown field `expekt`"),
         ("expect = \"valid\"\n[[case]]\nname = \"a\"\nexpect = \"valid\"", "case a", "two cases"),
         ("expect = \"valid\"\n[[case]]\nname = \"a/b\"", "case a/b: name", "is no name"),
