@@ -193,13 +193,14 @@ mod tests {
             let outcome = Outcome { verdict: *verdict, role: Some(*role), ..Outcome::valid() };
             ((*name).to_owned(), outcome)
         };
-        Judgement {
-            verdict,
-            checkers: checkers.iter().map(outcome).collect(),
-            coverage: None,
-            partial: None,
-            doubts: Vec::new(),
-        }
+        let checkers: BTreeMap<String, Outcome> = checkers.iter().map(outcome).collect();
+        let text = json!({
+            "verdict": verdict,
+            "checkers": checkers,
+            "coverage": null,
+            "partial": null,
+        });
+        serde_json::from_value(text).unwrap()
     }
 
     #[test]
