@@ -143,6 +143,8 @@ fn the_command_of_every_flag_resolves_to_the_same_test() {
         assert_ne!(spec, plain, "{arguments} changes nothing");
         repeats(&spec, folder.path());
     }
+    let line = command(&resolve("splitbrain run --lab=-kept", folder.path()).unwrap());
+    assert!(line.contains(" --lab=-kept "), "{line}");
 }
 
 #[test]

@@ -85,6 +85,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
 pub const FLAGS: &[(&str, &str)] = &[
     ("config", "--config test.toml"),
     ("name", "--name other_x"),
+    ("lab", "--lab=-kept"),
     ("name", "--name plain.name_1"),
     ("seed", "--seed 18446744073709551615"),
     ("lab", "--lab sim"),
