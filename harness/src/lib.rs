@@ -19,3 +19,4 @@ pub mod recovery_time;
 pub mod run_folder;
 pub mod run_info;
 pub mod suite;
+pub mod timeouts;

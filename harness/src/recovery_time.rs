@@ -40,6 +40,11 @@ pub fn notes(records: &Records) -> Vec<String> {
     let each = outages.iter().enumerate();
     let mut said: Vec<String> =
         each.map(|(place, outage)| sentence(outage, records, until(place))).collect();
+    if outages.iter().any(|outage| !outage.faults.is_empty())
+        && let Some(told) = records.info.as_ref().and_then(|info| info.timeouts.as_deref())
+    {
+        said.push(format!("recovery times depend on {told}"));
+    }
     let charged = |span: &FaultSpan| {
         let of = |outage: &Outage| outage.faults.iter().any(|fault| fault.id == span.id);
         outages.iter().any(of)
@@ -89,6 +94,11 @@ fn sentence(outage: &Outage, records: &Records, until: i64) -> String {
     for fault in &outage.joined {
         let (label, id, at) = (&fault.label, &fault.id, seconds(fault.injected));
         said.push_str(&format!("; {label} ({id}) came meanwhile, at {at}"));
+    }
+    if let Some(told) = records.info.as_ref().and_then(|info| info.timeouts.as_deref())
+        && !outage.faults.is_empty()
+    {
+        said.push_str(&format!(" with {}", crate::timeouts::short(told)));
     }
     let since = outage.faults.iter().map(|fault| fault.injected).fold(outage.from, i64::min);
     if let Some(leads) = leader_after(&records.telemetry, since, until) {

@@ -35,6 +35,7 @@ pub fn build(
         command: crate::config::command(spec),
         nodes: names.to_vec(),
         servers: BTreeMap::new(),
+        timeouts: crate::timeouts::told(spec, system.settings.contains_key("attached")),
         system,
         workload: spec.workload.name.clone(),
         workload_settings: systems::promises::settings(&spec.workload),

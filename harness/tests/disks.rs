@@ -68,7 +68,8 @@ fn a_power_cut_takes_what_postgres_had_not_synced_and_nothing_else() {
     }
     let folder = tempfile::tempdir().unwrap();
     let cut = |name, flag| {
-        let flags = ["--system", "postgres", "--workload", "profile", "--set", flag];
+        let lab = ["--system", "postgres", "--set", "postgres.timeouts=lab"];
+        let flags = [&lab[..], &["--workload", "profile", "--set", flag]].concat();
         let all = power_cut(folder.path(), name, &flags);
         ["read-your-writes", "monotonic-reads"].map(|checker| said(&all, checker))
     };

@@ -23,7 +23,8 @@ fn postgres_works() -> bool {
 
 /// Runs a test; gives its exit code, verdict and what was said.
 fn judged(folder: &Path, name: &str, flags: &[&str]) -> (Option<i32>, Value, String) {
-    support::judged(folder, name, &[&["--system", "postgres"], flags].concat())
+    let system = ["--system", "postgres", "--set", "postgres.timeouts=lab"];
+    support::judged(folder, name, &[&system, flags].concat())
 }
 
 #[test]
@@ -175,7 +176,8 @@ fn a_standby_that_lost_all_its_data_is_copied_anew() {
     }
     let folder = tempfile::tempdir().unwrap();
     let sync = ["--set", "postgres.replication=any", "--fault", "replace@2s+2s"];
-    let flags = [&["--system", "postgres", "--time-limit", "6s"][..], &sync].concat();
+    let lab = ["--system", "postgres", "--set", "postgres.timeouts=lab"];
+    let flags = [&lab[..], &["--time-limit", "6s"], &sync].concat();
     let (_, kept, said) = support::judged(folder.path(), "out", &flags);
     assert_eq!(kept["checkers"]["lost-writes"]["verdict"], "valid", "{kept}\n{said}");
     assert!(!said.contains("did not converge"), "{said}");

@@ -35,7 +35,8 @@ fn here(programs: &[&str]) -> bool {
 
 /// Runs a test; gives its exit code, its folder's verdict and what was said.
 fn judged(folder: &Path, name: &str, flags: &[&str]) -> (Option<i32>, Value, String) {
-    support::judged(folder, name, &[&["--system", "postgres"], flags].concat())
+    let system = ["--system", "postgres", "--set", "postgres.timeouts=lab"];
+    support::judged(folder, name, &[&system, flags].concat())
 }
 
 #[test]

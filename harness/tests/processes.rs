@@ -155,7 +155,8 @@ fn postgres_is_shut_down_fast() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let flags = ["--system", "postgres", "--hosts", "3", "--time-limit", "6s", "--fault"];
+    let lab = ["--system", "postgres", "--set", "postgres.timeouts=lab"];
+    let flags = [&lab[..], &["--hosts", "3", "--time-limit", "6s", "--fault"]].concat();
     let restart = "restart:a-follower,set=Work_Mem=8192kB";
     let all = faults(folder.path(), "postgres", &[&flags[..], &[restart]].concat());
     let probe = &all[0].0["evidence"][1]["probe"];

@@ -49,6 +49,9 @@ pub struct RunInfo {
     /// say is not in here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub servers: BTreeMap<String, String>,
+    /// Whose timeouts recovery figures depend on, and which they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<String>,
     /// The system.
     pub system: SystemInfo,
     /// The workload's name.

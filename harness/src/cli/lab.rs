@@ -162,7 +162,8 @@ fn up(hosts: usize, system: Option<&str>, ttl: &str, id: String) -> Result<(), U
     say::outln!("splitbrain lab exec n1 --name {id} -- hostname");
     if let Some(system) = system {
         lab::enter(Some(&id)).map_err(fail)?;
-        let test = TestSpec { hosts, lab: LabSpec::Kept(id), system, ..TestSpec::default() };
+        let mut test = TestSpec { hosts, lab: LabSpec::Kept(id), system, ..TestSpec::default() };
+        test.postgres.timeouts = systems::postgres::spec::Timeouts::Lab;
         let up = Up::bring(&test, "kept")?;
         say::outln!(
             "{} runs on {}, port {} of each data address",

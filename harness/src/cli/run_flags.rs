@@ -79,7 +79,8 @@ pub struct RunFlags {
     /// Length of the main phase: 8s
     #[arg(long, value_name = "DURATION")]
     pub time_limit: Option<String>,
-    /// Longest wait for convergence, and for enough operations before and after the faults: 10s
+    /// Longest wait for convergence, and for enough operations before and after the faults: 10s,
+    /// or longer where the longest cut of the network is: about as long as it, and 6 s more
     #[arg(long, value_name = "DURATION")]
     pub recovery: Option<String>,
     /// Deadline of one operation: 1s
@@ -136,9 +137,11 @@ impl RunFlags {
     pub fn spec(&self) -> Result<TestSpec, UserError> {
         let mut spec = TestSpec::default();
         let mut sources = Sources::of(self);
+        let mut recovery = self.says_recovery();
         if let Some(path) = &self.config {
             let (file, lines) = TestFile::load(path)?;
             file.apply(&mut spec).map_err(|error| in_file(error, &lines))?;
+            recovery |= file.recovery.is_some();
             sources.file = Some((file.faults.map_or(0, |faults| faults.len()), lines));
         }
         if let Some(name) = &self.system {
@@ -179,10 +182,19 @@ impl RunFlags {
                 return Err(UserError::usage(what).at("--max-duration"));
             }
         }
+        if !recovery {
+            spec.recovery_ms = crate::timeouts::recovery_ms(&spec);
+        }
         validate(&spec).map_err(|error| sources.point(error))?;
         crate::gate::check(&spec)?;
         validate_plans(&spec, &self.seeds(&spec)?).map_err(|error| sources.point(error))?;
         Ok(spec)
+    }
+
+    /// Whether a flag says how long replicas are waited for.
+    fn says_recovery(&self) -> bool {
+        let named = |set: &String| set.split('=').next().is_some_and(|n| n.trim() == "recovery");
+        self.recovery.is_some() || self.set.iter().any(named)
     }
 
     /// An inventory with `[attach]` says which system it is.

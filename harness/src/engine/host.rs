@@ -10,6 +10,7 @@ mod prepare;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use history::sockets::{SOCKETS_FILE, SocketsEvent};
 use systems::Client;
 
 use super::canary::{Canary, CanaryClient};
@@ -21,7 +22,7 @@ use crate::config::TestSpec;
 use crate::error::UserError;
 use crate::gate::watch::Watch;
 use crate::run_folder::RunFolder;
-use crate::run_info;
+use crate::{run_info, timeouts};
 
 pub use cluster_up::{Up, hosts_of, store_binary};
 pub use drive::{Drive, Driver};
@@ -115,7 +116,19 @@ pub fn run_on(
     notes.append(&mut up.system.after_run());
     notes.append(&mut up.fetch_logs(folder));
     let mut end = end?;
+    let waiting = read_sockets(folder);
+    for note in &mut end.notes {
+        if let Some(told) = timeouts::unconverged(note, &waiting, info.timeouts.as_deref()) {
+            *note = told;
+        }
+    }
     end.notes.extend(canary.map(|canary| canary.note()));
     end.notes.append(&mut notes);
     Ok(end)
+}
+
+/// What nodes' kernels said of their connections; what cannot be read is not known.
+fn read_sockets(folder: &RunFolder) -> Vec<SocketsEvent> {
+    let text = std::fs::read_to_string(folder.file(SOCKETS_FILE)).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

@@ -102,6 +102,7 @@ mod tests {
             command: String::new(),
             nodes: Vec::new(),
             servers: BTreeMap::new(),
+            timeouts: None,
             system: SystemInfo {
                 name: "store".to_owned(),
                 settings: BTreeMap::new(),

@@ -123,7 +123,8 @@ impl MatrixPlan {
             return Ok(self.product(catalogue.axes, catalogue.policies));
         }
         let row = |row: &configurations::Configuration, workload: Option<&str>| {
-            let settings = row.settings.iter().map(|set| (*set).to_owned()).collect();
+            let mut settings: Vec<String> = self.always();
+            settings.extend(row.settings.iter().map(|set| (*set).to_owned()));
             let pending = pending(row.name.to_owned(), row.why.to_owned(), settings, row.policy);
             Row { workload: workload.map(str::to_owned), ..pending }
         };
@@ -134,9 +135,15 @@ impl MatrixPlan {
         Ok(plain.chain(isolation.map(|one| row(one, Some(TRANSACTIONS)))).collect())
     }
 
+    /// Settings of every row: a row has 40 s for all its phases, so servers notice early.
+    fn always(&self) -> Vec<String> {
+        let lab = self.system == SystemKind::Postgres;
+        lab.then(|| "postgres.timeouts=lab".to_owned()).into_iter().collect()
+    }
+
     /// The product of all axes, without what contradicts itself.
     fn product(&self, axes: &[&[Choice]], policies: &[&str]) -> Vec<Row> {
-        let mut combined: Vec<(String, Vec<String>)> = vec![(String::new(), Vec::new())];
+        let mut combined: Vec<(String, Vec<String>)> = vec![(String::new(), self.always())];
         for axis in axes {
             let mut next = Vec::new();
             for (name, settings) in &combined {

@@ -111,7 +111,7 @@ fn configuration(cluster: &Cluster, node: usize, programs: &Programs) -> Value {
 /// What all nodes share through etcd: Patroni's dynamic configuration.
 fn shared(spec: &PostgresSpec) -> Value {
     let on = |flag: bool| if flag { "on" } else { "off" };
-    json!({
+    let mut shared = json!({
         "ttl": spec.patroni_ttl_s,
         "loop_wait": spec.patroni_loop_wait_s,
         "retry_timeout": spec.patroni_retry_timeout_s,
@@ -131,15 +131,15 @@ fn shared(spec: &PostgresSpec) -> Value {
                 "fsync": on(spec.fsync),
                 "full_page_writes": on(spec.full_page_writes),
                 "synchronous_commit": spec.synchronous_commit.as_str(),
-                "wal_sender_timeout": "4s",
-                "wal_receiver_timeout": "2s",
-                "wal_receiver_status_interval": "1s",
-                "wal_retrieve_retry_interval": "200ms",
                 "log_line_prefix": "%m [%p] ",
                 "lc_messages": "C",
             },
         },
-    })
+    });
+    for (setting, value) in spec.timeouts.settings() {
+        shared["postgresql"]["parameters"][*setting] = json!(value);
+    }
+    shared
 }
 
 fn members(hosts: usize) -> usize {
@@ -378,6 +378,17 @@ mod tests {
         assert!(keeps_acknowledged(&any).is_ok());
         let local = PostgresSpec { synchronous_commit: SynchronousCommit::Local, ..any };
         assert!(keeps_acknowledged(&local).is_err());
+    }
+
+    #[test]
+    fn the_servers_own_timeouts_are_left_as_they_are() {
+        use crate::postgres::spec::Timeouts;
+        let of = |timeouts| shared(&PostgresSpec { timeouts, ..PostgresSpec::default() });
+        let (server, lab) = (of(Timeouts::Server), of(Timeouts::Lab));
+        for (name, value) in Timeouts::Lab.settings() {
+            assert_eq!(server["postgresql"]["parameters"][*name], Value::Null, "{name}");
+            assert_eq!(lab["postgresql"]["parameters"][*name], *value, "{name}");
+        }
     }
 
     #[test]

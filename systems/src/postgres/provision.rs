@@ -9,7 +9,7 @@ use agent::proto::Start;
 use cluster::{Host, shell_quote};
 
 use super::building::{copy_line, init_line, own_line, prepare_line};
-use super::spec::PostgresSpec;
+use super::spec::{PostgresSpec, Timeouts};
 use crate::system::{Nodes, SystemError};
 
 /// Where all of it is.
@@ -77,8 +77,6 @@ impl Provision<'_> {
              fsync = {fsync}\nfull_page_writes = {pages}\nwal_log_hints = {hints}\n\
              synchronous_commit = {commit}\nsynchronous_standby_names = '{standbys}'\n\
              deadlock_timeout = 10ms\n\
-             wal_sender_timeout = 4s\nwal_receiver_timeout = 2s\n\
-             wal_receiver_status_interval = 1s\nwal_retrieve_retry_interval = 200ms\n\
              cluster_name = '{name}'\nlog_line_prefix = '%m [%p] '\nlc_messages = 'C'\n\
              include = '{FOLDER}/follow.conf'\n",
             port = spec.port,
@@ -88,6 +86,9 @@ impl Provision<'_> {
             commit = spec.synchronous_commit.as_str(),
             standbys = spec.standby_names(&self.nodes.names),
         );
+        for (setting, value) in spec.timeouts.settings() {
+            text.push_str(&format!("{setting} = {value}\n"));
+        }
         if let Some(delay) = spec.apply_delay_ms.get(name) {
             text.push_str(&format!("recovery_min_apply_delay = {delay}ms\n"));
         }
@@ -111,9 +112,14 @@ impl Provision<'_> {
     /// Writes whom a node follows from its next start, or reload, on.
     pub fn follow(&self, node: usize, leader: usize) -> Result<(), SystemError> {
         let name = &self.nodes.names[node];
+        // Without it a connection that is not answered is waited for as long as the kernel tries.
+        let limit = match self.spec.timeouts {
+            Timeouts::Lab => " connect_timeout=2",
+            Timeouts::Server => "",
+        };
         let mut text = format!(
             "primary_conninfo = 'host={} port={} user={USER} application_name={name} \
-             passfile={FOLDER}/passfile connect_timeout=2'\n",
+             passfile={FOLDER}/passfile{limit}'\n",
             self.nodes.data(leader),
             self.spec.port
         );

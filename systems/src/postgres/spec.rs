@@ -81,6 +81,31 @@ pub enum EtcdApi {
     V3,
 }
 
+/// How soon the servers notice that the other end is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timeouts {
+    /// The server's own defaults: what most clusters have.
+    Server,
+    /// Seconds instead of a minute, for short tests.
+    Lab,
+}
+
+impl Timeouts {
+    /// The settings that differ from the server's defaults.
+    pub fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Timeouts::Server => &[],
+            Timeouts::Lab => &[
+                ("wal_sender_timeout", "4s"),
+                ("wal_receiver_timeout", "2s"),
+                ("wal_receiver_status_interval", "1s"),
+                ("wal_retrieve_retry_interval", "200ms"),
+            ],
+        }
+    }
+}
+
 /// Whom the operator promotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -124,6 +149,8 @@ pub struct PostgresSpec {
     pub patroni_etcd: EtcdApi,
     /// Patroni's `maximum_lag_on_failover`, bytes.
     pub patroni_maximum_lag_bytes: u64,
+    /// `server` or `lab`.
+    pub timeouts: Timeouts,
     /// Standby to `recovery_min_apply_delay`, ms.
     pub apply_delay_ms: BTreeMap<String, u64>,
     /// Physical replication slots, one a standby.
@@ -164,6 +191,7 @@ impl Default for PostgresSpec {
             patroni_retry_timeout_s: 3,
             patroni_etcd: EtcdApi::V2,
             patroni_maximum_lag_bytes: 1 << 20,
+            timeouts: Timeouts::Server,
             apply_delay_ms: BTreeMap::new(),
             slots: true,
             fsync: true,

@@ -49,6 +49,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("postgres.patroni_retry_timeout_s", "--set postgres.patroni_retry_timeout_s=4"),
     ("postgres.patroni_etcd", "--set postgres.patroni_etcd=v3"),
     ("postgres.patroni_maximum_lag_bytes", "--set postgres.patroni_maximum_lag_bytes=4096"),
+    ("postgres.timeouts", "--set postgres.timeouts=lab"),
     ("postgres.apply_delay_ms", "--set postgres.apply_delay_ms.n2=5"),
     ("postgres.slots", "--set postgres.slots=false"),
     ("postgres.fsync", "--set postgres.fsync=false"),
