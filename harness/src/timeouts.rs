@@ -123,7 +123,7 @@ pub fn unconverged(note: &str, sockets: &[SocketsEvent], told: Option<&str>) -> 
     Some(match pending.is_empty() {
         true => format!("{note}{with}"),
         false => format!(
-            "a retransmission was pending when the wait for the replicas ended, after {rest}{with}; \
+            "a retransmission was pending when the wait for replicas ended, after {rest}{with}: \
              the kernel holds back what was sent: {}. A longer --recovery would tell",
             pending.join("; ")
         ),
