@@ -102,12 +102,11 @@ pub fn pending(events: &[SocketsEvent]) -> Vec<String> {
     };
     for event in events.iter().filter(last) {
         for waiting in &event.waiting {
+            // A state is written when it begins: what was left then is less by now.
+            let due = event.received as f64 / 1e9 + waiting.next_ms as f64 / 1e3;
             said.push(format!(
-                "{} to {}, sent again {} times, next in {:.1} s",
-                event.node,
-                waiting.peer,
-                waiting.retransmits,
-                waiting.next_ms as f64 / 1e3
+                "{} to {}, sent again {} times, the next at {due:.1} s",
+                event.node, waiting.peer, waiting.retransmits
             ));
         }
     }
@@ -206,7 +205,7 @@ mod tests {
         let lab = Some("the lab's timeouts (4 s)");
         let said = unconverged(note, &[event(5, false), event(9, true)], lab).unwrap();
         assert!(said.starts_with("a retransmission was pending"), "{said}");
-        assert!(said.contains("n1 to n2, sent again 7 times, next in 12.3 s"), "{said}");
+        assert!(said.contains("n1 to n2, sent again 7 times, the next at 12.3 s"), "{said}");
         assert!(said.contains("n2 is behind (with the lab's timeouts)"), "{said}");
         let plain = unconverged(note, &[event(5, true), event(9, false)], lab).unwrap();
         assert_eq!(plain, format!("{note} (with the lab's timeouts)"));

@@ -67,6 +67,7 @@ fn nothing_known(name: &str, command: String) -> RunInfo {
         command,
         nodes: Vec::new(),
         servers: BTreeMap::new(),
+        timeouts: None,
         system: SystemInfo {
             name: String::new(),
             settings: BTreeMap::new(),
