@@ -18,6 +18,8 @@ pub struct Chains {
     chains: Vec<Vec<i64>>,
     /// By key: its latest chains, the one that was last of use first.
     of_key: Vec<[u32; BRANCHES]>,
+    /// Elements in all.
+    kept: u64,
 }
 
 impl Chains {
@@ -40,12 +42,14 @@ impl Chains {
             let common = chain.len().min(list.len());
             if chain[..common] == list[..common] {
                 chain.extend_from_slice(&list[common..]);
+                self.kept += (list.len() - common) as u64;
                 branches[..=at].rotate_right(1);
                 return ListPlace { chain: number, len };
             }
         }
         let number = self.chains.len() as u32;
         self.chains.push(list.to_vec());
+        self.kept += list.len() as u64;
         branches.rotate_right(1);
         branches[0] = number;
         ListPlace { chain: number, len }
@@ -62,6 +66,11 @@ impl Chains {
     /// All elements of a chain.
     pub fn whole(&self, number: u32) -> &[i64] {
         self.chains.get(number as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Elements of all chains.
+    pub fn kept(&self) -> u64 {
+        self.kept
     }
 
     /// How many there are.

@@ -305,6 +305,11 @@ impl History {
         self.chains.whole(number)
     }
 
+    /// How many elements the chains have in all.
+    pub(crate) fn kept_elements(&self) -> u64 {
+        self.chains.kept()
+    }
+
     /// How many chains there are.
     pub fn chain_count(&self) -> usize {
         self.chains.count()

@@ -218,7 +218,7 @@ fn read_lines_of(
     limits: Limits,
     first: u64,
 ) -> ReadHistory {
-    let mut taking = Taking::new(by_hand);
+    let mut taking = Taking::new(by_hand, &limits);
     let mut line = Vec::new();
     let mut number = first;
     let damage = loop {
@@ -257,7 +257,7 @@ fn skip_blank(reader: &mut impl BufRead, number: &mut u64) -> io::Result<()> {
 }
 
 fn read_chunks(reader: impl BufRead, form: Form, limits: Limits, first: u64) -> ReadHistory {
-    let mut taking = Taking::new(false);
+    let mut taking = Taking::new(false, &limits);
     let mut chunks = Chunks::new(reader, form == Form::Edn, limits, first);
     let (mut chunk, mut forms) = (Vec::new(), Vec::new());
     let damage = loop {

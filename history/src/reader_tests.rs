@@ -235,10 +235,26 @@ fn bounds_hold_in_every_form_and_name_the_flag_that_raises_them() {
     assert!(short.why.contains("longer than 300 bytes: --max-size"), "{}", short.why);
     let exact = limits(1 << 20, history("").len() as u64);
     assert_eq!(read_bytes(&many, &exact).unwrap().damage, None, "as long as allowed is allowed");
+    let lists: String = (0..8)
+        .map(|at| {
+            let list = format!(r#"[["r",1,[{at}{}]]]"#, ",1".repeat(99));
+            line(2 * at, "invoke", "0", r#"[["r",1,null]]"#, "")
+                + &line(2 * at + 1, "ok", "0", &list, "")
+        })
+        .collect();
+    let apart = read_bytes(lines_as_array(&lists).as_bytes(), &limits(1 << 20, 16 * 400)).unwrap();
+    let why = apart.damage.unwrap().why;
+    assert!(why.contains("more than 400 elements in all: --max-size"), "{why}");
+    let apart = read_bytes(lists.as_bytes(), &limits(1 << 20, 16 * 400)).unwrap();
+    assert_eq!((apart.damage.unwrap().line, apart.history.ops.len()), (10, 5));
     assert_eq!((size("64M"), size("2G"), size("7")), (Ok(64 << 20), Ok(2 << 30), Ok(7)));
     for wrong in ["", "M", "-1", "0", "1T", "99999999999G"] {
         assert!(size(wrong).is_err(), "{wrong}");
     }
+}
+
+fn lines_as_array(lines: &str) -> String {
+    format!("[{}]", lines.trim().replace('\n', ","))
 }
 
 #[test]

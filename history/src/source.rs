@@ -13,9 +13,17 @@ pub struct Limits {
     pub size: u64,
 }
 
+impl Limits {
+    /// Elements of lists kept at most: those that are no beginning of one another. Recorded
+    /// histories are far from it; a small packed file of lists that all differ is not.
+    pub fn elements(&self) -> u64 {
+        self.size / 16
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { line: 16 << 20, size: 2 << 30 }
+        Limits { line: 16 << 20, size: 1 << 30 }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::line::{self, LineBuffer};
 use crate::micro_op::{MicroOp, Observed};
 use crate::names::Names;
 use crate::reader::{Damage, Form, ReadHistory};
+use crate::source::Limits;
 
 /// See the module's doc.
 pub struct Taking {
@@ -14,6 +15,8 @@ pub struct Taking {
     odd: Oddities,
     buffer: LineBuffer,
     by_hand: bool,
+    /// Elements of lists kept at most.
+    elements: u64,
     skipped: u64,
     /// Operations met, those of no client too: the place of one that has no index.
     place: u64,
@@ -30,12 +33,13 @@ pub struct Taking {
 
 impl Taking {
     /// Of nothing yet.
-    pub fn new(by_hand: bool) -> Taking {
+    pub fn new(by_hand: bool, limits: &Limits) -> Taking {
         Taking {
             history: History::default(),
             odd: Oddities::default(),
             buffer: LineBuffer::default(),
             by_hand,
+            elements: limits.elements(),
             skipped: 0,
             place: 0,
             last_index: None,
@@ -62,7 +66,7 @@ impl Taking {
             let mops = keys.iter().copied().zip(&buffer.mops);
             let result = known.and_then(|()| self.history.push_line(&scanned, mops, &buffer.lists));
             self.buffer = buffer;
-            return result;
+            return result.and_then(|()| self.fits());
         }
         self.buffer = buffer;
         if self.nemesis && lenient::of_nemesis(line) {
@@ -101,7 +105,18 @@ impl Taking {
 
     fn push(&mut self, event: Event, indexed: bool) -> Result<(), String> {
         self.follows(event.index, indexed)?;
-        self.history.push(event)
+        self.history.push(event)?;
+        self.fits()
+    }
+
+    fn fits(&self) -> Result<(), String> {
+        match self.history.kept_elements() <= self.elements {
+            true => Ok(()),
+            false => Err(format!(
+                "lists that differ have more than {} elements in all: --max-size raises that limit",
+                self.elements
+            )),
+        }
     }
 
     fn follows(&mut self, index: u64, indexed: bool) -> Result<(), String> {

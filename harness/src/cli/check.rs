@@ -48,7 +48,7 @@ pub struct CheckFlags {
 #[derive(Clone, Debug, Args)]
 struct LimitFlags {
     /// Text of a packed file at most
-    #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = history::source::size)]
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = history::source::size)]
     max_size: u64,
     /// One line or operation at most
     #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = history::source::size)]

@@ -22,7 +22,7 @@ Prints each file's name, a tab, and true, false or unknown.
       --wfr-keys                   registers: writes follow reads in a transaction
       --sequential-keys            registers: each key is sequentially consistent
       --linearizable-keys          registers: each key is linearizable
-      --max-size SIZE              text of a packed file at most; without, 2G
+      --max-size SIZE              text of a packed file at most; without, 1G
       --max-line SIZE              one line or operation at most; without, 16M
   -h, --help                       this
       --version                    the version
