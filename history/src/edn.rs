@@ -233,8 +233,8 @@ mod tests {
         }
         let numbers = read_all("1 -2 +3 4N 1.5 2M 1e3 9223372036854775808 0.5").unwrap();
         let numbers: Vec<Value> = numbers.into_iter().map(|(_, number)| number).collect();
-        let expected =
-            serde_json::json!([1, -2, 3, 4, 1.5, 2.0, 1e3, 9.223372036854775808e18, 0.5]);
+        let beyond = 9_223_372_036_854_775_808_u64 as f64;
+        let expected = serde_json::json!([1, -2, 3, 4, 1.5, 2.0, 1e3, beyond, 0.5]);
         assert_eq!(Value::Array(numbers), expected);
         let mut forms = Vec::new();
         let cut = read("{:a 1}\n{:a 2}\n{:a", &mut forms);
