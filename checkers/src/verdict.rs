@@ -257,6 +257,25 @@ pub struct Judgement {
     pub read: Option<FileRead>,
 }
 
+impl Judgement {
+    /// Why the verdict is no better than unknown, a sentence each: what a run was missing, what is
+    /// doubted of it, and the checkers that decide and could not tell.
+    pub fn why_unknown(&self) -> Vec<String> {
+        let missing = self.coverage.iter().flat_map(|coverage| &coverage.missing);
+        let mut why: Vec<String> = missing.map(|what| format!("missing: {what}")).collect();
+        why.extend(self.partial.iter().map(|partial| format!("partial: {partial}")));
+        why.extend(self.doubts.iter().cloned());
+        let decides = |outcome: &Outcome| {
+            outcome.verdict == Verdict::Unknown && outcome.role != Some(Role::Observation)
+        };
+        for (name, outcome) in self.checkers.iter().filter(|(_, outcome)| decides(outcome)) {
+            let reason = outcome.reason.as_deref().unwrap_or("it gave no reason");
+            why.push(format!("{name} could not tell: {reason}"));
+        }
+        why
+    }
+}
+
 /// How a history's file was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRead {

@@ -352,3 +352,24 @@ fn some_sessions_stay_with_a_deposed_leader_and_are_marked() {
     }
     assert!(50 < stayed, "{stayed} operations of those that stayed");
 }
+
+/// A configuration that promises nothing, in a run in which nothing is found.
+#[test]
+fn a_run_of_no_promise_says_so_before_and_why_it_is_unknown_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["run", "--lab", "sim", "--name", "none", "--replication", "async"];
+    let output = run(&[&flags[..], &["--time-limit", "4s"]].concat(), folder.path());
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let at = |part: &str| said.find(part).unwrap_or_else(|| panic!("{part}: {said}"));
+    assert!(at("note: this configuration promises nothing") < at("? unknown"), "{said}");
+    let why = "a promise: this configuration makes none to hold it to; consistent-prefix, \
+               lost-writes, monotonic-reads, read-your-writes found nothing in this run";
+    assert!(said.contains(why), "{said}");
+    let page = std::fs::read_to_string(only_run(folder.path(), "none").join("report.html"));
+    let page = page.unwrap();
+    let start = page.find("Why nothing is proved").unwrap();
+    let told = page.find(why).unwrap();
+    let ticks = page[start..].find("✓ valid").map(|place| start + place).unwrap();
+    assert!(start < told && told < ticks, "the reason comes before the ticks");
+}

@@ -25,8 +25,7 @@ pub fn findings(input: &ReportInput<'_>) -> Markup {
         (Reverse(found), !promised, *name != "lost-writes", *name)
     });
     html! {
-        @if let Some(partial) = &input.judgement.partial { p.note { "Partial: " (partial) } }
-        @for doubt in &input.judgement.doubts { p.note { (doubt) } }
+        (reasons(input))
         @for note in input.judgement.read.iter().flat_map(|read| read.told()) {
             p.note { "The file: " (note) }
         }
@@ -38,6 +37,21 @@ pub fn findings(input: &ReportInput<'_>) -> Markup {
                 (beyond(outcome))
             }
         }
+    }
+}
+
+/// Why the verdict is unknown; of another one, what is doubted all the same.
+fn reasons(input: &ReportInput<'_>) -> Markup {
+    let judgement = input.judgement;
+    if judgement.verdict != Verdict::Unknown {
+        return html! {
+            @if let Some(partial) = &judgement.partial { p.note { "Partial: " (partial) } }
+            @for doubt in &judgement.doubts { p.note { (doubt) } }
+        };
+    }
+    html! {
+        p { strong { "The verdict is unknown, neither valid nor invalid" } ":" }
+        ul.reasons { @for why in judgement.why_unknown() { li.note { (sentence(&why)) "." } } }
     }
 }
 

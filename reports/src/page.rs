@@ -132,6 +132,7 @@ fn reproduce(input: &ReportInput<'_>) -> Markup {
 pub(crate) fn headline(input: &ReportInput<'_>) -> String {
     let found = |outcome: &&Outcome| outcome.verdict == Verdict::Invalid;
     match input.judgement.checkers.values().filter(found).count() {
+        0 if input.judgement.verdict == Verdict::Unknown => "Why nothing is proved".to_owned(),
         0 => "What was proved, and what was not".to_owned(),
         _ => "What went wrong".to_owned(),
     }

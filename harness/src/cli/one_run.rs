@@ -76,7 +76,7 @@ pub fn one_by(
     if speak {
         say::errln!("run {}  seed {}", folder.id(), spec.seed);
     }
-    let progress = ProgressLine::new();
+    let progress = ProgressLine::new().speaking(speak);
     let ended = drive(&folder, &progress);
     progress.clear();
     let (end, error) = match ended {

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use history::RunInfo;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use say::Stream;
 
@@ -15,6 +16,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 /// One line that is rewritten on a terminal, and one every ten seconds elsewhere.
 pub struct ProgressLine {
     terminal: bool,
+    speaks: bool,
     last: Mutex<(Instant, u64)>,
 }
 
@@ -22,7 +24,12 @@ impl ProgressLine {
     /// Speaks on standard error.
     pub fn new() -> ProgressLine {
         let terminal = say::is_terminal(Stream::Err);
-        ProgressLine { terminal, last: Mutex::new((Instant::now(), 0)) }
+        ProgressLine { terminal, speaks: false, last: Mutex::new((Instant::now(), 0)) }
+    }
+
+    /// Whether it also says what there is to know of a run before it begins.
+    pub fn speaking(self, speaks: bool) -> ProgressLine {
+        ProgressLine { speaks, ..self }
     }
 
     /// Takes the line away, so that what follows starts on a clean one.
@@ -31,6 +38,20 @@ impl ProgressLine {
             say::clear_status();
         }
     }
+}
+
+/// That nothing is promised, if so: known before the run, and the run cannot change it.
+fn unpromised(info: &RunInfo) -> Option<String> {
+    if !info.system.promises.is_empty() {
+        return None;
+    }
+    let cure = info.system.not_promised.get("lost-writes");
+    let cure =
+        cure.map_or(String::new(), |cure| format!("; lost-writes would be promised by: {cure}"));
+    Some(format!(
+        "this configuration promises nothing, so a run in which nothing is found ends as unknown, \
+         not valid{cure}"
+    ))
 }
 
 impl Default for ProgressLine {
@@ -49,6 +70,12 @@ fn takes_more() -> bool {
 }
 
 impl Progress for ProgressLine {
+    fn begins(&self, info: &RunInfo) {
+        if let Some(note) = unpromised(info).filter(|_| self.speaks && takes_more()) {
+            say::errln!("note: {note}");
+        }
+    }
+
     fn update(&self, state: &ProgressState) {
         let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let elapsed = last.0.elapsed();

@@ -78,6 +78,7 @@ pub fn run_on(
     let mut info = run_info::build(spec, folder, up.names(), facts, system);
     info.servers = up.system.versions();
     folder.write("run.json", &run_info::to_json(&info)?)?;
+    progress.begins(&info);
     let plan = crate::config::to_toml(&super::package::fixed(spec, &schedule));
     folder.write("plan.toml", plan.as_bytes())?;
     let mut client: Arc<dyn Client> = up.system.client(plan::model(spec)?);

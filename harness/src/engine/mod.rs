@@ -42,6 +42,9 @@ pub struct ProgressState {
 pub trait Progress: Sync {
     /// How it goes.
     fn update(&self, state: &ProgressState);
+
+    /// What the run is, before its first operation.
+    fn begins(&self, _info: &history::RunInfo) {}
 }
 
 /// How a run ended.

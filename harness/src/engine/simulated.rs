@@ -33,7 +33,7 @@ const LIMIT: u64 = 3_600_000_000_000;
 pub fn run(
     spec: &TestSpec,
     folder: &RunFolder,
-    _progress: &dyn Progress,
+    progress: &dyn Progress,
 ) -> Result<EngineEnd, UserError> {
     let names = plan::node_names(spec.hosts);
     let schedule = plan::plan_faults(spec, &names)?;
@@ -44,6 +44,7 @@ pub fn run(
     let facts = canary.iter().map(|canary| ("canary".to_owned(), canary.fact())).collect();
     let info = run_info::build(spec, folder, &names, facts, system);
     folder.write("run.json", &run_info::to_json(&info)?)?;
+    progress.begins(&info);
     let plan = crate::config::to_toml(&super::package::fixed(spec, &schedule));
     folder.write("plan.toml", plan.as_bytes())?;
     let disk = |error: std::io::Error| {

@@ -133,7 +133,7 @@ pub fn judge(records: &Records, selection: &Selection) -> Result<Judgement, User
         let asked = !selection.checkers.is_empty() || selection.model.is_some();
         let unknown = verdict == Verdict::Unknown;
         if let Some(coverage) = coverage.as_mut().filter(|_| unknown && !asked) {
-            coverage.missing.push("a promise: this configuration makes none to hold it to".into());
+            coverage.missing.push(unpromised(&outcomes));
         }
     }
     let read = records.told();
@@ -150,6 +150,24 @@ fn decides(name: &str, outcome: &Outcome, role: Role, selection: &Selection) -> 
         Role::Promised => true,
         Role::Named => outcome.applies() || (name == "lost-writes" && asked()),
     }
+}
+
+/// Why a run is unknown whose configuration promises nothing, and what was seen in it.
+fn unpromised(outcomes: &BTreeMap<String, Outcome>) -> String {
+    let named = |verdict: Verdict| {
+        let of = outcomes.iter().filter(|(_, outcome)| outcome.verdict == verdict);
+        of.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let (clean, open) = (named(Verdict::Valid), named(Verdict::Unknown));
+    let mut seen = Vec::new();
+    if !clean.is_empty() {
+        seen.push(format!("{clean} found nothing in this run, and may in the next"));
+    }
+    if !open.is_empty() {
+        seen.push(format!("{open} could not tell"));
+    }
+    let seen = if seen.is_empty() { "nothing was judged".to_owned() } else { seen.join("; ") };
+    format!("a promise: this configuration makes none to hold it to; {seen}")
 }
 
 /// What is left of a violation of a promise once only what the promise reaches is looked at.
