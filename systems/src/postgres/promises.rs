@@ -64,7 +64,11 @@ pub fn promises(spec: &PostgresSpec, standbys: usize, policy: &str) -> Promises 
             match policy {
                 // A failover that loses commits undoes what was read of them.
                 "leader" => stable.clone().map(|()| format!("{level} ({ISOLATION})")),
-                _ => Err(format!("--policy leader: then {level}")),
+                // A standby has snapshots of its own, of another moment than the primary's.
+                _ => Err(format!(
+                    "--policy leader: then {level}, which is promised to transactions on the \
+                     primary alone ({ISOLATION}); a standby shows a commit some time later ({HOT})"
+                )),
             },
         );
     }
@@ -124,6 +128,7 @@ pub(super) fn promotes_the_most(spec: &PostgresSpec, standbys: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spec::Isolation;
     use super::*;
 
     #[test]
@@ -140,6 +145,19 @@ mod tests {
         assert!(promises(&wrong, 2, "leader").not_made.contains_key("lost-writes"));
         let unfenced = PostgresSpec { fence: false, ..any };
         assert!(promises(&unfenced, 2, "leader").not_made["lost-writes"].starts_with("fence"));
+    }
+
+    #[test]
+    fn isolation_is_promised_on_the_primary_alone() {
+        let spec = PostgresSpec { isolation: Isolation::RepeatableRead, ..Default::default() };
+        for policy in ["any-follower", "sticky-follower", "position-token", "own-from-leader"] {
+            let promises = promises(&spec, 2, policy);
+            assert!(!promises.made.contains_key("list-append"), "{policy}");
+            let why = &promises.not_made["list-append"];
+            assert!(why.contains("then snapshot-isolation, which is promised to"), "{why}");
+            assert!(why.contains("hot-standby.html"), "{why}");
+        }
+        assert!(promises(&spec, 2, "leader").made["list-append"].starts_with("snapshot-isolation"));
     }
 
     #[test]
