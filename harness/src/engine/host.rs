@@ -55,6 +55,17 @@ pub fn run(
     }
 }
 
+/// What a run is, recorded and told before its first operation.
+fn begins(
+    folder: &RunFolder,
+    info: &history::RunInfo,
+    progress: &dyn Progress,
+) -> Result<(), UserError> {
+    folder.write("run.json", &run_info::to_json(info)?)?;
+    progress.begins(info);
+    Ok(())
+}
+
 /// Runs a test on a system that is up and holds nothing yet, and leaves it up.
 pub fn run_on(
     up: &Up,
@@ -77,8 +88,7 @@ pub fn run_on(
     let system = up.system.info(&spec.workload.policy);
     let mut info = run_info::build(spec, folder, up.names(), facts, system);
     info.servers = up.system.versions();
-    folder.write("run.json", &run_info::to_json(&info)?)?;
-    progress.begins(&info);
+    begins(folder, &info, progress)?;
     let plan = crate::config::to_toml(&super::package::fixed(spec, &schedule));
     folder.write("plan.toml", plan.as_bytes())?;
     let mut client: Arc<dyn Client> = up.system.client(plan::model(spec)?);
