@@ -51,7 +51,10 @@ pub fn since(before: &[(String, i64)], now: &[(String, i64)]) -> Vec<(String, i6
 pub fn sentence(name: &str, won: &[(String, i64)]) -> Option<String> {
     let causes: Vec<String> =
         won.iter().map(|(cause, count)| format!("{count} by {cause}")).collect();
-    (!causes.is_empty()).then(|| format!("{name} won elections: {}", causes.join(", ")))
+    (!causes.is_empty()).then(|| {
+        let causes = causes.join(", ");
+        format!("{name} won elections: {causes} (its own count, read after the run; not when)")
+    })
 }
 
 #[cfg(test)]
@@ -67,7 +70,8 @@ mod tests {
             "numStepDownsCausedByHigherTerm": 1_i64,
         } };
         let said = sentence("n2", &read(&status));
-        let expected = "n2 won elections: 1 by stepUpCmd, 2 by electionTimeout";
+        let expected = "n2 won elections: 1 by stepUpCmd, 2 by electionTimeout (its own count, \
+                        read after the run; not when)";
         assert_eq!(said.as_deref(), Some(expected));
         assert_eq!(sentence("n1", &read(&doc! {})), None);
     }
