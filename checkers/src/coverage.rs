@@ -26,6 +26,19 @@ impl Default for CoverageRules {
     }
 }
 
+/// What gives more operations outside of faults, or asks for fewer.
+const OUTSIDE: &str = "a higher --rate or a longer --recovery gives more, \
+                       --set coverage.ok_outside_min=N asks for another number";
+/// The same for those during a fault.
+const DURING: &str = "a higher --rate or a longer fault gives more, \
+                      --set coverage.attempts_during_min=N asks for another number";
+/// What gives more final reads.
+const FINAL: &str = "a longer --recovery gives nodes more time to answer";
+/// What has a leader replaced.
+const LEADERS: &str = "the leader was back before it was replaced, or its loss went unnoticed: a \
+                       longer fault, or a shorter time to notice (--set postgres.detect_ms=MS, \
+                       mongodb.election_timeout_ms, store.election_timeout_ms)";
+
 /// A fault on the timeline, as its records tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultSpan {
@@ -82,19 +95,21 @@ pub fn coverage(history: &History, rules: &CoverageRules, input: &CoverageInput<
         }
     }
     if kinds.is_empty() {
-        coverage.need("operations".to_owned(), 0, 1);
+        coverage.need("operations".to_owned(), 0, 1, "");
     }
     for (kind, counts) in &kinds {
         let need = rules.ok_outside_min;
         if effective.is_empty() {
-            coverage.need(format!("ok {kind} operations"), counts.before, need);
+            coverage.need(format!("ok {kind} operations"), counts.before, need, OUTSIDE);
             continue;
         }
-        coverage.need(format!("ok {kind} operations before the first fault"), counts.before, need);
-        coverage.need(format!("ok {kind} operations after the last heal"), counts.after, need);
+        let before = format!("ok {kind} operations before the first fault");
+        coverage.need(before, counts.before, need, OUTSIDE);
+        let after = format!("ok {kind} operations after the last heal");
+        coverage.need(after, counts.after, need, OUTSIDE);
         for (fault, during) in effective.iter().zip(&counts.during) {
             let what = format!("{kind} operations attempted during {}", fault.label);
-            coverage.need(what, *during, rules.attempts_during_min);
+            coverage.need(what, *during, rules.attempts_during_min, DURING);
         }
     }
     final_reads(&mut coverage, history, rules, input);
@@ -145,7 +160,8 @@ fn final_reads(
     let total = written.iter().filter(|written| **written).count() as u64;
     let read = (0..keys.len()).filter(|k| written[*k] && everywhere(&answered[*k])).count();
     let need = (total * rules.final_percent_min).div_ceil(100);
-    coverage.need("keys with a final read on every live node".to_owned(), read as u64, need);
+    let what = "keys with a final read on every live node".to_owned();
+    coverage.need(what, read as u64, need, FINAL);
 }
 
 fn faults(coverage: &mut Coverage, input: &CoverageInput<'_>) {
@@ -153,7 +169,7 @@ fn faults(coverage: &mut Coverage, input: &CoverageInput<'_>) {
         if fault.required {
             let why = fault.unproven.as_ref().map_or(String::new(), |why| format!(", {why}"));
             let what = format!("effect of the required fault {} ({}){why}", fault.id, fault.label);
-            coverage.need(what, u64::from(fault.effect), 1);
+            coverage.need(what, u64::from(fault.effect), 1, "");
         }
         match &fault.unproven {
             _ if fault.effect => {}
@@ -171,14 +187,17 @@ fn faults(coverage: &mut Coverage, input: &CoverageInput<'_>) {
     };
     let mut effective = input.faults.iter().filter(|fault| fault.effect);
     if input.failover && effective.any(|fault| fault.leader && alone(fault)) {
-        coverage.need("leader changes".to_owned(), input.leader_changes, 1);
+        coverage.need("leader changes".to_owned(), input.leader_changes, 1, LEADERS);
     }
 }
 
 impl Coverage {
-    fn need(&mut self, what: String, have: u64, need: u64) {
+    /// `hint`: what would satisfy it, told where it is missing first.
+    fn need(&mut self, what: String, have: u64, need: u64, hint: &str) {
         if have < need {
-            self.missing.push(format!("{what}: {have} of {need}"));
+            let told = hint.is_empty() || self.missing.iter().any(|said| said.contains(hint));
+            let hint = if told { String::new() } else { format!("; {hint}") };
+            self.missing.push(format!("{what}: {have} of {need}{hint}"));
         }
         self.items.push(CoverageItem { what, have, need });
     }
@@ -208,6 +227,17 @@ mod tests {
         let input = CoverageInput { faults: spans, nodes: &[], leader_changes: 0, failover };
         faults(&mut coverage, &input);
         !coverage.missing.is_empty()
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_what_would_satisfy_it_once() {
+        let mut coverage = Coverage::default();
+        coverage.need("ok read operations".to_owned(), 3, 50, OUTSIDE);
+        coverage.need("ok write operations".to_owned(), 4, 50, OUTSIDE);
+        coverage.need("read operations attempted during kill".to_owned(), 1, 20, DURING);
+        assert!(coverage.missing[0].contains("--set coverage.ok_outside_min=N"));
+        assert_eq!(coverage.missing[1], "ok write operations: 4 of 50");
+        assert!(coverage.missing[2].contains("--set coverage.attempts_during_min=N"));
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn a_matrix_says_what_each_setting_gives_and_goes_on() {
 fn seeds_are_told_one_by_one_and_as_rates_of_each_checker() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["run", "--lab", "sim", "--fault", "kill:leader", "--rate", "20", "--json"];
-    let thin = ["--set", "store.ship_ms=60", "--set", "coverage.ok_outside_min=1"];
+    let thin = ["--set", "coverage.ok_outside_min=1"];
     let output = run(&[&flags[..], &thin, &["--seeds", "1..10"]].concat(), folder.path());
     let said = errors(&output);
     assert!(!said.contains("found a violation"), "{said}");

@@ -24,8 +24,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug, Args)]
 pub struct HealFlags {
     /// Inventory of the hosts
-    #[arg(long, value_name = "FILE")]
-    hosts: PathBuf,
+    #[arg(long, alias = "hosts", value_name = "FILE")]
+    hosts_file: PathBuf,
     /// Also remove the schemas, or databases, that runs have left in a cluster that is attached to
     #[arg(long, visible_alias = "remove-databases")]
     remove_schemas: bool,
@@ -46,7 +46,7 @@ const NOTHING: &str = "nothing to heal";
 /// its cluster.
 pub fn heal(flags: &HealFlags) -> Result<Exit, UserError> {
     let inventory =
-        Inventory::load(&flags.hosts).map_err(|error| UserError::usage(error.to_string()))?;
+        Inventory::load(&flags.hosts_file).map_err(|error| UserError::usage(error.to_string()))?;
     let mut exit = Exit::Valid;
     for address in &inventory.hosts {
         match host(address.clone()) {

@@ -61,8 +61,12 @@ pub enum LabCommand {
     List,
     /// Takes a lab down
     Down {
-        /// Which, if there are several
+        /// Which lab, if there are several
+        #[arg(long)]
         name: Option<String>,
+        /// The same without --name
+        #[arg(hide = true, conflicts_with = "name")]
+        lab: Option<String>,
     },
     /// Measures bringing a lab up and down
     Bench {
@@ -100,8 +104,8 @@ pub fn lab(command: LabCommand) -> Result<u8, UserError> {
                 say::outln!("{:<12} {} hosts  supervisor {}", kept.id, kept.hosts, kept.supervisor);
             }
         }
-        LabCommand::Down { name } => {
-            let kept = lab::down(name.as_deref()).map_err(fail)?;
+        LabCommand::Down { name, lab: old } => {
+            let kept = lab::down(name.or(old).as_deref()).map_err(fail)?;
             say::outln!("lab {} is down", kept.id);
         }
         LabCommand::Bench { hosts, rounds } => {

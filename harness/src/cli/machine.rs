@@ -19,8 +19,8 @@ pub struct DoctorFlags {
     #[arg(long)]
     pub json: bool,
     /// Ask the hosts of this inventory instead, all at once; the agent's program is put there
-    #[arg(long, value_name = "FILE")]
-    hosts: Option<PathBuf>,
+    #[arg(long, alias = "hosts", value_name = "FILE")]
+    hosts_file: Option<PathBuf>,
 }
 
 /// Flags of `completions`.
@@ -45,7 +45,7 @@ pub struct BenchFlags {
 
 /// Prints what this machine can do. 75 when something that the lab needs is missing.
 pub fn doctor(flags: &DoctorFlags) -> Result<Exit, UserError> {
-    if let Some(path) = &flags.hosts {
+    if let Some(path) = &flags.hosts_file {
         return hosts(path, flags.json);
     }
     let found = capabilities();

@@ -296,3 +296,17 @@ fn the_command_of_a_recovery_parses_to_the_same_flags() {
         assert!(flags.command().contains(&format!("--{flag} ")), "{flag}");
     }
 }
+
+#[test]
+fn old_spellings_are_still_understood() {
+    for line in [
+        "splitbrain heal --hosts inventory.toml",
+        "splitbrain heal --hosts-file inventory.toml",
+        "splitbrain doctor --hosts inventory.toml",
+        "splitbrain doctor --hosts-file inventory.toml",
+        "splitbrain lab down kept",
+        "splitbrain lab down --name kept",
+    ] {
+        typed(line);
+    }
+}

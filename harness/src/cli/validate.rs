@@ -123,6 +123,7 @@ pub fn validate(spec: &TestSpec) -> Result<(), UserError> {
         return Err(UserError::usage(what).at("replication").hint(hint));
     }
     within_limits(spec)?;
+    ships_in_time(spec)?;
     let workloads: Vec<&str> = workload::all().iter().map(|workload| workload.name).collect();
     known("workload", &spec.workload.name, &workloads)?;
     check_policy(spec, attached)?;
@@ -165,6 +166,17 @@ fn within_limits(spec: &TestSpec) -> Result<(), UserError> {
         }
     }
     Ok(())
+}
+
+/// A leader ships with each heartbeat at the latest, so a longer time would be none.
+fn ships_in_time(spec: &TestSpec) -> Result<(), UserError> {
+    let (ship, beat) = (spec.store.ship_ms, spec.store.heartbeat_ms);
+    if spec.system != SystemKind::Store || ship <= beat {
+        return Ok(());
+    }
+    let what = format!("{ship} is above heartbeat_ms, which is {beat}: each heartbeat ships too");
+    let hint = format!("--set store.heartbeat_ms={ship}, and a longer store.election_timeout_ms");
+    Err(UserError::usage(what).at("store.ship_ms").hint(hint))
 }
 
 fn check_policy(spec: &TestSpec, attached: bool) -> Result<(), UserError> {
@@ -260,5 +272,17 @@ mod tests {
             let told = checked(&|spec| spec.store.ship_ms = value);
             assert_eq!(told, wrong("store.ship_ms", value));
         }
+    }
+
+    #[test]
+    fn a_time_to_ship_that_would_be_capped_is_refused() {
+        let mut spec = TestSpec::default();
+        assert_eq!(ships_in_time(&spec), Ok(()));
+        spec.store.ship_ms = spec.store.heartbeat_ms + 1;
+        let error = ships_in_time(&spec).unwrap_err();
+        assert_eq!(error.place.as_deref(), Some("store.ship_ms"));
+        assert!(error.hint.unwrap().contains("--set store.heartbeat_ms=51"));
+        spec.store.heartbeat_ms = spec.store.ship_ms;
+        assert_eq!(ships_in_time(&spec), Ok(()));
     }
 }

@@ -88,8 +88,8 @@ pub fn check(spec: &TestSpec, nodes: &Nodes) -> Result<(), UserError> {
     }
     let what = format!("hosts lack what the test needs, and nothing was done:{}", lines.concat());
     Err(UserError::environment(what).hint(
-        "splitbrain doctor says what this machine has, splitbrain doctor --hosts FILE what the \
-         hosts of an inventory have",
+        "splitbrain doctor says what this machine has, splitbrain doctor --hosts-file FILE what \
+         the hosts of an inventory have",
     ))
 }
 

@@ -54,7 +54,7 @@ impl System for Attached {
         if let Err(why) = self.runtime.block_on(self.go_down(up)) {
             say::errln!(
                 "the database {} is left: {why}\n\
-                 help: splitbrain heal --hosts INVENTORY --remove-databases",
+                 help: splitbrain heal --hosts-file INVENTORY --remove-databases",
                 self.owner.database
             );
         }

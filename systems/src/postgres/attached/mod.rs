@@ -323,7 +323,7 @@ impl System for Attached {
         }
         say::errln!(
             "the schema {} is left: {why}\n\
-             help: splitbrain heal --hosts INVENTORY --remove-schemas",
+             help: splitbrain heal --hosts-file INVENTORY --remove-schemas",
             self.schema()
         );
     }
