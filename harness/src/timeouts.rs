@@ -129,6 +129,44 @@ pub fn unconverged(note: &str, sockets: &[SocketsEvent], told: Option<&str>) -> 
     })
 }
 
+/// What a run says where a standby that applies late may be started anew.
+pub fn late_standbys(spec: &TestSpec) -> Option<String> {
+    let starts_anew = |fault: &FaultSpec| {
+        use Fault::{
+            CrashLoop, Kill, KillInStart, LoseUnsynced, RegionLost, Restart, RollingRestart, Stop,
+            TornTail,
+        };
+        let kinds = [
+            CrashLoop,
+            Kill,
+            KillInStart,
+            LoseUnsynced,
+            RegionLost,
+            Restart,
+            RollingRestart,
+            Stop,
+            TornTail,
+        ];
+        Fault::by_name(&fault.fault).is_some_and(|fault| kinds.contains(&fault))
+    };
+    let delays = &spec.postgres.apply_delay_ms;
+    let faults = spec.all_faults();
+    let fault = faults.iter().find(|fault| starts_anew(fault))?;
+    if spec.system != SystemKind::Postgres || delays.is_empty() {
+        return None;
+    }
+    let delays: Vec<String> =
+        delays.iter().map(|(node, delay)| format!("{node} by {delay} ms")).collect();
+    Some(format!(
+        "standbys apply late ({}), and {} starts servers anew: a standby that is started applies \
+         what it holds, with the delay, before it connects to the leader. For that long it \
+         receives nothing: a synchronous commit that needs it waits, and what the leader commits \
+         without it is not on it",
+        delays.join(", "),
+        fault.fault
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use history::sockets::WaitingSocket;
@@ -156,6 +194,23 @@ mod tests {
         assert_eq!(recovery_ms(&with(&["isolate:n1@3s+90m"])), 126_000, "the kernel's own bound");
         let sim = TestSpec { lab: LabSpec::Sim, ..with(&["isolate:n1@3s+60s"]) };
         assert_eq!(recovery_ms(&sim), 10_000);
+    }
+
+    #[test]
+    fn a_late_standby_that_may_be_started_anew_is_told() {
+        let late = |fault: &str, delayed: bool| {
+            let mut spec = TestSpec { system: SystemKind::Postgres, ..with(&[fault]) };
+            if delayed {
+                spec.postgres.apply_delay_ms.insert("n3".to_owned(), 5_000);
+            }
+            late_standbys(&spec)
+        };
+        for fault in ["restart:n3@2s+1s", "kill:a-follower@2s+1s", "rolling-restart@2s+9s"] {
+            let said = late(fault, true).unwrap_or_else(|| panic!("{fault}"));
+            assert!(said.contains("(n3 by 5000 ms)"), "{said}");
+            assert_eq!(late(fault, false), None, "{fault}");
+        }
+        assert_eq!(late("cut:n3@2s+1s", true), None, "a connection is made anew at once");
     }
 
     #[test]

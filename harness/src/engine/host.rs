@@ -127,15 +127,21 @@ pub fn run_on(
     notes.append(&mut up.system.after_run());
     notes.append(&mut up.fetch_logs(folder));
     let mut end = end?;
-    let waiting = read_sockets(folder);
-    for note in &mut end.notes {
-        if let Some(told) = timeouts::unconverged(note, &waiting, info.timeouts.as_deref()) {
-            *note = told;
-        }
-    }
+    tell_unconverged(&mut end.notes, folder, info.timeouts.as_deref());
+    end.notes.extend(timeouts::late_standbys(spec));
     end.notes.extend(canary.map(|canary| canary.note()));
     end.notes.append(&mut notes);
     Ok(end)
+}
+
+/// Says of replicas that did not agree whether packets still waited to be sent.
+fn tell_unconverged(notes: &mut [String], folder: &RunFolder, told: Option<&str>) {
+    let waiting = read_sockets(folder);
+    for note in notes {
+        if let Some(text) = timeouts::unconverged(note, &waiting, told) {
+            *note = text;
+        }
+    }
 }
 
 /// What nodes' kernels said of their connections; what cannot be read is not known.
