@@ -147,6 +147,17 @@ impl FaultEvent {
         Some(Unprovable { while_in_force: ids, ..first.clone() }.words())
     }
 
+    /// Of a fault without its whole effect, of which a part was seen: what was not.
+    pub fn in_part(&self) -> Option<String> {
+        let missed = self.evidence.iter().filter(|probe| !probe.holds);
+        let missed = missed.map(|probe| {
+            format!("{}: expected {}, saw {}", probe.probe, probe.expected, probe.observed)
+        });
+        let missed: Vec<String> = missed.collect();
+        let part = missed.len() < self.evidence.len() && !missed.is_empty();
+        (part && self.result == Some(FaultResult::NoEffect)).then(|| missed.join("; "))
+    }
+
     /// Of a healing: what was not as it was before, or could not be seen; nothing if all was well,
     /// and where the healing itself failed (`error`).
     pub fn not_seen_healed(&self) -> Option<String> {

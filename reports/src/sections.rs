@@ -47,6 +47,9 @@ fn fault(events: &[FaultEvent], id: &str) -> Markup {
         Some(FaultResult::Installed) if unmet => "was in force, and nothing met it",
         Some(FaultResult::Installed) => "took effect",
         Some(FaultResult::Skipped) => "skipped",
+        Some(FaultResult::NoEffect) if seen.is_some_and(|seen| seen.in_part().is_some()) => {
+            "took effect only in part, which is no proof of it"
+        }
         Some(FaultResult::NoEffect) => "had no effect",
         Some(FaultResult::Indeterminate) => "effect not known",
         None if injected.is_some() => "no evidence recorded",

@@ -64,7 +64,7 @@ impl DrillPlan {
         }
         let named = wanted.only.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
         let mut refused = Vec::new();
-        let mut stages: [Vec<Fault>; 3] = Default::default();
+        let mut stages: [Vec<Fault>; 4] = Default::default();
         let asked = |fault: &Fault| named.is_empty() || named.contains(fault);
         for fault in ALL.into_iter().filter(asked) {
             match possible(wanted, fault) {
@@ -104,6 +104,8 @@ fn possible(wanted: &Wanted, fault: Fault) -> Result<(), UserError> {
 fn ground(fault: Fault) -> usize {
     match fault.family() {
         Family::Clock => 1,
+        // What syncs has nothing that could be lost.
+        Family::Disk if fault == Fault::LoseUnsynced => 3,
         Family::Disk => 2,
         _ => 0,
     }
@@ -111,6 +113,7 @@ fn ground(fault: Fault) -> usize {
 
 fn spec(wanted: &Wanted, faults: &[Fault]) -> Result<TestSpec, UserError> {
     let store = wanted.system == SystemKind::Store;
+    let unsynced = store && faults.contains(&Fault::LoseUnsynced);
     let flags = RunFlags {
         name: Some("drill".to_owned()),
         system: Some(wanted.system.name().to_owned()),
@@ -119,6 +122,7 @@ fn spec(wanted: &Wanted, faults: &[Fault]) -> Result<TestSpec, UserError> {
         seed: Some(wanted.seed),
         // Followers have something to do at every write, and who died is followed by a vote.
         replication: store.then(|| "sync".to_owned()),
+        set: if unsynced { vec!["store.fsync=false".to_owned()] } else { Vec::new() },
         rate: Some(RATE),
         sessions: Some(SESSIONS),
         time_limit: Some(TIME_LIMIT.to_owned()),

@@ -262,7 +262,9 @@ impl Core {
         fault.acted(&mut event, when, self.now);
         if event.result != Some(FaultResult::Installed) {
             let hidden = event.not_provable();
-            let why = event.error.clone().or(hidden);
+            let part =
+                event.in_part().map(|missed| format!("only a part of it was seen: {missed}"));
+            let why = event.error.clone().or(hidden).or(part);
             let why = why.unwrap_or_else(|| "its probes saw no effect".into());
             self.notes.push(format!("fault {id} had no proven effect: {why}"));
         }

@@ -28,9 +28,11 @@ impl HostPort {
         let (answers, mut errors) = self.ask_disks(asks.collect());
         let took = started.elapsed().as_nanos() as i64;
         let mut evidence = Vec::new();
+        if matches!(what, DiskAct::Lose { .. }) && !answers.is_empty() {
+            evidence.push(of_loss(answers.iter().map(|(n, said)| (self.name(*n), said))));
+        }
         for (node, (said, ..)) in &answers {
             let expected = match what {
-                DiskAct::Lose { .. } => "unsynced pages forgotten",
                 DiskAct::Tear { .. } => "the log's last bytes taken",
                 DiskAct::Flip { .. } => "one bit flipped",
                 _ => continue,
@@ -167,6 +169,30 @@ impl HostPort {
     }
 }
 
+/// Whether anything was lost, on one of the nodes at least: a kill that took nothing unsynced with
+/// it was a kill.
+fn of_loss<'a>(answers: impl Iterator<Item = (&'a str, &'a Said)>) -> Evidence {
+    let (mut names, mut told, mut pages) = (Vec::new(), Vec::new(), 0);
+    for (name, (said, count, _)) in answers {
+        names.push(name);
+        told.push(said.clone());
+        pages += count;
+    }
+    let observed = match &told[..] {
+        [one] => one.clone(),
+        _ => {
+            let each = names.iter().zip(&told).map(|(name, said)| format!("{name} {said}"));
+            each.collect::<Vec<_>>().join(", ")
+        }
+    };
+    Evidence {
+        probe: format!("{} disk", names.join(", ")),
+        expected: "one unsynced page lost, or more".to_owned(),
+        observed,
+        holds: pages != 0,
+    }
+}
+
 /// What a probe file is to show.
 enum Probed {
     /// Nothing wrong.
@@ -244,4 +270,22 @@ fn report(evidence: Vec<Evidence>, errors: Vec<String>, took: i64) -> ActReport 
 
 fn none(started: Instant, why: &str) -> ActReport {
     report(Vec::new(), vec![why.to_owned()], started.elapsed().as_nanos() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_power_cut_that_took_nothing_unsynced_has_not_had_its_effect() {
+        let said = |pages: u64| (format!("{pages} unsynced pages of 1 files lost"), pages, 0);
+        let (none, some) = (said(0), said(7));
+        let kept = of_loss([("n1", &none)].into_iter());
+        assert!(!kept.holds, "{kept:?}");
+        assert_eq!(kept.observed, "0 unsynced pages of 1 files lost");
+        let of_two = of_loss([("n1", &none), ("n2", &some)].into_iter());
+        assert!(of_two.holds, "one of all that lost something shows it");
+        let each = "n1 0 unsynced pages of 1 files lost, n2 7 unsynced pages of 1 files lost";
+        assert_eq!((of_two.probe.as_str(), of_two.observed.as_str()), ("n1, n2 disk", each));
+    }
 }
