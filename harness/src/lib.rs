@@ -16,6 +16,7 @@ pub mod names;
 pub mod rates;
 pub mod recover;
 pub mod recovery_time;
+pub mod retransmission;
 pub mod run_folder;
 pub mod run_info;
 pub mod suite;

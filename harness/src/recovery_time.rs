@@ -5,6 +5,7 @@ use checkers::{Charged, FaultSpan, Outage, Writes};
 use history::{Role, TelemetryEvent};
 
 use crate::judge::{Records, fault_spans};
+use crate::retransmission::{self, Split};
 
 const OUTAGE_MIN_MS: i64 = checkers::OUTAGE_MIN / 1_000_000;
 
@@ -25,7 +26,11 @@ pub fn json(records: &Records) -> serde_json::Value {
         let joined: Vec<&str> = outage.joined.iter().map(|fault| fault.id.as_str()).collect();
         serde_json::json!({
             "from": outage.from, "to": outage.to, "ended": outage.ended, "faults": faults,
-            "joined": joined
+            "joined": joined,
+            "retransmission": split_of(outage, records).map(|split| serde_json::json!({
+                "network-whole-since": split.whole_since, "waited": split.waited,
+                "unknown": split.unknown, "longest": split.longest
+            }))
         })
     };
     outages(records).iter().map(one).collect()
@@ -104,7 +109,16 @@ fn sentence(outage: &Outage, records: &Records, until: i64) -> String {
     if let Some(leads) = leader_after(&records.telemetry, since, until) {
         said.push_str(&format!("; {leads}"));
     }
+    if outage.ended
+        && let Some(split) = split_of(outage, records)
+    {
+        said.push_str(&format!("; {}", retransmission::words(&split, outage.to)));
+    }
     said
+}
+
+fn split_of(outage: &Outage, records: &Records) -> Option<Split> {
+    retransmission::split(&records.sockets, &records.faults, (outage.from, outage.to))
 }
 
 /// Who called itself leader, with a higher term than all before, first after this moment, and until

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use checkers::FileRead;
-use history::{Damage, FaultEvent, History, Reading, RunInfo, TelemetryEvent, reader};
+use history::sockets::SOCKETS_FILE;
+use history::{
+    Damage, FaultEvent, History, Reading, RunInfo, SocketsEvent, TelemetryEvent, reader,
+};
 use serde::de::DeserializeOwned;
 
 use crate::error::UserError;
@@ -27,6 +30,8 @@ pub struct Records {
     pub faults: Vec<FaultEvent>,
     /// `telemetry.jsonl`.
     pub telemetry: Vec<TelemetryEvent>,
+    /// `sockets.jsonl`; runs of before, and those in the simulator, have none.
+    pub sockets: Vec<SocketsEvent>,
 }
 
 impl Records {
@@ -56,6 +61,9 @@ impl Records {
         }
         records.faults = records.stream(folder, "faults.jsonl");
         records.telemetry = records.stream(folder, "telemetry.jsonl");
+        if folder.has(SOCKETS_FILE) {
+            records.sockets = records.stream(folder, SOCKETS_FILE);
+        }
         Ok(records)
     }
 
@@ -99,6 +107,7 @@ impl Records {
             damaged: Vec::new(),
             faults: Vec::new(),
             telemetry: Vec::new(),
+            sockets: Vec::new(),
         })
     }
 
