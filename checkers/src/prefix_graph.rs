@@ -18,6 +18,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::elements::{Element, Elements, KeyUse};
 use crate::verdict::ReadsMode;
 
+mod disagreeing;
+
+use disagreeing::Rest;
+
 /// Operations remembered for showing the order of a key's elements.
 const ORDERS: usize = 6;
 
@@ -300,6 +304,7 @@ impl Builder<'_, '_> {
             self.chain(pair[0], pair[1]);
         }
         let helpers = self.helpers(&rest);
+        let mut tree: Option<Rest> = None;
         for read in reads {
             if ordered && longest.starts_with(&read.shown) {
                 self.explain_prefix(read, &longest, &rest, &helpers);
@@ -308,7 +313,8 @@ impl Builder<'_, '_> {
                 if orders.len() < ORDERS {
                     orders.push(read.op);
                 }
-                self.explain_any(read, &longest, &rest);
+                let tree = tree.get_or_insert_with(|| self.rest(&longest, &rest));
+                self.explain_any(read, &longest, &rest, tree);
             }
         }
     }
@@ -366,22 +372,6 @@ impl Builder<'_, '_> {
     /// Whether an element's writer was invoked before `op`; those without one come last.
     fn writer_before(&self, element: Element, op: u32) -> bool {
         self.elements.written[element as usize].writer.is_some_and(|writer| writer < op)
-    }
-
-    /// A list that is no prefix of the longest: every edge by itself.
-    fn explain_any(&mut self, read: &Read, longest: &[Element], rest: &[Element]) {
-        for pair in read.shown.windows(2) {
-            self.chain(pair[0], pair[1]);
-        }
-        let shown: FxHashSet<Element> = read.shown.iter().copied().collect();
-        for element in &read.shown {
-            self.seen(&[*element], read);
-        }
-        for element in longest.iter().chain(rest) {
-            if !shown.contains(element) && !self.own(*element, read.op) {
-                self.missed(*element, read);
-            }
-        }
     }
 
     /// Everything shown comes before the moment, and its writers before the reader. Elements are
