@@ -145,6 +145,46 @@ fn slices_are_joined_to_the_whole() {
 }
 
 #[test]
+fn a_slice_from_elsewhere_brings_regular_files_and_plain_links_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    suite(folder.path(), &[FOUND], &[]);
+    let kept = only_folder(&folder.path().join("suites/s"));
+    let told = std::fs::read_to_string(kept.join("suite.json")).unwrap();
+    let merge = |what: &str, said: &str| {
+        let arguments = ["merge", kept.to_str().unwrap(), "--into", "whole"];
+        let output = run(&arguments, folder.path());
+        assert_eq!(output.status.code(), Some(64), "{what}: {}", errors(&output));
+        assert!(errors(&output).contains(said), "{what}: {}", errors(&output));
+        assert!(!folder.path().join("whole").exists(), "{what}: nothing is half done");
+    };
+    for place in ["runs", "runs/found", "logs"] {
+        for (what, target) in [("out", "/etc/hostname"), ("up", ".."), ("dangling", "/no/where")] {
+            let link = kept.join(place).join("leak");
+            std::os::unix::fs::symlink(target, &link).unwrap();
+            merge(&format!("{place}/leak, {what}"), "leak: it is a symbolic link");
+            std::fs::remove_file(link).unwrap();
+        }
+        let fifo = kept.join(place).join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        merge(&format!("{place}/fifo"), "fifo: it is a FIFO");
+        std::fs::remove_file(fifo).unwrap();
+    }
+    for run in ["javascript:alert(1)//", "../../../../etc/passwd"] {
+        let mut hostile = json(&kept.join("suite.json"));
+        hostile["cases"][0]["seeds"][0]["run"] = run.into();
+        std::fs::write(kept.join("suite.json"), hostile.to_string()).unwrap();
+        merge(run, "expected a path below runs/");
+    }
+    std::fs::remove_file(kept.join("suite.json")).unwrap();
+    nix::unistd::mkfifo(&kept.join("suite.json"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+    merge("a FIFO as suite.json", "suite.json: it is a FIFO");
+    std::fs::remove_file(kept.join("suite.json")).unwrap();
+    std::fs::write(kept.join("suite.json"), told).unwrap();
+    let arguments = ["merge", kept.to_str().unwrap(), "--into", "whole"];
+    assert_eq!(run(&arguments, folder.path()).status.code(), Some(0));
+}
+
+#[test]
 fn bad_input_is_told_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
     for (flags, part) in [

@@ -131,10 +131,10 @@ impl ReportInput<'_> {
 /// Text that cannot break out of a cell of a Markdown table.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
+    let text = text.replace(['\n', '\r'], " ");
+    for character in say::one_line(&text).chars() {
         match character {
             '|' | '<' | '*' | '_' | '`' | '[' | ']' | '\\' => plain.extend(['\\', character]),
-            '\n' | '\r' => plain.push(' '),
             other => plain.push(other),
         }
     }

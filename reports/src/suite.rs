@@ -141,9 +141,11 @@ impl CaseStatus {
 }
 
 impl SeedResult {
-    /// Its report, relative to the suite's folder.
+    /// Its report, relative to the suite's folder; none if its run is no path below `runs`: what
+    /// becomes a link is never another's address.
     pub fn report(&self) -> Option<String> {
-        self.run.as_ref().map(|run| format!("{run}/report.html"))
+        let run = self.run.as_ref().filter(|run| is_run(run))?;
+        Some(format!("{run}/report.html"))
     }
 
     /// What came of it, in a few words.
@@ -160,7 +162,38 @@ impl SeedResult {
     }
 }
 
+/// Whether a text is a path below `runs`, of words that are plain everywhere.
+fn is_run(path: &str) -> bool {
+    let below = path.strip_prefix("runs/");
+    below.is_some_and(|below| below.split('/').all(is_plain_word))
+}
+
+/// Letters, digits, `-`, `_` and `.`, which is not the first.
+fn is_plain_word(word: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    !word.is_empty() && !word.starts_with('.') && word.chars().all(plain)
+}
+
 impl Suite {
+    /// What is wrong with a suite from elsewhere: names are plain words, runs are below `runs`.
+    pub fn check(&self) -> Result<(), String> {
+        let name = |what: &str, name: &str| match is_plain_word(name) {
+            true => Ok(()),
+            false => Err(format!("{what} {name:?} is no name: expected letters, digits, -_.")),
+        };
+        name("suite", &self.name)?;
+        for case in &self.cases {
+            name("case", &case.name)?;
+            for seed in &case.seeds {
+                if let Some(run) = seed.run.as_ref().filter(|run| !is_run(run)) {
+                    let place = format!("case {}, seed {}", case.name, seed.seed);
+                    return Err(format!("{place}: run {run:?}: expected a path below runs/"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// How many cases have this status.
     pub fn count(&self, status: CaseStatus) -> usize {
         self.cases.iter().filter(|case| case.status == status).count()
@@ -199,6 +232,73 @@ impl Suite {
 /// Seconds, for people.
 fn seconds(ms: u64) -> String {
     format!("{:.1} s", ms as f64 / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_run_but_a_path_below_runs_becomes_a_link_in_any_page() {
+        let mut suite = sample::suite();
+        suite.check().unwrap();
+        for run in [
+            "javascript:alert(1)//",
+            "../../../../etc/passwd",
+            "runs/../../x",
+            "runs/.ssh",
+            "/runs/a",
+            "runs//a",
+            "runs/a)<img src=x onerror=alert(1)>",
+            "runs/a\u{202e}b",
+            "https://example.org/runs",
+            "",
+        ] {
+            for case in &mut suite.cases {
+                case.seeds.iter_mut().for_each(|seed| seed.run = Some(run.to_owned()));
+            }
+            assert!(suite.check().unwrap_err().contains("expected a path below runs/"), "{run}");
+            for page in [html(&suite), summary(&suite), junit(&suite).unwrap()] {
+                assert!(!page.contains("report.html"), "{run}: {page}");
+                assert!(run.is_empty() || !page.contains(run), "{run}: {page}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_of_a_suite_opens_a_tag_or_steers_a_terminal_in_any_page() {
+        let hostile = "</script><img src=x onerror=alert(1)>\n# h1\n| a |\u{1b}[2J\u{202e}](x)";
+        let mut suite = sample::suite();
+        suite.name = hostile.to_owned();
+        for case in &mut suite.cases {
+            let texts =
+                [&mut case.name, &mut case.definition, &mut case.expectation, &mut case.command];
+            texts.into_iter().for_each(|text| *text = hostile.to_owned());
+            case.why = vec![hostile.to_owned()];
+            case.status = CaseStatus::Unexpected;
+            for seed in &mut case.seeds {
+                seed.verdict = Some(hostile.to_owned());
+                seed.found = [(hostile.to_owned(), 3)].into();
+                seed.broken = vec![hostile.to_owned()];
+                seed.missing = vec![hostile.to_owned()];
+                seed.untold = [(hostile.to_owned(), hostile.to_owned())].into();
+                seed.findings = [(hostile.to_owned(), hostile.to_owned())].into();
+            }
+        }
+        assert!(suite.check().is_err());
+        let page = html(&suite);
+        assert!(!page.contains("<img") && !page.contains("</script"), "{page}");
+        let text = summary(&suite);
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+        for line in text.lines() {
+            // Indented by four it is code, and shown as it stands.
+            let code = line.starts_with("    ");
+            let open = line.replace("\\<", "").contains("<img");
+            assert!(code || !open, "{line}");
+            assert_ne!(line, "# h1", "a line of its own");
+        }
+        assert!(!junit(&suite).unwrap().contains("<img"));
+    }
 }
 
 #[cfg(test)]

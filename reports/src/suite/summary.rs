@@ -21,10 +21,10 @@ pub fn summary(suite: &Suite) -> String {
         }
         for seed in &case.seeds {
             for (name, finding) in &seed.findings {
-                let _ = writeln!(text, "- seed {}, {name}: {}", seed.seed, plain(finding));
+                let _ = writeln!(text, "- seed {}, {}: {}", seed.seed, plain(name), plain(finding));
             }
         }
-        let _ = writeln!(text, "\n    {}\n", case.command);
+        let _ = writeln!(text, "\n    {}\n", say::one_line(&case.command));
     }
     let _ = writeln!(text, "| | case | expected | found | time |\n|---|---|---|---|---|");
     for case in &suite.cases {
