@@ -129,3 +129,31 @@ fn a_run_whose_reader_leaves_in_its_middle_is_judged_and_reported() {
         }
     }
 }
+
+/// A run whose files may not grow beyond so many blocks: what a full disk does to them.
+fn run_on_a_full_disk(folder: &Path, name: &str, blocks: u32) -> (Option<i32>, String) {
+    let line = format!(
+        "trap '' XFSZ; ulimit -f {blocks}; exec {} run --lab sim --seed 3 --name {name}",
+        env!("CARGO_BIN_EXE_splitbrain")
+    );
+    let mut shell = Command::new("bash");
+    let done = shell.args(["-c", &line]).current_dir(folder).output().unwrap();
+    (done.status.code(), support::errors(&done))
+}
+
+#[test]
+fn a_full_disk_is_said_to_cut_the_history_short_and_what_is_there_is_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    // Enough for the page; not even for that.
+    for (name, blocks, whole) in [("late", 300, true), ("early", 20, false)] {
+        let (code, said) = run_on_a_full_disk(folder.path(), name, blocks);
+        assert_eq!(code, Some(75), "{name}: {said}");
+        assert!(said.contains("the history is cut short: the run cannot be recorded"), "{said}");
+        assert!(said.contains("File too large"), "the disk's own words: {said}");
+        assert!(said.contains("? unknown"), "it is judged: {said}");
+        assert_eq!(said.contains("report.html: "), !whole, "{name}: {said}");
+        let run = only_run(folder.path(), name);
+        assert!(run.join("history.jsonl").exists());
+        assert_eq!(run.join("report.html").exists(), whole, "{name}: whole or not at all");
+    }
+}

@@ -39,7 +39,9 @@ pub fn judgement_text(judgement: &Judgement) -> String {
     for (name, outcome) in &judgement.checkers {
         let _ = writeln!(text, "  {}", checker_line(name, outcome));
         for finding in outcome.findings.iter().take(SENTENCES) {
-            let _ = writeln!(text, "      {}", abridged(&finding.sentence));
+            // Keys and values are from the file: none passes for a line of ours.
+            let sentence = say::one_line(&finding.sentence);
+            let _ = writeln!(text, "      {}", abridged(&sentence));
         }
         let told = outcome.findings.len().min(SENTENCES) as u64;
         if told != 0 && told < outcome.count {
@@ -71,7 +73,7 @@ fn checker_line(name: &str, outcome: &Outcome) -> String {
         Some(Role::Named) | None => {}
     }
     if let Some(reason) = &outcome.reason {
-        let _ = write!(line, "  {reason}");
+        let _ = write!(line, "  {}", say::one_line(reason));
     }
     line.trim_end().to_owned()
 }

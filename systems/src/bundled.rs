@@ -187,7 +187,7 @@ impl System for StoreSystem {
     }
 
     fn take_down(&self) {
-        stop_all(&self.nodes, PIDFILE);
+        crate::ended::stop_all(&self.nodes, PIDFILE);
     }
 
     fn start(&self, _node: usize) -> Start {
@@ -318,17 +318,6 @@ pub fn steps(names: &[String]) -> Steps {
 
 fn log() -> LogFile {
     LogFile { path: LOG.to_owned(), name: "store.log" }
-}
-
-/// Ends the process that a pidfile names, on all hosts at once.
-pub(crate) fn stop_all(nodes: &Nodes, pidfile: &str) {
-    let ended = nodes.each(|node, _| {
-        let ask = Ask::Stop { pidfile: pidfile.to_owned(), grace_ms: 300 };
-        nodes.ask(node, ask, Duration::from_secs(3))
-    });
-    if let Err(error) = ended {
-        say::errln!("warning: {error}");
-    }
 }
 
 /// `atomic` or `ordered`: with one shard a request is answered from one state of one node; over

@@ -8,6 +8,7 @@
 pub mod bundled;
 pub mod changing;
 pub mod client;
+mod ended;
 pub mod expressions;
 pub mod leadership;
 pub mod mongodb;

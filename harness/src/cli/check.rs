@@ -193,7 +193,7 @@ pub fn report(flags: &ReportFlags) -> Result<Exit, UserError> {
             ));
         }
         Some(folder) => {
-            write_report(&folder, &records, &judgement, &[])?;
+            write_report(&folder, &records, &judgement, &[])?.1?;
             folder.file("report.html")
         }
         None => super::bare_report::write(flags, &records, &judgement)?,
@@ -225,13 +225,13 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Writes `report.html`; gives the summary for the terminal.
+/// Writes `report.html`; gives the summary for the terminal, and whether the page was written.
 pub fn write_report(
     folder: &RunFolder,
     records: &Records,
     judgement: &Judgement,
     notes: &[String],
-) -> Result<String, UserError> {
+) -> Result<(String, Result<(), UserError>), UserError> {
     let Some(info) = &records.info else {
         return Err(UserError::usage("the folder has no run.json: there is nothing to report on")
             .at(folder.path.display().to_string())
@@ -248,6 +248,6 @@ pub fn write_report(
         outages: &outages,
         notes,
     };
-    folder.write("report.html", reports::html(&input).as_bytes())?;
-    Ok(reports::terminal_summary(&input))
+    let written = folder.write("report.html", reports::html(&input).as_bytes());
+    Ok((reports::terminal_summary(&input), written))
 }

@@ -13,6 +13,10 @@ use crate::error::UserError;
 use crate::exit::Exit;
 use crate::judge::{Records, Selection, judge, verdict_json};
 use crate::run_folder::RunFolder;
+use checkers::Verdict;
+
+/// How an error begins that says that a run's records end before the run did.
+const NOT_RECORDED: &str = "the run cannot be recorded";
 
 /// One run, judged and reported.
 pub struct Done {
@@ -96,8 +100,14 @@ pub fn one_by(
     if end.interrupted {
         notes.push("interrupted: what was recorded until then is judged".to_owned());
     }
-    let (judgement, operations) = finish(&folder, notes, speak)?;
+    let cut_short = error.as_ref().filter(|error| error.what.starts_with(NOT_RECORDED));
+    let cut_short = cut_short.map(|error| error.what.clone());
+    let (judgement, operations, unwritten) = judge_and_write(&folder, notes, speak, cut_short)?;
     let mut exit = Exit::from(judgement.verdict);
+    for error in &unwritten {
+        say::errln!("{error}");
+        exit = exit.merge(error.exit);
+    }
     if let Some(error) = &error {
         say::errln!("{error}");
         exit = exit.merge(error.exit);
@@ -115,15 +125,43 @@ pub fn finish(
     notes: Vec<String>,
     speak: bool,
 ) -> Result<(checkers::Judgement, Operations), UserError> {
+    let (judgement, operations, unwritten) = judge_and_write(folder, notes, speak, None)?;
+    match unwritten.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok((judgement, operations)),
+    }
+}
+
+/// What there was to say of a run: its judgement, its operations, and what could not be written.
+type Finished = (checkers::Judgement, Operations, Vec<UserError>);
+
+/// Likewise; a file that could not be written hides nothing of what was found. `cut_short` says why
+/// the history ends before the run did, if that is known: it is at best unknown then.
+fn judge_and_write(
+    folder: &RunFolder,
+    notes: Vec<String>,
+    speak: bool,
+    cut_short: Option<String>,
+) -> Result<Finished, UserError> {
     let records = Records::of_run(folder)?;
-    let judgement = judge(&records, &Selection::default())?;
+    let mut judgement = judge(&records, &Selection::default())?;
+    if let Some(why) = cut_short {
+        let why = format!("the history is cut short: {why}");
+        judgement.verdict = judgement.verdict.max(Verdict::Unknown);
+        judgement.doubts.push(why);
+    }
+    let mut unwritten = Vec::new();
     let text = serde_json::to_vec_pretty(&verdict_json(&judgement, &records));
     let text = text.map_err(|error| UserError::environment(error.to_string()))?;
-    folder.write("verdict.json", &text)?;
-    let summary = write_report(folder, &records, &judgement, &notes)?;
+    unwritten.extend(folder.write("verdict.json", &text).err());
+    let (summary, written) = write_report(folder, &records, &judgement, &notes)?;
+    let page = written.is_ok();
+    unwritten.extend(written.err());
     if speak {
         say::err!("{summary}");
-        say::errln!("report {}", folder.file("report.html").display());
+        if page {
+            say::errln!("report {}", folder.file("report.html").display());
+        }
     }
-    Ok((judgement, Operations::of(&records.history)))
+    Ok((judgement, Operations::of(&records.history), unwritten))
 }

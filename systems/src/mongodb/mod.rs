@@ -208,7 +208,7 @@ impl System for MongoSystem {
     }
 
     fn take_down(&self) {
-        crate::bundled::stop_all(&self.nodes, PIDFILE);
+        crate::ended::stop_all(&self.nodes, PIDFILE);
     }
 
     fn start(&self, node: usize) -> Start {

@@ -122,7 +122,7 @@ pub(super) fn log() -> LogFile {
 
 /// Ends the appliers.
 pub(super) fn stop_appliers(nodes: &Nodes) {
-    crate::bundled::stop_all(nodes, PIDFILE);
+    crate::ended::stop_all(nodes, PIDFILE);
 }
 
 impl PostgresSystem {

@@ -346,7 +346,7 @@ impl System for PostgresSystem {
         if self.triggers() {
             changes::stop_appliers(&self.cluster.nodes);
         }
-        crate::bundled::stop_all(&self.cluster.nodes, PIDFILE);
+        crate::ended::stop_all(&self.cluster.nodes, PIDFILE);
         if self.patroni() {
             patroni::stop_etcd(&self.cluster.nodes);
         }

@@ -220,7 +220,7 @@ pub(super) fn log() -> LogFile {
 
 /// Ends etcd on all hosts.
 pub(super) fn stop_etcd(nodes: &Nodes) {
-    crate::bundled::stop_all(nodes, ETCD_PIDFILE);
+    crate::ended::stop_all(nodes, ETCD_PIDFILE);
 }
 
 /// Why reads from a leader are not promised: a paused leader wakes up a leader.

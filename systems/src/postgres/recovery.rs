@@ -232,7 +232,7 @@ impl Archive {
     /// Ends what runs on the archive's host.
     pub fn end(&self) {
         self.place.take_down();
-        crate::bundled::stop_all(self.nodes(), PIDFILE);
+        crate::ended::stop_all(self.nodes(), PIDFILE);
     }
 }
 

@@ -102,8 +102,9 @@ impl Driver {
         runtime.shutdown_timeout(Duration::from_millis(100));
         // What was recorded is written out even if the run ended badly.
         let written = self.recorder.finish().map_err(disk);
-        driven?;
+        // What the disk said, before what came of it.
         written?;
+        driven?;
         Ok(EngineEnd { interrupted: stop.stopped(), notes, error })
     }
 
