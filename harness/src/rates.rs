@@ -48,7 +48,7 @@ impl Share {
 fn percent(share: f64) -> String {
     let percent = share * 100.0;
     match percent {
-        _ if percent == 0.0 || 9.95 <= percent && percent < 99.0 || share == 1.0 => {
+        _ if percent == 0.0 || (9.95..99.0).contains(&percent) || share == 1.0 => {
             format!("{percent:.0}")
         }
         _ => format!("{percent:.1}"),

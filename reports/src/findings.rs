@@ -51,7 +51,7 @@ fn reasons(input: &ReportInput<'_>) -> Markup {
     }
     html! {
         p { strong { "The verdict is unknown, neither valid nor invalid" } ":" }
-        ul.reasons { @for why in judgement.why_unknown() { li.note { (sentence(&why)) "." } } }
+        ul.reasons { @for why in judgement.why_unknown() { li.note { (why) "." } } }
     }
 }
 

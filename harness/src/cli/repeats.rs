@@ -154,7 +154,7 @@ fn the_command_of_every_fault_and_parameter_resolves_to_the_same_fault() {
         let told = fault.parameters().iter().map(|p| format!("{}={}", p.name, p.default));
         let all: Vec<String> = told.collect();
         for parameters in [Vec::new(), all] {
-            let text = [&[base.clone()], &parameters[..]].concat().join(",");
+            let text = [std::slice::from_ref(&base), &parameters[..]].concat().join(",");
             let faults = match faults(&text) {
                 Ok(faults) => faults,
                 // Some defaults do not go together; without parameters every fault is one.
