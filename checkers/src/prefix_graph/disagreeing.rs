@@ -187,7 +187,7 @@ mod tests {
             };
             let most = reads.clone().map(|(_, op)| shown(op).len()).max().unwrap();
             // Of several of one length the last is taken.
-            let longest = reads.clone().filter(|(_, op)| shown(op).len() == most).next_back();
+            let longest = reads.clone().rfind(|(_, op)| shown(op).len() == most);
             let longest = shown(longest.unwrap().1);
             let appends: BTreeSet<u32> = (0..history.ops.len() as u32).step_by(2).collect();
             for (at, op) in reads {
