@@ -370,12 +370,12 @@ fn a_level_that_could_not_be_decided_is_not_refuted_and_exits_2() {
         )
     };
     let mut text = String::new();
-    for process in 0..2 {
-        text += &line(process, "invoke", process, wrote[process]);
+    for (process, wrote) in wrote.iter().enumerate() {
+        text += &line(process, "invoke", process, wrote);
     }
     text += &line(2, "invoke", 2, r#"["r","a",null],["r","b",null]"#);
-    for process in 0..2 {
-        text += &line(3 + process, "ok", process, wrote[process]);
+    for (process, wrote) in wrote.iter().enumerate() {
+        text += &line(3 + process, "ok", process, wrote);
     }
     text += &line(5, "ok", 2, r#"["r","a",31],["r","b",42]"#);
     std::fs::write(folder.path().join("h.jsonl"), text).unwrap();
