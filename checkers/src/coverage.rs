@@ -1,4 +1,4 @@
-//! The coverage gate: whether a run could have failed (DESIGN section 5).
+//! The coverage gate: whether a run could have failed (docs/running.md).
 //!
 //! An operation's *kind* is what it does: it reads (`read`), it writes (`write`), or both
 //! (`mixed`). Final reads are of no kind: they are counted for what they are.

@@ -1,4 +1,4 @@
-//! What a checker says: three values, findings, and the contract of `--json` (DESIGN section 8).
+//! What a checker says: three values, findings, and the contract of `--json`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Exit codes: the contract with scripts (DESIGN section 8).
+//! Exit codes: the contract with scripts (README.md).
 
 use checkers::Verdict;
 

@@ -1,4 +1,4 @@
-//! Keys of a history: integers or strings, as DESIGN section 1 says.
+//! Keys of a history: integers or strings, as docs/histories.md says.
 
 use std::fmt;
 use std::sync::Arc;

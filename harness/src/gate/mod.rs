@@ -1,4 +1,4 @@
-//! The gate before real hosts, all of it (DESIGN section 3): what an inventory allows, what the
+//! The gate before real hosts, all of it (docs/hosts.md): what an inventory allows, what the
 //! hosts' markers say, and what ends a run early. The local lab is not gated.
 //!
 //! Read next: [`decide`] (the table), [`attached`] (clusters that exist), [`marker`], [`watch`].

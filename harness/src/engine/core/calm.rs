@@ -1,5 +1,5 @@
 //! Calm before the first fault and after the last one: for as many operations as the coverage gate
-//! asks for (DESIGN section 5), waited for within bounds.
+//! asks for, waited for within bounds.
 //!
 //! A server that is slow at its start, or a machine that is busy, does less in the time that a
 //! schedule leaves than was thought: such a run could not be judged. So the schedule as a whole
