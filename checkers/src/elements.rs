@@ -2,9 +2,10 @@
 //!
 //! An *element* is a key with a value written to it. For lists a read shows elements directly. For
 //! registers, version `n` of a key shows versions 1 to `n` in its one writer's order; a key with an
-//! `info` write that a later write follows has no certain order and is left out
-//! (goldens/sessions, "Registers"). Of sets only membership says something, and of counters
-//! nothing names a write: the sum is for other checkers.
+//! `info` write that a later write follows has no certain order and is left out (see
+//! docs/checkers/lost-writes.md). So is a key to which two operations write one value, as a client
+//! does that tries again under a new operation: what shows that value names neither. Of sets only
+//! membership says something, and of counters nothing names a write: the sum is for other checkers.
 
 use history::{EventKind, History, Mop, MopKind, Op, Shown};
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -38,7 +39,7 @@ pub enum KeyUse {
     Set,
     /// Incremented: a read shows a sum, which names no write.
     Counter,
-    /// Written to, but its version order is not certain.
+    /// Written to, but its version order, or who wrote what, is not certain.
     Unknown,
 }
 
@@ -53,6 +54,8 @@ pub struct Elements<'a> {
     /// By key number: a register's versions in order, 1 first.
     pub versions: Vec<Vec<Element>>,
     numbers: FxHashMap<(u32, i64), Element>,
+    /// By key number: whether some value was written by two operations.
+    repeated: Vec<bool>,
     /// By element number: its place among its key's versions, from 1.
     places: Vec<u32>,
 }
@@ -65,6 +68,7 @@ impl<'a> Elements<'a> {
             written: Vec::new(),
             uses: vec![KeyUse::List; history.keys.len()],
             versions: vec![Vec::new(); history.keys.len()],
+            repeated: vec![false; history.keys.len()],
             numbers: FxHashMap::with_capacity_and_hasher(history.mops.len(), FxBuildHasher),
             places: Vec::new(),
         };
@@ -81,7 +85,9 @@ impl<'a> Elements<'a> {
         for (place, op) in self.history.ops.iter().enumerate() {
             for mop in self.history.mops_of(op) {
                 if !matches!(mop.kind, MopKind::Read | MopKind::Rem | MopKind::Inc) {
-                    self.add(mop.key, mop.value, Some(place as u32));
+                    let number = self.add(mop.key, mop.value, Some(place as u32));
+                    let writer = self.written[number as usize].writer;
+                    self.repeated[mop.key as usize] |= writer != Some(place as u32);
                 }
             }
         }
@@ -108,13 +114,24 @@ impl<'a> Elements<'a> {
                 _ => KeyUse::Unknown,
             });
         }
-        self.uses = found.into_iter().map(|usage| usage.unwrap_or(KeyUse::List)).collect();
+        let usages = found.into_iter().zip(&self.repeated);
+        let usage = |(usage, repeated): (Option<KeyUse>, &bool)| match usage {
+            Some(usage) if *repeated && usage != KeyUse::Counter => KeyUse::Unknown,
+            usage => usage.unwrap_or(KeyUse::List),
+        };
+        self.uses = usages.map(usage).collect();
     }
 
     fn mark_removed(&mut self) {
         for op in self.history.ops.iter().filter(|op| op.kind != EventKind::Fail) {
             for mop in self.history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Rem) {
-                if let Some(number) = self.number(mop.key, mop.value) {
+                let Some(number) = self.number(mop.key, mop.value) else {
+                    continue;
+                };
+                // What was over before the element was added did not remove it.
+                let added = self.writer(number).map_or(0, Op::index);
+                if op.kind != EventKind::Ok || op.completed_index().is_none_or(|done| added < done)
+                {
                     self.written[number as usize].removed = true;
                 }
             }
@@ -209,7 +226,12 @@ impl<'a> Elements<'a> {
         !matches!(self.uses[key as usize], KeyUse::Counter | KeyUse::Unknown)
     }
 
-    /// Whether a key is a register without a certain order of versions.
+    /// Whether a value was written to a key by two operations: what shows it names neither.
+    pub fn repeated(&self, key: u32) -> bool {
+        self.repeated[key as usize]
+    }
+
+    /// Whether a key has no certain order of versions, or writers.
     pub fn uncertain(&self, key: u32) -> bool {
         self.uses[key as usize] == KeyUse::Unknown
     }

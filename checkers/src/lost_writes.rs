@@ -6,8 +6,9 @@
 //! missing, or replicas that did not converge, it is *unresolved* and the verdict unknown. In a
 //! bare file the final reads present count as complete, each node's latest (each session's, where
 //! nodes have no names).
-//! *Duplicated*: twice in one list of an ok read. *Phantom*: shown, though its write failed or was
-//! never invoked.
+//! *Resurrected*: shown by a final read invoked after an ok removal that began after its write was
+//! acknowledged. *Duplicated*: twice in one list of an ok read. *Phantom*: shown, though its write
+//! failed or was never invoked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,9 @@ use crate::verdict::{Context, Finding, Outcome, Verdict};
 /// Findings written out unless asked otherwise: more than other checkers', because each lost value
 /// is to be named with the window that it fell in.
 const FINDINGS_MAX: usize = 1_000;
+
+/// Elements in the lists of all witnesses together: a finding has each node's whole list.
+const WEIGHT_MAX: usize = 2_000_000;
 
 /// See the module's doc.
 pub struct LostWrites;
@@ -59,6 +63,11 @@ struct Check<'a> {
     unresolved: Pairs,
     duplicated: Pairs,
     phantom: Pairs,
+    resurrected: Pairs,
+    /// Elements in the lists of all witnesses.
+    weight: usize,
+    /// Acknowledged writes of a file of completions alone: nothing says what came after them.
+    unordered: u64,
     /// Acknowledged writes that a final read was to show.
     judged: u64,
     /// Acknowledged writes of whose key there is no later final read.
@@ -82,11 +91,15 @@ impl Checker for LostWrites {
             unresolved: Pairs::new(),
             duplicated: Pairs::new(),
             phantom: Pairs::new(),
+            resurrected: Pairs::new(),
+            weight: 0,
+            unordered: 0,
             judged: 0,
             unread: 0,
         };
         check.judge_elements();
         check.judge_registers(history);
+        check.judge_removals(history);
         check.judge_reads(history);
         check.outcome()
     }
@@ -151,12 +164,13 @@ impl<'a> Check<'a> {
             };
             let usage = self.elements.uses[written.key as usize];
             let list = matches!(usage, KeyUse::List | KeyUse::Set);
-            let Some(acknowledged) = writer.completed_index() else {
-                continue;
-            };
             if !list || writer.kind != EventKind::Ok || written.removed {
                 continue;
             }
+            let Some(acknowledged) = writer.completed_index() else {
+                self.unordered += 1;
+                continue;
+            };
             let shows = |read: &Final<'_>| read.shown.contains(&written.value);
             let fate = self.fate(written.key, acknowledged, shows);
             self.note(fate, written.key, written.value, writer);
@@ -211,6 +225,34 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Elements that were removed for certain, and are there in the end.
+    fn judge_removals(&mut self, history: &'a History) {
+        for op in history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
+            for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Rem) {
+                let added = self.elements.number(mop.key, mop.value);
+                let added = added.and_then(|number| self.elements.writer(number));
+                let added = added.filter(|writer| writer.kind == EventKind::Ok);
+                let before = added.and_then(Op::completed_index).is_some_and(|at| at < op.index());
+                if !before || self.elements.repeated(mop.key) {
+                    continue;
+                }
+                let finals = self.finals.get(&mop.key).map_or(&[][..], Vec::as_slice);
+                let after = |read: &&Final<'a>| {
+                    op.completed_index().is_some_and(|done| done < read.op.index())
+                };
+                let shown = finals.iter().filter(after);
+                let found = shown.filter(|read| read.shown.contains(&mop.value));
+                let Some((reader, shown)) = found.map(|read| (read.op, read.mop)).next() else {
+                    continue;
+                };
+                let key = history.keys[mop.key as usize].clone();
+                if self.resurrected.insert((key, mop.value)) {
+                    self.report_read(reader, shown, mop.value, "resurrected");
+                }
+            }
+        }
+    }
+
     /// Repeats and phantoms in any ok read.
     fn judge_reads(&mut self, history: &'a History) {
         for op in history.ops.iter().filter(|op| op.kind == EventKind::Ok) {
@@ -232,7 +274,9 @@ impl<'a> Check<'a> {
                     }
                     let number = self.elements.number(mop.key, *value);
                     let writer = number.and_then(|number| self.elements.writer(number));
-                    if writer.is_none_or(|writer| writer.kind == EventKind::Fail)
+                    let either = self.elements.repeated(mop.key) && writer.is_some();
+                    if !either
+                        && writer.is_none_or(|writer| writer.kind == EventKind::Fail)
                         && self.phantom.insert((key.clone(), *value))
                     {
                         self.report_read(op, mop, *value, "phantom");
@@ -243,7 +287,8 @@ impl<'a> Check<'a> {
     }
 
     fn full(&self) -> bool {
-        self.context.findings_max.unwrap_or(FINDINGS_MAX) <= self.findings.len()
+        let findings_max = self.context.findings_max.unwrap_or(FINDINGS_MAX);
+        findings_max <= self.findings.len() || WEIGHT_MAX < self.weight
     }
 
     fn report(&mut self, key: u32, value: i64, writer: &'a Op, fate: &str) {
@@ -280,6 +325,7 @@ impl<'a> Check<'a> {
         }
         for read in by_node.values() {
             ops.push(read.op);
+            self.weight += read.shown.len();
             let has = read.shown.contains(&value);
             let note = if has { "shows" } else { "does not show" };
             let session = format!("session {}", read.op.session());
@@ -304,6 +350,7 @@ impl<'a> Check<'a> {
         let name = key_name(history, self.context, mop.key);
         let saw = match what {
             "duplicated" => format!("{value} more than once"),
+            "resurrected" => format!("{value}, which had been removed"),
             _ => format!("{value}, which no successful or unresolved write wrote"),
         };
         let sentence = format!(
@@ -328,8 +375,9 @@ impl<'a> Check<'a> {
     }
 
     fn outcome(self) -> Outcome {
-        let violations = [&self.lost, &self.diverged, &self.duplicated, &self.phantom];
-        let count: usize = violations.iter().map(|pairs| pairs.len()).sum();
+        let shown = [&self.duplicated, &self.phantom, &self.resurrected];
+        let violations = [&self.lost, &self.diverged].into_iter().chain(shown);
+        let count: usize = violations.map(|pairs| pairs.len()).sum();
         let uncertain = self.uncertain();
         let mut outcome = Outcome::valid();
         outcome.count = count as u64;
@@ -348,6 +396,13 @@ impl<'a> Check<'a> {
         } else if let Some(keys) = uncertain.filter(|_| !self.finals.is_empty()) {
             outcome.verdict = Verdict::Unknown;
             outcome.reason = Some(uncertain_registers(keys, "keys"));
+        } else if 0 < self.unordered && !self.finals.is_empty() {
+            outcome.verdict = Verdict::Unknown;
+            outcome.reason = Some(format!(
+                "loss was not looked for: of {} acknowledged writes only the completion is there, \
+                 so that none is known to be over before a final read",
+                self.unordered
+            ));
         } else if self.judged == 0 {
             let why = match self.unread {
                 0 => "no acknowledged write of a list, a set or a register".to_owned(),
@@ -375,7 +430,7 @@ impl<'a> Check<'a> {
             ("unresolved", self.unresolved),
             ("duplicated", self.duplicated),
             ("phantom", self.phantom),
-            ("resurrected", Pairs::new()),
+            ("resurrected", self.resurrected),
         ];
         for (name, pairs) in lists {
             let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| json!([key, value])).collect();

@@ -41,6 +41,11 @@ impl Checker for MonotonicReads {
                 let Some((earlier, seen)) = before else {
                     continue;
                 };
+                // Operations of one session may overlap: then neither came first.
+                let first = earlier.completed_index().is_none_or(|done| done < op.index());
+                if !first && earlier.index() != op.index() {
+                    continue;
+                }
                 judged += 1;
                 if let Some(value) = vanished(&elements, seen, mop) {
                     found.push((earlier, seen, op, mop, value));

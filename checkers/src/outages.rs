@@ -85,7 +85,8 @@ impl Writes {
 
     /// The outages, each with the faults that it is put down to.
     pub fn outages(&self, faults: &[FaultSpan]) -> Vec<Outage> {
-        let gaps = self.gaps().into_iter().filter(|gap| OUTAGE_MIN <= gap.to - gap.from);
+        let gaps =
+            self.gaps().into_iter().filter(|gap| OUTAGE_MIN <= gap.to.saturating_sub(gap.from));
         gaps.filter_map(|gap| self.outage(gap, faults)).collect()
     }
 
@@ -94,7 +95,7 @@ impl Writes {
     pub fn longest_pause(&self, start: i64, end: i64) -> Option<i64> {
         let between = self.acknowledged.windows(2).map(|two| (two[0], two[1]));
         let around = between.filter(|(from, to)| start < *to && *from < end);
-        around.map(|(from, to)| to - from).max()
+        around.map(|(from, to)| to.saturating_sub(from)).max()
     }
 
     /// All times between one acknowledgement and the next, before the first and after the last.
@@ -114,22 +115,24 @@ impl Writes {
     /// younger write was acknowledged waits for something of their own.
     fn outage(&self, gap: Gap, faults: &[FaultSpan]) -> Option<Outage> {
         let until = |at: i64| self.asked.partition_point(|asked| asked.invoked <= at);
-        let (young, before) = (until(gap.newest), until(gap.from));
+        let before = until(gap.from);
+        // A damaged record may name a completion that is older than its invocation.
+        let young = until(gap.newest).min(before);
         let waiting = self.asked[young..before].iter().any(|asked| gap.from < asked.over);
         let next = self.asked.get(before).map(|asked| asked.invoked);
         let from = if waiting { gap.from } else { next.filter(|at| *at < gap.to)? };
-        if gap.to - from < OUTAGE_MIN {
+        if gap.to.saturating_sub(from) < OUTAGE_MIN {
             return None;
         }
         let mut told = Outage { from, to: gap.to, ended: gap.ended, ..Outage::default() };
         let mut spans: Vec<&FaultSpan> = faults.iter().filter(|span| span.effect).collect();
         spans.sort_by_key(|span| span.start);
         for span in spans.iter().filter(|span| span.start < gap.to && from < span.over()) {
-            let recovery = gap.to - span.start.max(from);
+            let recovery = gap.to.saturating_sub(span.start.max(from));
             let (id, label) = (span.id.clone(), span.label.clone());
             let charged = Charged { id, label, injected: span.start, recovery };
             // What was an outage before it came is not its doing.
-            match OUTAGE_MIN <= span.start - from {
+            match OUTAGE_MIN <= span.start.saturating_sub(from) {
                 true => told.joined.push(charged),
                 false => told.faults.push(charged),
             }
@@ -188,6 +191,28 @@ mod tests {
         let read = read_events(text.as_bytes());
         assert_eq!(read.damage, None);
         Writes::of(&read.history)
+    }
+
+    #[test]
+    fn completions_that_are_older_than_their_invocations_are_survived() {
+        let line = |index: u64, kind: &str, process: u64, time: i64| {
+            format!(
+                "{{\"index\":{index},\"type\":\"{kind}\",\"process\":{process},\"time\":{time},\
+                 \"f\":\"txn\",\"value\":[[\"append\",1,{process}]]}}\n"
+            )
+        };
+        let text = [
+            line(0, "invoke", 1, 900 * MS),
+            line(1, "ok", 1, 0),
+            line(2, "invoke", 2, 950 * MS),
+            line(3, "ok", 2, i64::MAX),
+            line(4, "invoke", 3, i64::MIN),
+            line(5, "ok", 3, 10),
+        ];
+        let read = read_events(text.concat().as_bytes());
+        let writes = Writes::of(&read.history);
+        writes.outages(&[FaultSpan { start: i64::MIN, end: i64::MAX, ..fault("f1", 0, 0) }]);
+        writes.longest_pause(i64::MIN, i64::MAX);
     }
 
     /// Writes acknowledged a millisecond after each was invoked, at these ms.

@@ -40,8 +40,16 @@ impl Checker for ReadYourWrites {
                     left_out += u64::from(elements.uncertain(mop.key));
                     continue;
                 }
+                // Operations of one session may overlap: a write still open obliges nothing.
+                let over = |element: &Element| -> bool {
+                    let done = elements.writer(*element).and_then(Op::completed_index);
+                    done.is_none_or(|done| done < op.index())
+                };
+                if !written.iter().rev().any(over) {
+                    continue;
+                }
                 judged += 1;
-                if let Some(missing) = missing(&elements, mop, written) {
+                if let Some(missing) = missing(&elements, mop, written, over) {
                     outcome.count += 1;
                     if outcome.findings.len() < context.findings_max.unwrap_or(50) {
                         outcome.findings.push(finding(&elements, context, op, mop, missing));
@@ -70,22 +78,28 @@ impl Checker for ReadYourWrites {
     }
 }
 
-/// The latest of the session's own elements that the read does not show.
-fn missing(elements: &Elements<'_>, read: &Mop, written: &[Element]) -> Option<Element> {
+/// The latest of the session's own elements that were `over` and that the read does not show.
+fn missing(
+    elements: &Elements<'_>,
+    read: &Mop,
+    written: &[Element],
+    over: impl Fn(&Element) -> bool,
+) -> Option<Element> {
+    let mut written = written.iter().rev().copied();
     match elements.uses[read.key as usize] {
         KeyUse::Counter | KeyUse::Unknown => None,
         KeyUse::Register => {
             let shown = elements.version(read)?;
-            written.iter().rev().copied().find(|element| shown < elements.place(*element))
+            written.find(|element| shown < elements.place(*element) && over(element))
         }
         KeyUse::List | KeyUse::Set => {
             let list = elements.history.list(read);
             let shown: FxHashSet<i64> = list.iter().copied().collect();
             let absent = |e: &Element| {
                 let own = &elements.written[*e as usize];
-                !own.removed && !shown.contains(&own.value)
+                !own.removed && !shown.contains(&own.value) && over(e)
             };
-            written.iter().rev().copied().find(absent)
+            written.find(absent)
         }
     }
 }

@@ -75,6 +75,7 @@ pub fn placed(context: &Context, at: i64) -> String {
 pub fn uncertain_registers(count: u64, what: &str) -> String {
     format!(
         "{count} {what} left out: a register with several writers, or with a write of unknown \
-         outcome that another follows, has no certain order of versions"
+         outcome that another follows, has no certain order of versions, and a value that two \
+         operations wrote names neither"
     )
 }

@@ -117,7 +117,9 @@ fn reigns<'a>(
             continue;
         }
         let told = said.get(&(node, shard)).map_or(&[][..], Vec::as_slice);
-        let term = term_of(told, op.invoked(), completed);
+        let Ok(term) = term_of(told, op.invoked(), completed) else {
+            continue;
+        };
         reigns.entry((shard, node, term)).or_default().push((op.invoked(), completed));
     }
     let mut by_shard: BTreeMap<u32, Vec<Reign<'a>>> = BTreeMap::new();
@@ -127,16 +129,20 @@ fn reigns<'a>(
     by_shard
 }
 
+/// A write that a node acknowledged somewhere between two terms that it led.
+struct BetweenTerms;
+
 /// The term in which a node acknowledged a write: by what it last said before, or next after. None
-/// where it said nothing of leading then, or of two terms: such writes are a reign of their own.
-fn term_of(told: &[Said], invoked: i64, completed: i64) -> Option<u64> {
+/// where it said nothing of leading then: such writes are a reign of their own. Those between two
+/// terms belong to either: another node may have led in between.
+fn term_of(told: &[Said], invoked: i64, completed: i64) -> Result<Option<u64>, BetweenTerms> {
     let next = told.partition_point(|(_, received, _)| *received <= invoked);
     let before = next.checked_sub(1).and_then(|place| told[place].2);
     let after = told[next..].iter().find(|(sent, ..)| completed <= *sent);
     let after = after.and_then(|(.., led)| *led);
     match (before, after) {
-        (Some(before), Some(after)) if before != after => None,
-        (before, after) => before.or(after),
+        (Some(before), Some(after)) if before != after => Err(BetweenTerms),
+        (before, after) => Ok(before.or(after)),
     }
 }
 

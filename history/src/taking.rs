@@ -169,13 +169,19 @@ impl Taking {
     /// All that was taken in.
     pub fn done(self, damage: Option<Damage>, form: Form) -> ReadHistory {
         let Taking { mut history, odd, skipped, alone, mixed, .. } = self;
-        let (mut damage, mut notes) = (damage, odd.told());
+        let names = history.names().clone();
+        let tell = |Damage { line, why }| Damage {
+            line,
+            why: names.told(&why, str::to_owned).into_owned(),
+        };
+        let (mut damage, mut notes) = (damage.map(tell), odd.told());
         if let Some((line, process)) = alone {
             if mixed {
                 // Its head is missing: what was read of it stands on nothing.
                 history = History::default();
                 let why =
                     format!("process {process} completes an operation that it did not invoke");
+                let why = names.told(&why, str::to_owned).into_owned();
                 damage = Some(Damage { line, why });
             } else {
                 notes.push(

@@ -65,7 +65,7 @@ pub fn latency(input: &ReportInput<'_>) -> String {
         if let Some(completed) = op.completed {
             let at = completed as f64 / 1e9;
             let bucket = &mut buckets[((at / width) as usize).min(BUCKETS - 1)];
-            bucket.push((completed - op.invoked) as f64 / 1e6);
+            bucket.push(completed.saturating_sub(op.invoked) as f64 / 1e6);
         }
     }
     for bucket in &mut buckets {

@@ -52,6 +52,11 @@ pub(super) fn connect(address: &HostAddress) -> Result<(Session, Shut), HostErro
             why: why_refused(address, &error),
         })
     })?;
+    match limit.ended() {
+        Some(Ended::Interrupted) => return Err(interrupted(address, "logging in")),
+        Some(Ended::Late) => return Err(timeout(address, "logging in")),
+        None => {}
+    }
     session.set_keepalive(true, 2);
     Ok((session, shut))
 }

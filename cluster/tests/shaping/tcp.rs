@@ -78,7 +78,8 @@ impl Busy {
             let left = (from + long).saturating_duration_since(Instant::now());
             match self.arrived.recv_timeout(left.min(RENEW)) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(at) => assert!(at <= from, "a byte got past the cut"),
+                // What had arrived may be read a little later.
+                Ok(at) => assert!(at <= from + UNDER_WAY, "a byte got past the cut"),
                 Err(error) => panic!("{error}"),
             }
             renew(agents);
@@ -96,6 +97,9 @@ impl Busy {
         }
     }
 }
+
+/// How late a byte may be read that had arrived before the cut.
+const UNDER_WAY: Duration = Duration::from_millis(50);
 
 fn renew(agents: &mut [&mut Agent; 2]) {
     for agent in agents {

@@ -19,6 +19,11 @@ pub fn write(
     judgement: &Judgement,
 ) -> Result<PathBuf, UserError> {
     let (file, page, command) = flags.of_file();
+    if fs::canonicalize(&page).is_ok_and(|page| fs::canonicalize(file).is_ok_and(|it| it == page)) {
+        return Err(UserError::usage("--out names the history itself: the page would replace it")
+            .at(page.display().to_string())
+            .hint("--out FILE with another name, or leave it out"));
+    }
     let name = Path::new(file).file_name().map_or(file.into(), |name| name.to_string_lossy());
     let info = nothing_known(&name, command);
     let ops = OpPoint::of(&records.history);

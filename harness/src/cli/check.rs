@@ -8,6 +8,7 @@ use history::{Limits, Reading};
 use reports::{OpPoint, ReportInput};
 
 use super::RunsDir;
+use crate::config::Words;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::judge::{Records, Selection, judge, verdict_json};
@@ -206,22 +207,11 @@ impl ReportFlags {
     /// The file, where the page goes, and the command that judges the file again.
     pub fn of_file(&self) -> (&str, PathBuf, String) {
         let beside = || PathBuf::from(format!("{}.report.html", self.run));
-        let mut words = vec!["splitbrain".to_owned(), "check".to_owned(), self.run.clone()];
-        words.extend(self.model.iter().flat_map(|model| ["--model".to_owned(), model.clone()]));
-        for checker in &self.checkers {
-            words.extend(["--checker".to_owned(), checker.clone()]);
-        }
-        let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-        (&self.run, self.out.clone().unwrap_or_else(beside), quoted.join(" "))
-    }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
+        let mut words = Words::of("check");
+        words.file(&self.run);
+        self.model.iter().for_each(|model| words.flag("model", model));
+        self.checkers.iter().for_each(|checker| words.flag("checker", checker));
+        (&self.run, self.out.clone().unwrap_or_else(beside), words.line())
     }
 }
 

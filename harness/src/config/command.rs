@@ -66,6 +66,11 @@ impl Words {
         self.0.push(format!("--{name}"));
     }
 
+    /// A file by itself, in a form that no flag has.
+    pub fn file(&mut self, path: &str) {
+        self.0.push(if path.starts_with('-') { format!("./{path}") } else { path.to_owned() });
+    }
+
     /// What follows the program's name.
     pub fn arguments(self) -> Vec<String> {
         self.0

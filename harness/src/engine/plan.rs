@@ -136,7 +136,14 @@ pub fn plan_faults(spec: &TestSpec, names: &[String]) -> Result<Vec<PlannedFault
     let mut rng = stream(spec.seed, Stream::Schedule);
     let mut planned = schedule(&requests, timeline, &mut rng);
     if let Some(package) = &spec.package {
+        let listed = planned.len();
         package_of(spec, package, names)?.draw(&requests, &mut planned, &mut rng);
+        if planned.len() == listed {
+            let what = format!("the package has no room for a single fault (seed {})", spec.seed);
+            let hint = "faults have 11 parts in 20 of the test's duration: a shorter \
+                        package.lasts, or a longer --time-limit";
+            return Err(UserError::usage(what).at("package").hint(hint));
+        }
     }
     Ok(planned)
 }

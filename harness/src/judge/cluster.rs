@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use checkers::{Outcome, TwoLeaders, two_leaders};
+use checkers::{Outcome, TwoLeaders, Verdict, two_leaders};
 use history::{Key, Role, RunInfo};
 use nemesis::ClusterView;
 
@@ -23,11 +23,23 @@ pub(super) fn doubts(
     }
     let mut doubts: Vec<String> = declared_wrongly(records).into_iter().collect();
     doubts.extend(split_brains(records, info).iter().map(together));
-    if let Some(Err(why)) = context::converged(records, info) {
+    if let Some(Err(why)) = context::converged(records, info)
+        && !(attached(info) && kept(outcomes))
+    {
         doubts.push(format!("the replicas did not converge before the final reads: {why}"));
     }
     doubts.extend(outcomes.get("lost-writes").iter().flat_map(|lost| fates(lost, info)));
     doubts
+}
+
+fn attached(info: &RunInfo) -> bool {
+    info.system.settings.get("attached") == Some(&true.into())
+}
+
+/// Whether the final reads of every node show every acknowledged write. Positions of a cluster that
+/// exists need not meet all the same: its owner's clients write to it too.
+fn kept(outcomes: &BTreeMap<String, Outcome>) -> bool {
+    outcomes.get("lost-writes").is_some_and(|lost| lost.verdict == Verdict::Valid)
 }
 
 /// What a run saw of a cluster whose owner declares that nobody replaces a leader there, if that is
@@ -35,8 +47,7 @@ pub(super) fn doubts(
 pub(super) fn declared_wrongly(records: &Records) -> Option<String> {
     let info = records.info.as_ref()?;
     let settings = &info.system.settings;
-    let attached = settings.get("attached") == Some(&true.into());
-    if !attached || settings.get("failover") != Some(&"none".into()) {
+    if !attached(info) || settings.get("failover") != Some(&"none".into()) {
         return None;
     }
     let mut view = ClusterView::new(&info.nodes);

@@ -57,7 +57,7 @@ fn cut_short(records: &Records, info: &RunInfo) -> Vec<String> {
              is not known"
                 .to_owned(),
         ),
-        Some(end) if end + SILENCE_MAX < last => doubts.push(format!(
+        Some(end) if end.saturating_add(SILENCE_MAX) < last => doubts.push(format!(
             "telemetry.jsonl ends at {:.1} s and the history at {:.1} s: it is not whole",
             end as f64 / 1e9,
             last as f64 / 1e9
@@ -73,13 +73,14 @@ fn unjudged(history: &History, selection: &Selection) -> Option<String> {
         return None;
     }
     let of = |kind: MopKind| history.mops.iter().filter(|mop| mop.kind == kind).count();
-    let counters = of(MopKind::Inc);
-    (0 < counters).then(|| {
-        format!(
-            "{counters} micro-operations increment counters, which no checker judges yet: what \
-             reads of these keys show says nothing"
-        )
-    })
+    let (counters, swaps) = (of(MopKind::Inc), of(MopKind::Cas));
+    let what = match (counters, swaps) {
+        (0, 0) => return None,
+        (_, 0) => format!("{counters} micro-operations increment counters"),
+        (0, _) => format!("{swaps} micro-operations compare and set"),
+        _ => format!("{counters} micro-operations increment counters and {swaps} compare and set"),
+    };
+    Some(format!("{what}, which no checker judges yet: what reads of these keys show says nothing"))
 }
 
 /// Why no checker had anything to judge.

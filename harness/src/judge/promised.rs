@@ -6,10 +6,10 @@
 //! writes ends with the first acknowledged write that the promoted leader lacks: what was read of
 //! it is gone with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use checkers::{Checker, Context, Outcome, Verdict};
-use history::{EventKind, History, MopKind, Op, RunInfo, Shown};
+use history::{EventKind, History, Mop, MopKind, Op, RunInfo, Shown};
 use nemesis::ClusterView;
 
 use super::Records;
@@ -91,49 +91,60 @@ fn first_lacked(records: &Records, info: &RunInfo) -> Option<Lacked> {
     // One log: with several there are several leaders, and no promise that needs this.
     let leader = view.leader(0)?.to_owned();
     let history = &records.history;
-    let mut first: Option<&Op> = None;
-    let mut lacks = |op| {
-        let earlier = |old: &&Op| old.completed_index() <= Op::completed_index(op);
-        first = first.filter(earlier).or(Some(op));
-    };
-    for key in 0..history.keys.len() as u32 {
-        lacked(history, key, &leader).for_each(&mut lacks);
-    }
-    let first = first?;
+    let shown = last_shown(history, &leader);
+    let done = history.ops.iter().filter(|op| op.kind == EventKind::Ok);
+    let lacks = done.filter(|op| history.mops_of(op).iter().any(|mop| lacks(&shown, op, mop)));
+    let first = lacks.min_by_key(|op| op.completed_index())?;
     let index = first.completed_index()?;
     Some(Lacked { index, at: first.completed().unwrap_or(first.invoked()), leader })
 }
 
-/// Acknowledged writes of a key that the node's last final read is known to lack.
-fn lacked<'a>(history: &'a History, key: u32, node: &str) -> Box<dyn Iterator<Item = &'a Op> + 'a> {
-    let of_key = move |op: &&Op| history.mops_of(op).iter().any(|mop| mop.key == key);
-    let done = |op: &&Op| op.kind == EventKind::Ok;
-    let on = |op: &&Op| op.final_read && history.node_name(op) == Some(node);
-    let Some(read) = history.ops.iter().filter(done).filter(of_key).rfind(on) else {
-        return Box::new(std::iter::empty());
+/// What a node's last final read of a key shows of it.
+struct Last {
+    /// History index of the read.
+    index: u64,
+    /// All elements, of a list or a set.
+    elements: BTreeSet<i64>,
+    /// Of a register: when the write that is shown was acknowledged, by history index. Those that
+    /// were invoked after it are not there. 0 where nothing is shown.
+    until: u64,
+}
+
+/// By key, of the final reads that this node answered.
+fn last_shown(history: &History, node: &str) -> BTreeMap<u32, Last> {
+    let mut acknowledged: BTreeMap<(u32, i64), Option<u64>> = BTreeMap::new();
+    for op in &history.ops {
+        for mop in history.mops_of(op).iter().filter(|mop| of_register(mop.kind)) {
+            acknowledged.entry((mop.key, mop.value)).or_insert(op.completed_index());
+        }
+    }
+    let mut shown = BTreeMap::new();
+    let on =
+        |op: &&Op| op.kind == EventKind::Ok && op.final_read && history.node_name(op) == Some(node);
+    for op in history.ops.iter().filter(on) {
+        for mop in history.mops_of(op).iter().filter(|mop| mop.kind == MopKind::Read) {
+            let until = match mop.shown {
+                Shown::Nothing => 0,
+                _ => acknowledged.get(&(mop.key, mop.value)).copied().flatten().unwrap_or(u64::MAX),
+            };
+            let elements = history.list(mop).iter().copied().collect();
+            shown.insert(mop.key, Last { index: op.index(), elements, until });
+        }
+    }
+    shown
+}
+
+fn of_register(kind: MopKind) -> bool {
+    matches!(kind, MopKind::Write | MopKind::Cas)
+}
+
+/// Whether what a node shows in the end is known to lack this part of an acknowledged operation.
+fn lacks(shown: &BTreeMap<u32, Last>, op: &Op, mop: &Mop) -> bool {
+    let Some(last) = shown.get(&mop.key).filter(|last| op.index() < last.index) else {
+        return false;
     };
-    let wrote = move |op: &Op, kind: &dyn Fn(MopKind, i64) -> bool| {
-        history.mops_of(op).iter().any(|mop| mop.key == key && kind(mop.kind, mop.value))
-    };
-    let mut shown = history.mops_of(read).iter().filter(|mop| mop.key == key);
-    let Some(mop) = shown.find(|mop| mop.kind == MopKind::Read) else {
-        return Box::new(std::iter::empty());
-    };
-    let writes = history.ops.iter().filter(done).filter(move |op| op.index() < read.index());
-    let elements: BTreeSet<i64> = history.list(mop).iter().copied().collect();
-    let value = mop.value;
-    let of_register = |kind| matches!(kind, MopKind::Write | MopKind::Cas);
-    // A register shows its last write alone: those invoked after that one was acknowledged are not
-    // there.
-    let last = history.ops.iter().find(|op| wrote(op, &|kind, v| of_register(kind) && v == value));
-    let last = match mop.shown {
-        Shown::Nothing => 0,
-        _ => last.and_then(Op::completed_index).unwrap_or(u64::MAX),
-    };
-    Box::new(writes.filter(move |op| {
-        wrote(op, &|kind, v| match kind {
-            MopKind::Append | MopKind::Add => !elements.contains(&v),
-            kind => of_register(kind) && last < op.index(),
-        })
-    }))
+    match mop.kind {
+        MopKind::Append | MopKind::Add => !last.elements.contains(&mop.value),
+        kind => of_register(kind) && last.until < op.index(),
+    }
 }

@@ -19,7 +19,7 @@ pub fn fault_spans(events: &[FaultEvent]) -> Vec<FaultSpan> {
         // With the majority it goes on leading.
         let side = event.parameters.get("side").and_then(|side| side.as_str());
         let away = kind.is_some_and(Fault::unseats) && side.is_none_or(|side| side == "minority");
-        let planned_end = event.time + event.duration;
+        let planned_end = event.time.saturating_add(event.duration);
         let (_, installed, span) = spans.entry(&event.id).or_insert_with(|| {
             let span = FaultSpan {
                 id: event.id.clone(),
