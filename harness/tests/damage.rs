@@ -86,3 +86,51 @@ fn a_damaged_record_does_not_hide_that_a_fault_had_no_effect() {
         assert_eq!(output.status.code(), Some(2), "{text}");
     }
 }
+
+/// What run.json asks for cannot be read, and nothing tells of a fault.
+#[test]
+fn a_config_that_cannot_be_read_is_told_and_is_never_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = valid_run(folder.path());
+    let text = fs::read_to_string(whole.join("run.json")).unwrap();
+    let mut info: serde_json::Value = serde_json::from_str(&text).unwrap();
+    info["config"] = "x=[".into();
+    fs::write(whole.join("run.json"), info.to_string()).unwrap();
+    fs::write(whole.join("faults.jsonl"), "").unwrap();
+    let output = run(&["check", "latest"], folder.path());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("run.json: its config cannot be read"), "{said}");
+}
+
+/// Times that no clock gives: one that goes backward, none, and the limits of 64 bits.
+#[test]
+fn impossible_times_in_a_record_end_no_judging() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = valid_run(folder.path());
+    for name in ["history.jsonl", "faults.jsonl", "telemetry.jsonl"] {
+        let old = fs::read_to_string(whole.join(name)).unwrap();
+        let lines: Vec<&str> = old.lines().collect();
+        for time in ["0", "9223372036854775807", "-9223372036854775807"] {
+            let mut text = String::new();
+            for (at, line) in lines.iter().enumerate() {
+                // Every seventh line of the later half.
+                let odd = lines.len() / 2 <= at && at % 7 == 0;
+                let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+                for field in ["time", "duration", "received", "sent"] {
+                    if odd && value.get(field).is_some() {
+                        value[field] = serde_json::from_str(time).unwrap();
+                    }
+                }
+                text += &format!("{value}\n");
+            }
+            fs::write(whole.join(name), text).unwrap();
+            for command in [&["check", "latest"][..], &["report", "latest"]] {
+                let output = run(command, folder.path());
+                let said = errors(&output);
+                assert!(output.status.code() < Some(70), "{name} {time}: {said}");
+            }
+        }
+        fs::write(whole.join(name), &old).unwrap();
+    }
+}

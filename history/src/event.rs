@@ -40,6 +40,12 @@ impl EventKind {
     }
 }
 
+/// Whether a time, ns, is one that a history may have: within 73 years of its zero, so that those
+/// since 1970 are, and the difference of two is never out of bounds.
+pub(crate) fn possible_time(time: i64) -> bool {
+    time.unsigned_abs() <= (i64::MAX / 4) as u64
+}
+
 /// The target of an operation of a session that stayed with a leader which the run knew to be
 /// deposed: no request that a policy which knows the leader would make.
 pub const STAYED: &str = "stayed";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::event::{Event, EventKind};
+use crate::event::{Event, EventKind, possible_time};
 use crate::key::Key;
 use crate::micro_op::{MicroOp, Observed};
 use crate::names::Names;
@@ -177,8 +177,8 @@ impl Taking<'_> {
         let Some(time) = self.field("time") else {
             return 0;
         };
-        whole(&time).unwrap_or_else(|| {
-            self.note("time is no whole number of nanoseconds: ignored");
+        whole(&time).filter(|time| possible_time(*time)).unwrap_or_else(|| {
+            self.note("time is no whole number of nanoseconds, or out of bounds: ignored");
             0
         })
     }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::columns::MopKind;
-use crate::event::{EventKind, STAYED};
+use crate::event::{EventKind, STAYED, possible_time};
 use crate::key::Key;
 use crate::micro_op::{MicroOp, Observed};
 
@@ -134,6 +134,9 @@ pub fn scan<'a>(
     let session = if at.is(b",\"session\":") { Some(at.int()?) } else { None };
     let node = if at.is(b",\"node\":\"") { Some(at.plain()?) } else { None };
     let time = if at.is(b",\"time\":") { at.int()? } else { 0 };
+    if !possible_time(time) {
+        return None;
+    }
     at.word(b",\"f\":\"")?;
     at.plain()?;
     at.word(b",\"value\":[")?;

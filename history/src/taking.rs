@@ -1,7 +1,7 @@
 //! Takes in the operations of a history one by one, whatever form they were written in.
 
 use crate::columns::History;
-use crate::event::{Event, EventKind};
+use crate::event::{Event, EventKind, possible_time};
 use crate::lenient::{self, Oddities};
 use crate::line::{self, LineBuffer};
 use crate::micro_op::{MicroOp, Observed};
@@ -72,7 +72,9 @@ impl Taking {
         if self.nemesis && lenient::of_nemesis(line) {
             return self.skip();
         }
-        if let Ok(event) = serde_json::from_slice::<Event>(line) {
+        if let Ok(event) = serde_json::from_slice::<Event>(line)
+            && possible_time(event.time)
+        {
             known_values(&event, self.history.names_mut())?;
             self.may_stand(event.process, event.session, event.kind, number)?;
             return self.push(event, true);

@@ -126,12 +126,12 @@ fn behind(sample: &TelemetryEvent, shard: u32, led: Option<&Led>) -> Option<i64>
     let replica = sample.shards.iter().find(|replica| replica.shard == shard)?;
     let (last, _) = led.positions.last()?;
     let comparable = replica.role == Role::Follower && replica.term == led.term;
-    if !comparable || FRESH < sample.sent - last {
+    if !comparable || FRESH < sample.sent.saturating_sub(*last) {
         return None;
     }
     let first = led.positions.partition_point(|(_, position)| *position <= replica.position);
     let since = led.positions.get(first).map(|(at, _)| *at);
-    Some(since.map_or(0, |since| (sample.sent - since).max(0) / 1_000_000))
+    Some(since.map_or(0, |since| sample.sent.saturating_sub(since).max(0) / 1_000_000))
 }
 
 #[cfg(test)]

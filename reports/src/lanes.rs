@@ -136,7 +136,7 @@ pub fn roles(input: &ReportInput<'_>) -> Markup {
                     height=(height - 34.0) { title { (band.label) } }
             }
             @for tick in 0..=4 {
-                @let at = end * tick / 4;
+                @let at = end / 4 * tick;
                 text.when x=(x(at)) y=(height - 16.0) text-anchor="middle" { (seconds(at)) }
             }
         }

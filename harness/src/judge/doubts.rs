@@ -3,6 +3,7 @@
 use history::{EventKind, FaultPhase, History, MopKind, RunInfo};
 
 use super::{Records, Selection, spec_of};
+use crate::config::TestFile;
 
 /// Telemetry that ends so long before the history does, ns, is cut off.
 const SILENCE_MAX: i64 = 3_000_000_000;
@@ -25,6 +26,9 @@ pub(super) fn doubts(records: &Records, selection: &Selection, decided: bool) ->
 /// broken line behind.
 fn cut_short(records: &Records, info: &RunInfo) -> Vec<String> {
     let mut doubts = Vec::new();
+    if toml::from_str::<TestFile>(&info.config).is_err() {
+        doubts.push("run.json: its config cannot be read: what was asked for is not known".into());
+    }
     let spec = spec_of(info);
     let listed: u64 = spec.faults.iter().map(|fault| u64::from(fault.count)).sum();
     // Of a package at least one round was drawn.
